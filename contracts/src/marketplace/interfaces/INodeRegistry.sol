@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.30;
+
+/// @title INodeRegistry
+/// @notice Hosts: their stake, what they offer, and how much work they may take on at once.
+/// @dev The stake itself lies in the PaymentEscrow under the lock `bytes32(uint256(uint160(host)))`; this contract keeps
+/// the account of it: `locked amount = stake + unbonding`. Stake amounts are base units of `stakeToken`.
+interface INodeRegistry {
+    /// @notice Where a node stands. A node is never deleted: its id, its tickets and its history stay with its host.
+    enum NodeStatus {
+        /// @dev Never registered.
+        None,
+        /// @dev Registered and listed.
+        Active,
+        /// @dev Unregistered; its stake is unbonding or withdrawn; may register again.
+        Left
+    }
+
+    /// @notice How a node describes itself.
+    struct Profile {
+        /// @dev Base URL of the node's API; up to 31 bytes cost one storage slot.
+        string endpoint;
+        /// @dev Hash of the metadata document that the endpoint serves.
+        bytes32 metadataHash;
+        /// @dev Short ASCII code of the region, zero-padded.
+        bytes8 region;
+        /// @dev Short ASCII description of the hardware, zero-padded.
+        bytes24 hardware;
+    }
+
+    /// @notice The price of one model in one token.
+    struct Offer {
+        /// @dev The model.
+        bytes32 modelId;
+        /// @dev The token to pay with; zero for ETH.
+        address token;
+        /// @dev Base units of `token` for 1,000,000 LLM tokens; zero withdraws the offer.
+        uint80 pricePerMillion;
+    }
+
+    /// @notice A node as a client sees it.
+    struct Node {
+        /// @dev The account that registered.
+        address host;
+        /// @dev Permanent, from 1 on.
+        uint32 nodeId;
+        /// @dev Whether it is registered.
+        NodeStatus status;
+        /// @dev Whether the host has paused itself.
+        bool paused;
+        /// @dev Reputation tier, 0 to 3.
+        uint8 tier;
+        /// @dev Engagements (jobs and sessions) now open.
+        uint24 open;
+        /// @dev Engagements that may be open at once by the host's own choice.
+        uint16 capacity;
+        /// @dev Stake not unbonding, locked part included.
+        uint88 stake;
+        /// @dev Stake on its way out, still slashable.
+        uint88 unbonding;
+        /// @dev Unix seconds from which `unbonding` may be withdrawn.
+        uint40 unbondsAt;
+        /// @dev How it describes itself.
+        Profile profile;
+    }
+
+    /// @notice The rules for stake.
+    struct StakePolicy {
+        /// @dev Least stake of an active node, inclusive.
+        uint88 minStake;
+        /// @dev Stake that each open engagement locks.
+        uint88 stakePerEngagement;
+        /// @dev Seconds from asking for stake to getting it.
+        uint32 unbondingPeriod;
+        /// @dev Share of a slash for the challenger, in 1/10,000.
+        uint16 challengerBps;
+        /// @dev Share of a slash for the payer, in 1/10,000. The rest is burnt.
+        uint16 payerBps;
+    }
+
+    /// @notice What a reputation tier gives.
+    struct Tier {
+        /// @dev Most engagements open at once.
+        uint16 capacity;
+        /// @dev Part of the protocol fee that is waived, in 1/10,000 of the fee.
+        uint16 feeDiscountBps;
+    }
+
+    /// @notice A host registered, for the first time or again.
+    /// @param host The host.
+    /// @param nodeId Its permanent id.
+    /// @param stake Its active stake.
+    /// @param capacity Engagements that it takes at once.
+    event NodeRegistered(address indexed host, uint256 indexed nodeId, uint256 stake, uint256 capacity);
+    /// @notice A host left; all its stake is unbonding.
+    /// @param host The host.
+    event NodeUnregistered(address indexed host);
+    /// @notice A host described itself.
+    /// @param host The host.
+    /// @param profile The description.
+    event ProfileSet(address indexed host, Profile profile);
+    /// @notice A host set or withdrew (zero) a price.
+    /// @param host The host.
+    /// @param modelId The model.
+    /// @param token The token to pay with; zero for ETH.
+    /// @param pricePerMillion Base units of `token` for 1,000,000 LLM tokens.
+    event OfferSet(address indexed host, bytes32 indexed modelId, address indexed token, uint256 pricePerMillion);
+    /// @notice A host chose how much it takes on at once.
+    /// @param host The host.
+    /// @param capacity Engagements open at once.
+    event CapacitySet(address indexed host, uint256 capacity);
+    /// @notice A host paused or resumed itself.
+    /// @param host The host.
+    /// @param paused Whether it is paused now.
+    event NodePaused(address indexed host, bool paused);
+    /// @notice Stake was added, or taken back from unbonding.
+    /// @param host The host.
+    /// @param amount Base units added.
+    /// @param stake The active stake now.
+    event StakeAdded(address indexed host, uint256 amount, uint256 stake);
+    /// @notice Stake began to unbond.
+    /// @param host The host.
+    /// @param amount Base units that joined the unbonding stake.
+    /// @param unbondsAt Unix seconds from which all of the unbonding stake may be withdrawn.
+    event UnbondingStarted(address indexed host, uint256 amount, uint256 unbondsAt);
+    /// @notice Unbonded stake became the host's credit in the escrow.
+    /// @param host The host.
+    /// @param amount Base units.
+    event StakeWithdrawn(address indexed host, uint256 amount);
+    /// @notice A model was added, allowed or disallowed.
+    /// @param modelId The model.
+    /// @param index Its permanent index, from 1 on.
+    /// @param allowed Whether new engagements may use it.
+    event ModelSet(bytes32 indexed modelId, uint256 index, bool allowed);
+    /// @notice The rules for stake changed.
+    /// @param policy The new rules.
+    event StakePolicySet(StakePolicy policy);
+    /// @notice What a tier gives changed.
+    /// @param tier The tier, 0 to 3.
+    /// @param terms What it gives now.
+    event TierSet(uint256 indexed tier, Tier terms);
+    /// @notice A contract may or may not open engagements.
+    /// @param market The contract.
+    /// @param allowed Whether it may.
+    event MarketSet(address indexed market, bool allowed);
+    /// @notice The registry learnt its escrow.
+    /// @param escrow The escrow.
+    event Wired(address indexed escrow);
+
+    /// @notice The caller is not a market.
+    error NotMarket(address caller);
+    /// @notice The host is registered already.
+    error AlreadyRegistered(address host);
+    /// @notice The host is not registered.
+    error NotRegistered(address host);
+    /// @notice The host has paused itself.
+    error NodeIsPaused(address host);
+    /// @notice The stake would be below what is needed.
+    error StakeTooLow(uint256 stake, uint256 needed);
+    /// @notice The host has engagements open.
+    error EngagementsOpen(address host, uint256 open);
+    /// @notice The host takes no more engagements now.
+    error NoCapacity(address host, uint256 open, uint256 capacity);
+    /// @notice The host's stake does not cover another engagement.
+    error StakeExhausted(address host, uint256 stake, uint256 needed);
+    /// @notice Nothing is unbonding.
+    error NothingUnbonding(address host);
+    /// @notice The stake is still unbonding.
+    error StillUnbonding(uint256 unbondsAt);
+    /// @notice The model is unknown or not allowed.
+    error ModelNotAllowed(bytes32 modelId);
+    /// @notice The list of models is full.
+    error TooManyModels();
+    /// @notice A node offers at most `MAX_MODELS_PER_NODE` models.
+    error TooManyModelsOfNode(address host);
+    /// @notice A page holds 1 to `MAX_PAGE` entries.
+    error BadPageSize(uint256 limit);
+    /// @notice The value is outside of its bounds.
+    error OutOfBounds(uint256 value, uint256 max);
+    /// @notice The amount must not be zero.
+    error ZeroStake();
+    /// @notice The endpoint is empty or longer than 256 bytes.
+    error BadEndpoint(uint256 length);
+
+    /// @notice Sets owner, stake token and rules. Once, by the proxy's constructor.
+    /// @param owner The owner, later the Timelock.
+    /// @param stakeToken The ERC-20 that stake is in; fixed for good.
+    /// @param policy The rules for stake.
+    function initialize(address owner, address stakeToken, StakePolicy calldata policy) external;
+
+    /// @notice Connects the registry to the rest. Once, by the owner.
+    /// @param escrow The escrow; this registry is one of its controllers.
+    /// @param markets Contracts that may open engagements.
+    function wire(address escrow, address[] calldata markets) external;
+
+    /// @notice Lets a contract open engagements, or no more. It can always close those it opened. Owner only.
+    /// @param market The contract.
+    /// @param allowed Whether it may.
+    function setMarket(address market, bool allowed) external;
+
+    /// @notice Sets the rules for stake. Owner only.
+    /// @param policy The rules.
+    function setStakePolicy(StakePolicy calldata policy) external;
+
+    /// @notice Sets what a tier gives. Owner only.
+    /// @param tier The tier, 0 to 3.
+    /// @param terms What it gives.
+    function setTier(uint256 tier, Tier calldata terms) external;
+
+    /// @notice Adds a model, or allows or disallows it. Open engagements go on. Owner only.
+    /// @param modelId The model, not zero.
+    /// @param allowed Whether new engagements and offers may use it.
+    function setModel(bytes32 modelId, bool allowed) external;
+
+    /// @notice Registers the caller as a host. Its stake comes from its escrow credit, then from its allowance to the
+    /// escrow.
+    /// @param stake Base units of the stake token, at least `minStake`.
+    /// @param capacity Engagements it takes at once.
+    /// @param profile How it describes itself.
+    /// @param offers Its first prices; may be empty.
+    /// @return nodeId Its permanent id.
+    function register(uint256 stake, uint16 capacity, Profile calldata profile, Offer[] calldata offers)
+        external
+        returns (uint256 nodeId);
+
+    /// @notice Leaves. No engagement may be open; all stake starts to unbond and stays slashable until withdrawn.
+    function unregister() external;
+
+    /// @notice Adds to the caller's stake, from its escrow credit, then from its allowance to the escrow.
+    /// @param amount Base units.
+    function addStake(uint256 amount) external;
+
+    /// @notice Starts to unbond a part of the stake; restarts the clock of what is unbonding already.
+    /// @param amount Base units; the rest must cover `minStake` and what open engagements lock.
+    function startUnbonding(uint256 amount) external;
+
+    /// @notice Takes all unbonding stake back into the active stake.
+    function cancelUnbonding() external;
+
+    /// @notice Turns the unbonded stake into the host's credit in the escrow. Anyone may call it.
+    /// @param host The host.
+    function finishUnbonding(address host) external;
+
+    /// @notice Replaces the caller's description.
+    /// @param profile The description.
+    function setProfile(Profile calldata profile) external;
+
+    /// @notice Sets or withdraws (zero) prices of the caller.
+    /// @param offers The prices.
+    function setOffers(Offer[] calldata offers) external;
+
+    /// @notice Sets how many engagements the caller takes at once. Open ones go on.
+    /// @param capacity Engagements.
+    function setCapacity(uint16 capacity) external;
+
+    /// @notice Pauses or resumes the caller: a paused node gets no new engagements.
+    /// @param paused Whether to pause.
+    function setPaused(bool paused) external;
+
+    /// @notice Opens an engagement: locks stake of the host and gives out a ticket. Markets only.
+    /// @param host The host, registered and not paused.
+    /// @param modelId The model, allowed.
+    /// @return nodeId The host's id.
+    /// @return ticket Number of the engagement among the host's, from 1 on, never used twice.
+    /// @return modelIndex The model's index.
+    /// @return feeDiscountBps Part of the protocol fee that the host's tier waives, in 1/10,000 of the fee.
+    function acquire(address host, bytes32 modelId)
+        external
+        returns (uint32 nodeId, uint40 ticket, uint16 modelIndex, uint16 feeDiscountBps);
+
+    /// @notice Closes an engagement and unlocks its stake. Markets only, once for each `acquire`.
+    /// @param host The host.
+    function release(address host) external;
+
+    /// @notice A node.
+    /// @param host The host.
+    function nodeOf(address host) external view returns (Node memory);
+
+    /// @notice The host of a node id; zero if there is none.
+    /// @param nodeId The id.
+    function hostOf(uint256 nodeId) external view returns (address);
+
+    /// @notice How many hosts ever registered; their ids are 1 to this, inclusive.
+    function nodeCount() external view returns (uint256);
+
+    /// @notice A page of all nodes in the order of their ids, whatever their status.
+    /// @param cursor Nodes to skip; zero for the first page.
+    /// @param limit Most nodes to return, 1 to `MAX_PAGE`.
+    /// @return page The nodes.
+    /// @return next Cursor of the next page; zero if this was the last.
+    function nodes(uint256 cursor, uint256 limit) external view returns (Node[] memory page, uint256 next);
+
+    /// @notice A page of the active nodes that offer a model, in no particular order.
+    /// @param modelId The model.
+    /// @param cursor Nodes to skip; zero for the first page.
+    /// @param limit Most nodes to return, 1 to `MAX_PAGE`.
+    /// @return hosts The hosts.
+    /// @return next Cursor of the next page; zero if this was the last.
+    function nodesByModel(bytes32 modelId, uint256 cursor, uint256 limit)
+        external
+        view
+        returns (address[] memory hosts, uint256 next);
+
+    /// @notice The price of a node for a model in a token; zero if it does not offer that.
+    /// @param host The host.
+    /// @param modelId The model.
+    /// @param token The token; zero for ETH.
+    /// @return pricePerMillion Base units of `token` for 1,000,000 LLM tokens.
+    function priceOf(address host, bytes32 modelId, address token) external view returns (uint256 pricePerMillion);
+
+    /// @notice The models that a node offers.
+    /// @param host The host.
+    function modelsOf(address host) external view returns (bytes32[] memory);
+
+    /// @notice A model by its index; zero if there is none.
+    /// @param index From 1 on.
+    function modelByIndex(uint256 index) external view returns (bytes32);
+
+    /// @notice A model's index and whether it is allowed; zero and false if it is unknown.
+    /// @param modelId The model.
+    function modelInfo(bytes32 modelId) external view returns (uint16 index, bool allowed);
+
+    /// @notice What the active stake covers beyond what open engagements lock.
+    /// @param host The host.
+    /// @return Base units of the stake token.
+    function freeStakeOf(address host) external view returns (uint256);
+
+    /// @notice The rules for stake.
+    function stakePolicy() external view returns (StakePolicy memory);
+
+    /// @notice What a tier gives.
+    /// @param tier The tier, 0 to 3.
+    function tierTerms(uint256 tier) external view returns (Tier memory);
+
+    /// @notice The token that stake is in.
+    function stakeToken() external view returns (address);
+
+    /// @notice The escrow that holds the stake; zero before `wire`.
+    function escrow() external view returns (address);
+
+    /// @notice Whether a contract may open engagements.
+    /// @param account The contract.
+    function isMarket(address account) external view returns (bool);
+}
