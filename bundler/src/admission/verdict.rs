@@ -1,0 +1,100 @@
+//! What the run of an EntryPoint says about an operation.
+
+use alloy::primitives::{Address, Bytes, U256};
+use erc4337::{EntryPointVersion, UserOperation, ValidationData, revert::EntryPointRevert};
+
+use crate::{
+    Rejection,
+    evm::{Ending, Run},
+    rejection::Entity,
+};
+
+/// The account's and the paymaster's answers, joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validated {
+    /// Of the account.
+    pub account: ValidationData,
+    /// Of the paymaster, if there is one.
+    pub paymaster: Option<ValidationData>,
+    /// Gas that validation used, all frames.
+    pub gas_used: u64,
+}
+
+/// Reads the verdict on a bundle of one.
+///
+/// # Errors
+/// The reason for which the EntryPoint, the account or the paymaster said no.
+pub(crate) fn verdict(
+    run: &Run,
+    op: &UserOperation,
+    entry_point: Address,
+    version: EntryPointVersion,
+) -> Result<Validated, Rejection> {
+    let selectors = version.selectors();
+    let answer = |target: Address, selector: [u8; 4], word: usize| -> Option<U256> {
+        let (_, frame) = run.trace.children(0).find(|(_, frame)| {
+            frame.caller == entry_point && frame.target == target && frame.selector == Some(selector) && frame.success
+        })?;
+        frame.output.get(word * 32..word * 32 + 32).map(U256::from_be_slice)
+    };
+    let account = answer(op.sender, selectors.validate_user_op, 0)
+        .map(|word| read(word, Entity::Account, version))
+        .transpose()?;
+    // An aggregator is not an error of the EntryPoint's but of ours: it would fail as AA24 below.
+    if let Some(data) = account.filter(|data| !data.aggregator.is_zero() && !data.is_signature_failure()) {
+        return Err(Rejection::Aggregator(data.aggregator));
+    }
+    let paymaster = op
+        .paymaster_address()
+        .and_then(|paymaster| answer(paymaster, selectors.validate_paymaster_user_op, 1))
+        .map(|word| read(word, Entity::Paymaster, version))
+        .transpose()?;
+
+    match &run.ending {
+        Ending::Reverted(data) => Err(reject_revert(data, op, account, paymaster)),
+        Ending::Halted(reason) => Err(Rejection::EntryPoint { message: format!("validation halted: {reason:?}") }),
+        Ending::Completed(_) => {
+            let account = account.ok_or(Rejection::Internal("the account's answer was not seen"))?;
+            if op.paymaster.is_some() && paymaster.is_none() {
+                return Err(Rejection::Internal("the paymaster's answer was not seen"));
+            }
+            Ok(Validated { account, paymaster, gas_used: run.gas_used })
+        }
+    }
+}
+
+fn read(word: U256, entity: Entity, version: EntryPointVersion) -> Result<ValidationData, Rejection> {
+    ValidationData::unpack(word, version).map_err(|window| Rejection::Window { entity, window })
+}
+
+/// Puts a revert of `handleOps` under its ERC-7769 code, by the EntryPoint's `AAxx` text.
+pub(crate) fn reject_revert(
+    data: &Bytes,
+    op: &UserOperation,
+    account: Option<ValidationData>,
+    paymaster_data: Option<ValidationData>,
+) -> Rejection {
+    let revert = EntryPointRevert::decode(data);
+    let message = revert.to_string();
+    let reason = match &revert {
+        EntryPointRevert::FailedOp { reason, .. } => reason.get(..4).unwrap_or_default(),
+        EntryPointRevert::Other(_) => "",
+    };
+    let window = |entity, data: Option<ValidationData>| Rejection::TimeRange {
+        entity,
+        message: message.clone(),
+        valid_after: data.map(|data| data.valid_after),
+        valid_until: data.map(|data| data.valid_until),
+    };
+    match (reason, op.paymaster_address()) {
+        ("AA24", _) => Rejection::AccountSignature { message },
+        ("AA22" | "AA27", _) => window(Entity::Account, account),
+        ("AA32" | "AA37", _) => window(Entity::Paymaster, paymaster_data),
+        ("AA31", Some(paymaster)) => Rejection::PaymasterDeposit { paymaster, message },
+        ("AA34", Some(paymaster)) => Rejection::PaymasterSignature { paymaster, message },
+        (reason, Some(paymaster)) if reason.starts_with("AA3") || reason.starts_with("AA5") => {
+            Rejection::Paymaster { paymaster, message }
+        }
+        _ => Rejection::EntryPoint { message },
+    }
+}

@@ -1,0 +1,55 @@
+//! What an operator may set.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use alloy::primitives::Address;
+use erc4337::{ChainPreset, EntryPointVersion};
+
+/// Settings of the bundler.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The chain's facts.
+    pub chain: ChainPreset,
+    /// EntryPoints served, by address.
+    pub entry_points: BTreeMap<Address, EntryPointVersion>,
+    /// How often the node is asked for a new head.
+    pub poll_interval: Duration,
+    /// When bundles are sent.
+    pub bundling: BundlingMode,
+    /// Whether `debug_bundler_*` is served.
+    pub debug_rpc: bool,
+    /// Gas that one operation's validation may use at most.
+    pub max_verification_gas: u128,
+    /// Blocks after which a transaction that is not mined is sent again at a higher fee.
+    pub blocks_before_escalation: u64,
+    /// How long to wait for sent bundles at shutdown.
+    pub drain_timeout: Duration,
+}
+
+/// When bundles are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BundlingMode {
+    /// With each block, and at once when nothing is in flight.
+    Auto,
+    /// Only by `debug_bundler_sendBundleNow`.
+    Manual,
+}
+
+impl Config {
+    /// Defaults for this chain: the canonical EntryPoints of all versions.
+    pub fn new(chain: ChainPreset) -> Self {
+        Self {
+            chain,
+            entry_points: EntryPointVersion::ALL
+                .into_iter()
+                .map(|version| (version.canonical_address(), version))
+                .collect(),
+            poll_interval: Duration::from_millis(100),
+            bundling: BundlingMode::Auto,
+            debug_rpc: false,
+            max_verification_gas: 5_000_000,
+            blocks_before_escalation: 3,
+            drain_timeout: Duration::from_secs(4),
+        }
+    }
+}

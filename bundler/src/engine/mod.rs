@@ -1,0 +1,342 @@
+//! The one owner of mempool, records and transactions in flight.
+//!
+//! ```text
+//!  rpc ──Add──► ┌────────┐ ──choose──► prove (blocking thread) ──Proven──► sign, keep ──► broadcast
+//!  follower ──► │ Engine │ ◄──────────────────────────────────────────────────────────────┘
+//!      Head     └────────┘
+//! ```
+//!
+//! A task that only passes messages: whatever waits for the node or computes for long runs beside it and reports
+//! back. A transaction is kept before it is broadcast; an operation is live under one nonce only.
+
+mod records;
+mod tasks;
+
+use std::sync::Arc;
+
+use alloy::primitives::B256;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use records::Records;
+pub use records::{Record, Status};
+
+use crate::{
+    Config, Head, Rejection,
+    admission::Admitted,
+    builder::{self, Proven},
+    config::BundlingMode,
+    follower::Inclusion,
+    mempool::{Inserted, Mempool},
+    node::NodeClient,
+    submitter::{InFlight, Submitter},
+};
+
+/// What the engine is told or asked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Take this operation.
+    Add(Box<Admitted>, oneshot::Sender<Result<B256, Rejection>>),
+    /// What is known of this operation?
+    Look(B256, oneshot::Sender<Option<Record>>),
+    /// A new head, and what was mined since the last.
+    Head(Head, Vec<Inclusion>),
+    /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
+    BundleNow(oneshot::Sender<Option<B256>>),
+    /// Bundle by itself or only when asked.
+    SetMode(BundlingMode),
+    /// Take nothing more, send what there is, answer when all is mined.
+    Drain(oneshot::Sender<()>),
+    /// Give up what is left.
+    Abandon(oneshot::Sender<Vec<B256>>),
+    /// Of our own tasks.
+    Internal(Report),
+}
+
+/// What one of the engine's own tasks found out.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// A bundle was proven, with the signer's next nonce.
+    Proven(Box<Proven>, u64),
+    /// It could not be: the operations go back.
+    NotProven(Vec<B256>, String),
+    /// The node took the transaction, or said why not.
+    Broadcast(B256, Result<(), String>),
+    /// This nonce has been used: by ours, then with its success and block, or by somebody else's transaction.
+    Settled { nonce: u64, mined: Option<Mined> },
+}
+
+/// A transaction of ours on chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mined {
+    pub(crate) success: bool,
+    pub(crate) block: u64,
+}
+
+/// The engine's state.
+pub(crate) struct Engine {
+    config: Arc<Config>,
+    node: NodeClient,
+    submitter: Submitter,
+    heads: watch::Receiver<Head>,
+    inbox: mpsc::Receiver<Command>,
+    /// To give to tasks.
+    outbox: mpsc::WeakSender<Command>,
+    mempool: Mempool,
+    records: Records,
+    head: Head,
+    mode: BundlingMode,
+    /// Operations being proven.
+    proving: bool,
+    in_flight: Option<InFlight>,
+    waiting_for_bundle: Vec<oneshot::Sender<Option<B256>>>,
+    draining: Option<oneshot::Sender<()>>,
+    closed: bool,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        node: NodeClient,
+        submitter: Submitter,
+        heads: watch::Receiver<Head>,
+        inbox: mpsc::Receiver<Command>,
+        outbox: mpsc::WeakSender<Command>,
+    ) -> Self {
+        let head = heads.borrow().clone();
+        let mode = config.bundling;
+        Self {
+            config,
+            node,
+            submitter,
+            heads,
+            inbox,
+            outbox,
+            mempool: Mempool::default(),
+            records: Records::default(),
+            head,
+            mode,
+            proving: false,
+            in_flight: None,
+            waiting_for_bundle: Vec::new(),
+            draining: None,
+            closed: false,
+        }
+    }
+
+    /// Runs until every handle to it is gone.
+    pub(crate) async fn run(mut self) {
+        while let Some(command) = self.inbox.recv().await {
+            self.handle(command);
+            self.finish_drain();
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        // Whoever asked may have gone: an answer that nobody takes is no error.
+        match command {
+            Command::Add(admitted, answer) => {
+                let _ = answer.send(self.add(*admitted));
+            }
+            Command::Look(hash, answer) => {
+                let _ = answer.send(self.records.get(hash));
+            }
+            Command::Head(head, inclusions) => self.advance(head, inclusions),
+            Command::BundleNow(answer) => {
+                self.waiting_for_bundle.push(answer);
+                self.try_bundle(true);
+            }
+            Command::SetMode(mode) => {
+                self.mode = mode;
+                self.try_bundle(false);
+            }
+            Command::Drain(answer) => {
+                self.closed = true;
+                self.draining = Some(answer);
+                self.try_bundle(true);
+            }
+            Command::Abandon(answer) => {
+                let _ = answer.send(self.abandon());
+            }
+            Command::Internal(report) => self.report(report),
+        }
+    }
+
+    fn add(&mut self, admitted: Admitted) -> Result<B256, Rejection> {
+        if self.closed {
+            return Err(Rejection::ShuttingDown);
+        }
+        let hash = admitted.hash;
+        let record = Record::pending(&admitted);
+        match self.mempool.insert(admitted)? {
+            Inserted::Known => return Ok(hash),
+            Inserted::New => {}
+            Inserted::Replaced(old) => self.records.set(old, Status::Dropped { reason: format!("replaced by {hash}") }),
+        }
+        self.records.insert(hash, record);
+        self.try_bundle(false);
+        Ok(hash)
+    }
+
+    fn advance(&mut self, head: Head, inclusions: Vec<Inclusion>) {
+        self.head = head;
+        for inclusion in inclusions {
+            if let Some(admitted) = self.mempool.remove(inclusion.hash) {
+                tracing::info!(
+                    user_op_hash = %inclusion.hash, sender = %admitted.op.sender,
+                    transaction = %inclusion.transaction(), success = inclusion.event.success, "included"
+                );
+            }
+            self.records.include(inclusion);
+        }
+        if let Some(in_flight) = &mut self.in_flight {
+            let overdue = self.head.block.number >= in_flight.sent_at + self.config.blocks_before_escalation;
+            if overdue {
+                match self.submitter.escalate(in_flight, self.head.fees, self.head.block.number) {
+                    Ok(()) => self.broadcast(),
+                    Err(error) => tracing::error!(%error, "not escalated"),
+                }
+            }
+            self.check_in_flight();
+        }
+        self.try_bundle(false);
+    }
+
+    /// Starts a bundle if there is something to bundle and the signer is free.
+    fn try_bundle(&mut self, asked: bool) {
+        if self.proving || self.in_flight.is_some() {
+            return;
+        }
+        let wanted = asked || self.closed || self.mode == BundlingMode::Auto || !self.waiting_for_bundle.is_empty();
+        let chosen = wanted
+            .then(|| {
+                let max_gas = self.config.chain.max_transaction_gas;
+                builder::choose(self.mempool.waiting(), max_gas, self.head.fees.base_fee)
+            })
+            .flatten();
+        match chosen {
+            Some(bundle) => {
+                self.mempool.mark_bundled(&bundle.hashes());
+                self.proving = true;
+                self.prove(bundle);
+            }
+            None => self.answer_bundle_requests(None),
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Proven(proven, nonce) => self.send(*proven, nonce),
+            Report::NotProven(hashes, why) => {
+                tracing::warn!(why, "bundle not proven; trying again with the next head");
+                self.mempool.return_to_waiting(&hashes);
+                self.proving = false;
+                self.answer_bundle_requests(None);
+            }
+            Report::Broadcast(transaction, Ok(())) => {
+                tracing::debug!(%transaction, "broadcast");
+                self.answer_bundle_requests(Some(transaction));
+            }
+            Report::Broadcast(transaction, Err(why)) => {
+                // Kept in flight: it may have arrived all the same. The nonce tells, with the next head.
+                tracing::warn!(%transaction, why, "the node did not take the transaction");
+                self.answer_bundle_requests(None);
+                self.check_in_flight();
+            }
+            Report::Settled { nonce, mined } => self.settle(nonce, mined),
+        }
+    }
+
+    /// Signs a proven bundle, keeps it, and only then sends it.
+    fn send(&mut self, proven: Proven, nonce: u64) {
+        self.proving = false;
+        for (hash, reason) in proven.dropped {
+            tracing::info!(user_op_hash = %hash, reason, "dropped from the bundle");
+            self.drop_operation(hash, reason);
+        }
+        if proven.bundle.operations.is_empty() {
+            self.try_bundle(false);
+            return;
+        }
+        let hashes = proven.bundle.hashes();
+        match self.submitter.first(proven.bundle, nonce, self.head.fees, self.head.block.number) {
+            Ok(in_flight) => {
+                if let Some(attempt) = in_flight.attempts.last() {
+                    tracing::info!(
+                        operations = hashes.len(), gas = proven.gas_used, nonce,
+                        transaction = %attempt.transaction, "bundle signed"
+                    );
+                    for hash in &hashes {
+                        self.records.set(*hash, Status::Submitted { transaction: attempt.transaction });
+                    }
+                }
+                self.in_flight = Some(in_flight);
+                self.broadcast();
+            }
+            Err(error) => {
+                tracing::error!(%error, "bundle not sent");
+                self.mempool.return_to_waiting(&hashes);
+                self.answer_bundle_requests(None);
+            }
+        }
+    }
+
+    fn settle(&mut self, nonce: u64, mined: Option<Mined>) {
+        if self.in_flight.as_ref().is_none_or(|in_flight| in_flight.nonce != nonce) {
+            return;
+        }
+        // The node may be ahead of the head we have handled, whose inclusions would then still be to come.
+        if mined.is_some_and(|mined| mined.block > self.head.block.number) {
+            return;
+        }
+        let Some(in_flight) = self.in_flight.take() else { return };
+        // Operations that were included are gone from the mempool already; what is left did not make it.
+        let hashes = in_flight.bundle.hashes();
+        let given_up = match mined {
+            Some(Mined { success: false, .. }) => self.mempool.return_failed(&hashes),
+            Some(_) | None => {
+                self.mempool.return_to_waiting(&hashes);
+                Vec::new()
+            }
+        };
+        for hash in hashes {
+            self.records.unsubmit(hash);
+        }
+        for hash in given_up {
+            self.records.set(hash, Status::Dropped { reason: "its bundles were mined and reverted".into() });
+        }
+        self.try_bundle(false);
+    }
+
+    fn drop_operation(&mut self, hash: B256, reason: String) {
+        self.mempool.remove(hash);
+        self.records.set(hash, Status::Dropped { reason });
+    }
+
+    fn answer_bundle_requests(&mut self, transaction: Option<B256>) {
+        for answer in self.waiting_for_bundle.drain(..) {
+            let _ = answer.send(transaction);
+        }
+    }
+
+    fn finish_drain(&mut self) {
+        if self.mempool.is_empty()
+            && self.in_flight.is_none()
+            && let Some(answer) = self.draining.take()
+        {
+            let _ = answer.send(());
+        }
+    }
+
+    fn abandon(&mut self) -> Vec<B256> {
+        let left: Vec<B256> = self.mempool.all().map(|admitted| admitted.hash).collect();
+        for hash in &left {
+            self.drop_operation(*hash, "not mined before shutdown".into());
+        }
+        left
+    }
+
+    /// Work for a task, which reports back. Without anyone left to ask, there is nobody to work for.
+    fn outbox(&self) -> Option<mpsc::Sender<Command>> {
+        self.outbox.upgrade()
+    }
+}

@@ -1,0 +1,113 @@
+//! The least limits that a traced run would have needed.
+
+use alloy::primitives::Address;
+use erc4337::{EntryPointVersion, UserOperation};
+
+use crate::evm::{Frame, Trace};
+
+/// One value for each gas limit of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) verification: u128,
+    pub(super) call: u128,
+    pub(super) paymaster_verification: u128,
+    pub(super) post_op: u128,
+}
+
+/// Which limits were too tight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Validation,
+    Execution,
+}
+
+impl Limits {
+    /// The limits of one part a quarter higher, but not above `most`.
+    pub(super) fn raised(self, part: Part, most: Self) -> Self {
+        let raise = |limit: u128, most: u128| (limit + limit / 4 + 1_000).min(most);
+        match part {
+            Part::Validation => Self {
+                verification: raise(self.verification, most.verification),
+                paymaster_verification: raise(self.paymaster_verification, most.paymaster_verification),
+                ..self
+            },
+            Part::Execution => {
+                Self { call: raise(self.call, most.call), post_op: raise(self.post_op, most.post_op), ..self }
+            }
+        }
+    }
+}
+
+/// The frames that an operation's limits apply to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frames<'a> {
+    pub(super) creation: Option<&'a Frame>,
+    pub(super) validation: Option<&'a Frame>,
+    pub(super) paymaster_validation: Option<(usize, &'a Frame)>,
+    pub(super) call: Option<&'a Frame>,
+    pub(super) post_op: Option<&'a Frame>,
+}
+
+impl<'a> Frames<'a> {
+    /// Tells the frames apart by what the EntryPoint called, on whom, and when.
+    pub(super) fn find(trace: &'a Trace, op: &UserOperation, entry_point: Address, version: EntryPointVersion) -> Self {
+        let selectors = version.selectors();
+        let validation_end = trace.validation_frames.unwrap_or(trace.frames.len());
+        let validating = |target: Option<Address>, wanted: &[[u8; 4]]| {
+            trace.children(0).filter(|(index, _)| *index < validation_end).find(|(_, frame)| {
+                target.is_none_or(|target| frame.target == target)
+                    && frame.selector.is_some_and(|selector| wanted.contains(&selector))
+            })
+        };
+        // Execution happens within the EntryPoint's call to itself.
+        let inner = trace
+            .children(0)
+            .find(|(index, frame)| *index >= validation_end && frame.target == entry_point)
+            .map(|(index, _)| index);
+        let executing = |is_post_op: bool| {
+            let paymaster = op.paymaster_address();
+            trace.children(inner?).map(|(_, frame)| frame).find(|frame| {
+                let post_op = frame.selector == Some(selectors.post_op) && Some(frame.target) == paymaster;
+                if is_post_op { post_op } else { !post_op && frame.target == op.sender }
+            })
+        };
+        Self {
+            creation: validating(None, &[selectors.create_sender, selectors.init_eip7702_sender]).map(|(_, f)| f),
+            validation: validating(Some(op.sender), &[selectors.validate_user_op]).map(|(_, frame)| frame),
+            paymaster_validation: op
+                .paymaster_address()
+                .and_then(|paymaster| validating(Some(paymaster), &[selectors.validate_paymaster_user_op])),
+            call: executing(false),
+            post_op: executing(true),
+        }
+    }
+}
+
+/// The least limits with which the traced run would have gone the same way.
+pub(super) fn limits(trace: &Trace, op: &UserOperation, entry_point: Address, version: EntryPointVersion) -> Limits {
+    let frames = Frames::find(trace, op, entry_point, version);
+    let demand = |frame: Option<&Frame>| frame.map_or(0, |frame| u128::from(frame.demand));
+    let paymaster_frame = frames.paymaster_validation.map(|(index, _)| index);
+
+    // The EntryPoint compares its own gas readings with the limits (AA26, AA36, AA40); so do we.
+    let validation_end = trace.validation_frames.unwrap_or(trace.frames.len());
+    let reading = |frames: usize| {
+        let last = trace.gas_readings.iter().take_while(|reading| reading.frames <= frames).last();
+        last.map_or(0, |reading| reading.remaining)
+    };
+    let start = trace.gas_readings.first().map_or(0, |reading| reading.remaining);
+    let account_end = reading(paymaster_frame.unwrap_or(validation_end));
+    let end = reading(validation_end);
+    let metered = |from: u64, to: u64| u128::from(from.saturating_sub(to));
+
+    let own = demand(frames.creation).max(demand(frames.validation)).max(metered(start, account_end));
+    let paymaster = demand(frames.paymaster_validation.map(|(_, frame)| frame));
+    let post_op = demand(frames.post_op);
+    let call = demand(frames.call);
+    if version == EntryPointVersion::V0_6 {
+        // One limit for the account, then for what is left of it the paymaster, then again for postOp.
+        let verification = own.max(metered(start, account_end) + paymaster).max(metered(start, end)).max(post_op);
+        return Limits { verification, call, paymaster_verification: 0, post_op: 0 };
+    }
+    Limits { verification: own, call, paymaster_verification: paymaster.max(metered(account_end, end)), post_op }
+}

@@ -1,0 +1,123 @@
+//! Watches the chain: each new head becomes a [`Head`] for the other stages, and what it mined an [`Inclusion`].
+
+mod inclusion;
+mod lookup;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use alloy::{
+    eips::BlockNumberOrTag,
+    primitives::B256,
+    rpc::types::{Filter, TransactionReceipt},
+    sol_types::SolEvent,
+};
+use erc4337::abi::entry_point_v08::UserOperationEvent;
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use inclusion::Inclusion;
+pub(crate) use lookup::{find_inclusion, find_operation};
+
+use crate::{
+    Config, Head,
+    engine::Command,
+    evm::{BlockPin, ReadCounters, StateView},
+    node::{NodeClient, NodeError},
+};
+
+/// Blocks searched for one user operation whose inclusion was not watched.
+pub(crate) const LOOKBACK: u64 = 10_000;
+
+/// Follows the head of one node.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    node: NodeClient,
+    config: Arc<Config>,
+    counters: Arc<ReadCounters>,
+}
+
+impl Follower {
+    pub(crate) fn new(node: NodeClient, config: Arc<Config>) -> Self {
+        Self { node, config, counters: Arc::default() }
+    }
+
+    /// The head as it is now.
+    ///
+    /// # Errors
+    /// If the node does not tell.
+    pub(crate) async fn first(&self) -> Result<Head, NodeError> {
+        let block = self.latest().await?;
+        let view = StateView::new(self.node.clone(), block.hash, Arc::clone(&self.counters));
+        self.pin(&block, view).await
+    }
+
+    /// Publishes heads until nobody listens. A node that fails is asked again at the next interval.
+    pub(crate) async fn run(self, heads: watch::Sender<Head>, engine: mpsc::WeakSender<Command>) {
+        let mut interval = tokio::time::interval(self.config.poll_interval);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            if engine.strong_count() == 0 {
+                return;
+            }
+            let previous = heads.borrow().clone();
+            match self.step(&previous).await {
+                Ok(None) => {}
+                Ok(Some((head, inclusions))) => {
+                    let Some(engine) = engine.upgrade() else { return };
+                    if engine.send(Command::Head(head.clone(), inclusions)).await.is_err() {
+                        return;
+                    }
+                    heads.send_replace(head);
+                }
+                Err(error) => tracing::warn!(%error, "the head could not be followed; asking again"),
+            }
+        }
+    }
+
+    /// The new head and what was mined since `previous`, if there is a new one.
+    async fn step(&self, previous: &Head) -> Result<Option<(Head, Vec<Inclusion>)>, NodeError> {
+        let block = self.latest().await?;
+        if block.hash == previous.block.hash {
+            return Ok(None);
+        }
+        let from = (previous.block.number + 1).min(block.number);
+        let (view, inclusions) =
+            tokio::try_join!(previous.view.advance_to(block.hash), self.inclusions(from, block.number))?;
+        Ok(Some((self.pin(&block, view).await?, inclusions)))
+    }
+
+    async fn latest(&self) -> Result<alloy::rpc::types::Header, NodeError> {
+        let block = self.node.block(BlockNumberOrTag::Latest).await?;
+        let unreadable = || NodeError::Unreadable { method: "eth_getBlockByNumber", reason: "no latest block".into() };
+        Ok(block.ok_or_else(unreadable)?.header)
+    }
+
+    async fn pin(&self, block: &alloy::rpc::types::Header, view: StateView) -> Result<Head, NodeError> {
+        let fees = self.node.fees().await?;
+        Ok(Head { block: BlockPin::new(block, fees.base_fee), view: Arc::new(view), fees })
+    }
+
+    /// Every operation that the served EntryPoints executed in these blocks.
+    async fn inclusions(&self, from: u64, to: u64) -> Result<Vec<Inclusion>, NodeError> {
+        let filter = Filter::new()
+            .address(self.config.entry_points.keys().copied().collect::<Vec<_>>())
+            .event_signature(UserOperationEvent::SIGNATURE_HASH)
+            .from_block(from)
+            .to_block(to);
+        let events = self.node.logs(&filter).await?;
+        let transactions: BTreeSet<B256> = events.iter().filter_map(|log| log.transaction_hash).collect();
+        let mut receipts: HashMap<B256, Arc<TransactionReceipt>> = HashMap::new();
+        for transaction in transactions {
+            if let Some(receipt) = self.node.receipt(transaction).await? {
+                receipts.insert(transaction, Arc::new(receipt));
+            }
+        }
+        Ok(events
+            .iter()
+            .filter_map(|event| Inclusion::new(event, Arc::clone(receipts.get(&event.transaction_hash?)?)))
+            .collect())
+    }
+}

@@ -1,0 +1,27 @@
+//! The chain's head as every stage sees it: one block, its state, its fees.
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    evm::{BlockPin, StateView},
+    node::FeeSuggestion,
+};
+
+/// A consistent picture of one block. Replaced whole, never changed.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The block.
+    pub block: BlockPin,
+    /// Its state.
+    pub view: Arc<StateView>,
+    /// What to bid for the next.
+    pub fees: FeeSuggestion,
+}
+
+/// Seconds since 1970 by this machine's clock.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}

@@ -1,0 +1,44 @@
+//! A bundler in one process: from `eth_sendUserOperation` to the receipt.
+//!
+//! ```text
+//!  wallet ─► rpc ─► admission ─► mempool ─► builder ─► submitter ─► node
+//!             ▲     limits, then    └────── engine ───────┘          │
+//!             │     the EVM (evm)              ▲                     │
+//!             └──────── records ◄──────────────┴──── follower ◄──────┘
+//! ```
+//!
+//! - [`rpc`]: ERC-7769 methods; parameters in, JSON out.
+//! - `admission`: static limits, EIP-7702 authorizations, then the EntryPoint itself; its answer is ours.
+//! - [`estimation`]: limits from measured frames, proven by a second run.
+//! - [`evm`]: revm over state of one pinned block, fetched with standard `eth_*` calls.
+//! - [`mempool`], `builder`, `submitter`: pure; what is accepted, what goes together, what is signed.
+//! - `engine`: the one owner of those three and of what became of each operation.
+//! - `follower`: heads and inclusions, from the chain back to the engine.
+//! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
+//!
+//! Invariants: state that cannot be read is an error and never a verdict; an accepted operation is included or
+//! dropped with a reason that can be asked for; it is never live under two nonces; no bundle is sent that was not
+//! executed whole in process first.
+
+mod admission;
+mod builder;
+pub mod config;
+mod engine;
+pub mod estimation;
+pub mod evm;
+mod follower;
+pub mod gas;
+mod head;
+pub mod mempool;
+pub mod node;
+mod rejection;
+pub mod rpc;
+mod service;
+mod submitter;
+
+pub use admission::{Admitted, Validated};
+pub use config::{BundlingMode, Config};
+pub use engine::{Record, Status};
+pub use head::Head;
+pub use rejection::{Entity, Rejection};
+pub use service::{Bundler, StartError};

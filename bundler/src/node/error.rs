@@ -1,0 +1,53 @@
+//! What can go wrong between us and the node.
+
+use alloy::primitives::B256;
+
+/// A question to the node that got no usable answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The URL cannot be used.
+    #[error("node URL: {0}")]
+    Url(String),
+    /// No answer: connection, time-out, or something that is no JSON-RPC.
+    #[error("node did not answer {method}: {reason}")]
+    Transport {
+        /// The method called.
+        method: &'static str,
+        /// As the transport put it.
+        reason: String,
+    },
+    /// The node answered with an error.
+    #[error("node refused {method}: {message} ({code})")]
+    Refused {
+        /// The method called.
+        method: &'static str,
+        /// JSON-RPC code.
+        code: i32,
+        /// The node's words.
+        message: String,
+    },
+    /// The answer is not of the method's type.
+    #[error("node answered {method} with something unreadable: {reason}")]
+    Unreadable {
+        /// The method called.
+        method: &'static str,
+        /// What did not fit.
+        reason: String,
+    },
+    /// The node knows no such block: it lags, or the block was reorganised away.
+    #[error("node does not know block {0}")]
+    UnknownBlock(B256),
+}
+
+impl NodeError {
+    pub(super) fn from_call(method: &'static str, error: jsonrpsee::core::ClientError) -> Self {
+        use jsonrpsee::core::ClientError;
+        match error {
+            ClientError::Call(error) => {
+                Self::Refused { method, code: error.code(), message: error.message().to_owned() }
+            }
+            ClientError::ParseError(error) => Self::Unreadable { method, reason: error.to_string() },
+            other => Self::Transport { method, reason: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The public methods.
+
+use std::sync::Arc;
+
+use alloy::{primitives::U256, rpc::types::state::StateOverride};
+use erc4337::{EntryPointVersion, FieldError, UserOperation, UserOperationRequest, wire};
+use jsonrpsee::{Extensions, RpcModule, server::RegisterMethodError, types::Params};
+use serde_json::{Value, json};
+
+use super::params::Positional;
+use crate::{
+    Bundler, Rejection,
+    admission::entry_point_version,
+    estimation::Estimate,
+    follower::Inclusion,
+    service::{Found, inclusion_of},
+};
+
+pub(super) fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMethodError> {
+    let mut module = RpcModule::new(bundler);
+    module.register_method("eth_chainId", |_, bundler, _| json!(U256::from(bundler.config.chain.chain_id)))?;
+    module.register_method("eth_supportedEntryPoints", |_, bundler, _| {
+        json!(bundler.config.entry_points.keys().collect::<Vec<_>>())
+    })?;
+    module.register_async_method("eth_sendUserOperation", send)?;
+    module.register_async_method("eth_estimateUserOperationGas", estimate)?;
+    module.register_async_method("eth_getUserOperationByHash", by_hash)?;
+    module.register_async_method("eth_getUserOperationReceipt", receipt)?;
+    module.register_async_method("fabstir_getUserOperationStatus", status)?;
+    Ok(module)
+}
+
+/// Reads `(userOperation, entryPoint, …)`.
+fn operation(
+    params: &Positional,
+    bundler: &Bundler,
+) -> Result<(UserOperationRequest, alloy::primitives::Address, EntryPointVersion), Rejection> {
+    let entry_point = params.address(1, "entryPoint")?;
+    let version = entry_point_version(&bundler.config, entry_point)?;
+    let request = UserOperationRequest::from_json(params.required(0, "userOperation")?, version)?;
+    Ok((request, entry_point, version))
+}
+
+async fn send(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
+    let (request, entry_point, version) = operation(&Positional::of(&params)?, &bundler)?;
+    Ok(json!(bundler.send(request.complete(version)?, entry_point).await?))
+}
+
+async fn estimate(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
+    let params = Positional::of(&params)?;
+    let (request, entry_point, _) = operation(&params, &bundler)?;
+    let overrides: StateOverride = match params.optional(2) {
+        Some(value) => serde_json::from_value(value.clone()).map_err(|_| FieldError::Malformed {
+            field: "stateOverride",
+            expected: "{address: {balance?, nonce?, code?, state?, stateDiff?}}",
+        })?,
+        None => StateOverride::default(),
+    };
+    Ok(estimate_json(&bundler.estimate(request, entry_point, overrides).await?))
+}
+
+fn estimate_json(estimate: &Estimate) -> Value {
+    let mut answer = json!({
+        "preVerificationGas": U256::from(estimate.pre_verification_gas),
+        "verificationGasLimit": U256::from(estimate.verification_gas_limit),
+        "callGasLimit": U256::from(estimate.call_gas_limit),
+    });
+    if let Some(gas) = estimate.paymaster_verification_gas_limit {
+        answer["paymasterVerificationGasLimit"] = json!(U256::from(gas));
+    }
+    if let Some(gas) = estimate.paymaster_post_op_gas_limit {
+        answer["paymasterPostOpGasLimit"] = json!(U256::from(gas));
+    }
+    answer
+}
+
+async fn by_hash(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
+    let hash = Positional::of(&params)?.hash(0, "userOpHash")?;
+    match bundler.find(hash).await? {
+        Some(Found::Recorded(record)) => {
+            let inclusion = inclusion_of(&record.status);
+            if let (Some(op), Some(version)) = (&record.op, record.version) {
+                return Ok(by_hash_json(op, version, record.entry_point, inclusion));
+            }
+            match inclusion {
+                Some(inclusion) => mined_json(&bundler, inclusion).await,
+                None => Ok(Value::Null),
+            }
+        }
+        Some(Found::OnChain(inclusion)) => mined_json(&bundler, &inclusion).await,
+        None => Ok(Value::Null),
+    }
+}
+
+async fn mined_json(bundler: &Bundler, inclusion: &Inclusion) -> Result<Value, Rejection> {
+    Ok(match bundler.recover(inclusion).await? {
+        Some((op, version)) => by_hash_json(&op, version, inclusion.entry_point, Some(inclusion)),
+        None => Value::Null,
+    })
+}
+
+fn by_hash_json(
+    op: &UserOperation,
+    version: EntryPointVersion,
+    entry_point: alloy::primitives::Address,
+    inclusion: Option<&Inclusion>,
+) -> Value {
+    json!({
+        "userOperation": wire::to_json(op, version),
+        "entryPoint": entry_point,
+        "blockNumber": inclusion.and_then(|inclusion| inclusion.receipt.block_number).map(U256::from),
+        "blockHash": inclusion.and_then(|inclusion| inclusion.receipt.block_hash),
+        "transactionHash": inclusion.map(Inclusion::transaction),
+    })
+}
+
+async fn receipt(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
+    let hash = Positional::of(&params)?.hash(0, "userOpHash")?;
+    Ok(match bundler.find(hash).await? {
+        Some(Found::Recorded(record)) => inclusion_of(&record.status).map_or(Value::Null, Inclusion::to_json),
+        Some(Found::OnChain(inclusion)) => inclusion.to_json(),
+        None => Value::Null,
+    })
+}
+
+async fn status(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
+    use crate::engine::Status;
+    let hash = Positional::of(&params)?.hash(0, "userOpHash")?;
+    let Some(record) = bundler.record(hash).await? else { return Ok(Value::Null) };
+    let mut answer = json!({ "userOpHash": hash, "status": record.status.name() });
+    match &record.status {
+        Status::Pending => {}
+        Status::Submitted { transaction } => answer["transactionHash"] = json!(transaction),
+        Status::Included(_) => {
+            answer["transactionHash"] = json!(inclusion_of(&record.status).map(Inclusion::transaction));
+        }
+        Status::Dropped { reason } => answer["reason"] = json!(reason),
+    }
+    Ok(answer)
+}

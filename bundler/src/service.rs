@@ -1,0 +1,222 @@
+//! Wiring: the tasks, the channels between them, and the handle that the RPC layer holds.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::{Address, B256, Bytes},
+    rpc::types::state::StateOverride,
+    signers::local::PrivateKeySigner,
+};
+use erc4337::{EntryPointVersion, UserOperation, UserOperationRequest};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    Config, Head, Rejection,
+    admission::{self, entry_point_version},
+    config::BundlingMode,
+    engine::{Command, Engine, Record, Status},
+    estimation::{self, Estimate},
+    follower::{self, Follower, Inclusion},
+    node::{NodeClient, NodeError},
+    submitter::Submitter,
+};
+
+/// Messages that may wait for the engine; senders wait when it is full.
+const INBOX: usize = 1_024;
+
+/// Why a bundler did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The node did not answer.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The node is on another chain.
+    #[error("the node is on chain {node}, but the configuration is for chain {configured}")]
+    WrongChain {
+        /// Of the node.
+        node: u64,
+        /// Of the configuration.
+        configured: u64,
+    },
+    /// There is no contract where an EntryPoint should be.
+    #[error("no contract at {address}, where EntryPoint {version} is configured")]
+    NoEntryPoint {
+        /// Where.
+        address: Address,
+        /// Of which version.
+        version: EntryPointVersion,
+    },
+    /// EntryPoint v0.9 takes bundles only from accounts without code.
+    #[error("the bundler key {0} is EIP-7702-delegated; EntryPoint v0.9 refuses its bundles")]
+    DelegatedKey(Address),
+}
+
+/// A running bundler. Cheap to clone; it stops when the last clone is gone.
+#[derive(Clone, Debug)]
+pub struct Bundler {
+    pub(crate) config: Arc<Config>,
+    pub(crate) node: NodeClient,
+    heads: watch::Receiver<Head>,
+    engine: mpsc::Sender<Command>,
+    address: Address,
+}
+
+/// What is known of an included operation.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// From our records.
+    Recorded(Record),
+    /// From the chain.
+    OnChain(Box<Inclusion>),
+}
+
+impl Bundler {
+    /// Checks the node and the key, then starts following, admitting and bundling.
+    ///
+    /// # Errors
+    /// If the node is not the one configured, an EntryPoint is missing, or the key cannot be used.
+    pub async fn start(
+        config: Config,
+        node: NodeClient,
+        signer: PrivateKeySigner,
+    ) -> Result<(Self, JoinHandle<()>), StartError> {
+        let config = Arc::new(config);
+        check(&config, &node, signer.address()).await?;
+
+        let follower = Follower::new(node.clone(), Arc::clone(&config));
+        let (heads_sender, heads) = watch::channel(follower.first().await?);
+        let (engine, inbox) = mpsc::channel(INBOX);
+        let submitter = Submitter::new(signer, config.chain.chain_id);
+        let address = submitter.address();
+        let outbox = engine.downgrade();
+        let task =
+            tokio::spawn(Engine::new(Arc::clone(&config), node.clone(), submitter, heads.clone(), inbox, outbox).run());
+        // The follower holds the engine weakly, so that it is the handles that keep both alive.
+        tokio::spawn(follower.run(heads_sender, engine.downgrade()));
+        Ok((Self { config, node, heads, engine, address }, task))
+    }
+
+    /// The key that bundles are sent from.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The head that operations are judged by.
+    pub fn head(&self) -> Head {
+        self.heads.borrow().clone()
+    }
+
+    /// Validates an operation and takes it into the mempool; its `userOpHash`.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn send(&self, op: UserOperation, entry_point: Address) -> Result<B256, Rejection> {
+        let admitted = admission::admit(op, entry_point, &self.config, &self.head(), self.address).await?;
+        self.ask(|answer| Command::Add(Box::new(admitted), answer)).await?
+    }
+
+    /// Estimates the gas limits that a request leaves open.
+    ///
+    /// # Errors
+    /// If the operation would fail for another reason than its signature.
+    pub async fn estimate(
+        &self,
+        request: UserOperationRequest,
+        entry_point: Address,
+        overrides: StateOverride,
+    ) -> Result<Estimate, Rejection> {
+        estimation::estimate(request, entry_point, overrides, &self.config, &self.head(), self.address).await
+    }
+
+    /// Where an operation stands, if it came through here.
+    ///
+    /// # Errors
+    /// If the bundler has stopped.
+    pub async fn record(&self, hash: B256) -> Result<Option<Record>, Rejection> {
+        self.ask(|answer| Command::Look(hash, answer)).await
+    }
+
+    /// Sends a bundle now; its transaction, or nothing if there was nothing to bundle.
+    ///
+    /// # Errors
+    /// If the bundler has stopped.
+    pub async fn bundle_now(&self) -> Result<Option<B256>, Rejection> {
+        self.ask(Command::BundleNow).await
+    }
+
+    /// Chooses when bundles are sent.
+    ///
+    /// # Errors
+    /// If the bundler has stopped.
+    pub async fn set_mode(&self, mode: BundlingMode) -> Result<(), Rejection> {
+        self.engine.send(Command::SetMode(mode)).await.map_err(|_| Rejection::ShuttingDown)
+    }
+
+    /// Takes nothing more, sends what there is and waits for it to be mined, at most as long as configured.
+    /// What is left then is given up, and returned.
+    pub async fn drain(&self) -> Vec<B256> {
+        let drained = self.ask(Command::Drain);
+        if matches!(tokio::time::timeout(self.config.drain_timeout, drained).await, Ok(Ok(()))) {
+            return Vec::new();
+        }
+        self.ask(Command::Abandon).await.unwrap_or_default()
+    }
+
+    /// An operation from the records or, failing that, from the chain.
+    pub(crate) async fn find(&self, hash: B256) -> Result<Option<Found>, Rejection> {
+        if let Some(record) = self.record(hash).await? {
+            return Ok(Some(Found::Recorded(record)));
+        }
+        let head = self.head().block.number;
+        let inclusion = follower::find_inclusion(&self.node, &self.config, hash, head).await?;
+        Ok(inclusion.map(|inclusion| Found::OnChain(Box::new(inclusion))))
+    }
+
+    /// The operation and EntryPoint version of an inclusion that was not ours.
+    pub(crate) async fn recover(
+        &self,
+        inclusion: &Inclusion,
+    ) -> Result<Option<(UserOperation, EntryPointVersion)>, Rejection> {
+        let version = entry_point_version(&self.config, inclusion.entry_point)?;
+        let op = follower::find_operation(&self.node, &self.config, inclusion).await?;
+        Ok(op.map(|op| (op, version)))
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Rejection> {
+        let (answer, answered) = oneshot::channel();
+        self.engine.send(question(answer)).await.map_err(|_| Rejection::ShuttingDown)?;
+        answered.await.map_err(|_| Rejection::ShuttingDown)
+    }
+}
+
+/// The inclusion in a record, if it has come to that.
+pub(crate) fn inclusion_of(status: &Status) -> Option<&Inclusion> {
+    match status {
+        Status::Included(record) => Some(&record.0),
+        _ => None,
+    }
+}
+
+async fn check(config: &Config, node: &NodeClient, key: Address) -> Result<(), StartError> {
+    let (chain, configured) = (node.chain_id().await?, config.chain.chain_id);
+    if chain != configured {
+        return Err(StartError::WrongChain { node: chain, configured });
+    }
+    for (address, version) in &config.entry_points {
+        if node.code(*address).await?.is_empty() {
+            return Err(StartError::NoEntryPoint { address: *address, version: *version });
+        }
+    }
+    let serves_v0_9 = config.entry_points.values().any(|version| *version == EntryPointVersion::V0_9);
+    if serves_v0_9 && is_delegation(&node.code(key).await?) {
+        return Err(StartError::DelegatedKey(key));
+    }
+    Ok(())
+}
+
+fn is_delegation(code: &Bytes) -> bool {
+    code.starts_with(&[0xef, 0x01, 0x00])
+}

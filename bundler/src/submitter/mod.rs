@@ -1,0 +1,166 @@
+//! From a bundle to a signed transaction, and from a stuck transaction to a dearer one. Pure: the engine does the I/O.
+//!
+//! ```text
+//!  Bundle ──sign──► Attempt 1 ──not mined──► Attempt 2 … all with one nonce: at most one of them is ever mined
+//! ```
+
+use alloy::{
+    consensus::{SignableTransaction, TxEip1559, TxEip7702, TxEnvelope},
+    eips::eip2718::Encodable2718,
+    primitives::{Address, B256, Bytes, TxKind},
+    signers::{SignerSync, local::PrivateKeySigner},
+};
+use erc4337::pack;
+
+use crate::{builder::Bundle, node::FeeSuggestion};
+
+/// A node takes a replacement from 10 % more on; this much more is bid, in 1,000ths.
+const ESCALATION_PER_MILLE: u128 = 1_125;
+
+/// Fees of a transaction, wei per gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fees {
+    pub(crate) max_fee: u128,
+    pub(crate) priority_fee: u128,
+}
+
+impl Fees {
+    /// The most that can be bid so that no operation of the bundle pays less than its share of the gas costs.
+    fn ceiling(bundle: &Bundle, base_fee: u128) -> Self {
+        let lowest = |fee: fn(&erc4337::UserOperation, u128) -> u128| {
+            bundle.operations.iter().map(|admitted| fee(&admitted.op, base_fee)).min().unwrap_or_default()
+        };
+        Self {
+            max_fee: lowest(|op, _| op.max_fee_per_gas),
+            priority_fee: lowest(|op, base_fee| op.effective_gas_price(base_fee).saturating_sub(base_fee)),
+        }
+    }
+
+    /// First bid: the node's suggestion, room for the base fee to double, never above the ceiling.
+    fn first(bundle: &Bundle, suggestion: FeeSuggestion) -> Self {
+        let ceiling = Self::ceiling(bundle, suggestion.base_fee);
+        let priority_fee = suggestion.priority_fee.min(ceiling.priority_fee);
+        Self { max_fee: (suggestion.base_fee * 2 + priority_fee).min(ceiling.max_fee), priority_fee }
+    }
+
+    /// The next bid; `None` if the ceiling leaves no room for what nodes ask of a replacement.
+    fn escalated(self, bundle: &Bundle, suggestion: FeeSuggestion) -> Option<Self> {
+        let raise = |fee: u128| (fee * ESCALATION_PER_MILLE).div_ceil(1_000) + 1;
+        let ceiling = Self::ceiling(bundle, suggestion.base_fee);
+        let next = Self { max_fee: raise(self.max_fee), priority_fee: raise(self.priority_fee) };
+        (next.max_fee <= ceiling.max_fee && next.priority_fee <= ceiling.priority_fee).then_some(next)
+    }
+}
+
+/// A signed transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) transaction: B256,
+    pub(crate) raw: Bytes,
+    fees: Fees,
+}
+
+/// A bundle on its way, with every transaction ever signed for it.
+#[derive(Clone, Debug)]
+pub(crate) struct InFlight {
+    pub(crate) bundle: Bundle,
+    pub(crate) nonce: u64,
+    /// Never empty; the last is the one to be mined.
+    pub(crate) attempts: Vec<Attempt>,
+    /// Head at the time of the last attempt.
+    pub(crate) sent_at: u64,
+}
+
+/// Not signed: the key refused. Only a broken key does.
+#[derive(Debug, thiserror::Error)]
+#[error("the bundle transaction could not be signed: {0}")]
+pub(crate) struct SigningError(String);
+
+/// Signs for one key.
+#[derive(Clone, Debug)]
+pub(crate) struct Submitter {
+    signer: PrivateKeySigner,
+    chain_id: u64,
+}
+
+impl Submitter {
+    pub(crate) fn new(signer: PrivateKeySigner, chain_id: u64) -> Self {
+        Self { signer, chain_id }
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.signer.address()
+    }
+
+    /// The first transaction for a bundle.
+    pub(crate) fn first(
+        &self,
+        bundle: Bundle,
+        nonce: u64,
+        suggestion: FeeSuggestion,
+        head: u64,
+    ) -> Result<InFlight, SigningError> {
+        let attempt = self.sign(&bundle, nonce, Fees::first(&bundle, suggestion))?;
+        Ok(InFlight { bundle, nonce, attempts: vec![attempt], sent_at: head })
+    }
+
+    /// Adds a dearer transaction if fees allow; else the last one stands, to be sent again.
+    pub(crate) fn escalate(
+        &self,
+        in_flight: &mut InFlight,
+        suggestion: FeeSuggestion,
+        head: u64,
+    ) -> Result<(), SigningError> {
+        in_flight.sent_at = head;
+        let Some(fees) = in_flight.attempts.last().and_then(|last| last.fees.escalated(&in_flight.bundle, suggestion))
+        else {
+            return Ok(());
+        };
+        let attempt = self.sign(&in_flight.bundle, in_flight.nonce, fees)?;
+        in_flight.attempts.push(attempt);
+        Ok(())
+    }
+
+    fn sign(&self, bundle: &Bundle, nonce: u64, fees: Fees) -> Result<Attempt, SigningError> {
+        let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
+        let input = pack::handle_ops(bundle.version, operations(), self.address());
+        let authorization_list: Vec<_> = operations().filter_map(|op| op.eip7702_auth.clone()).collect();
+        let envelope: TxEnvelope = if authorization_list.is_empty() {
+            self.seal(TxEip1559 {
+                chain_id: self.chain_id,
+                nonce,
+                gas_limit: bundle.gas_limit(),
+                max_fee_per_gas: fees.max_fee,
+                max_priority_fee_per_gas: fees.priority_fee,
+                to: TxKind::Call(bundle.entry_point),
+                input,
+                ..TxEip1559::default()
+            })?
+        } else {
+            self.seal(TxEip7702 {
+                chain_id: self.chain_id,
+                nonce,
+                gas_limit: bundle.gas_limit(),
+                max_fee_per_gas: fees.max_fee,
+                max_priority_fee_per_gas: fees.priority_fee,
+                to: bundle.entry_point,
+                input,
+                authorization_list,
+                ..TxEip7702::default()
+            })?
+        };
+        Ok(Attempt { transaction: *envelope.tx_hash(), raw: envelope.encoded_2718().into(), fees })
+    }
+
+    fn seal<T>(&self, transaction: T) -> Result<TxEnvelope, SigningError>
+    where
+        T: SignableTransaction<alloy::primitives::Signature>,
+        TxEnvelope: From<alloy::consensus::Signed<T>>,
+    {
+        let signature = self
+            .signer
+            .sign_hash_sync(&transaction.signature_hash())
+            .map_err(|error| SigningError(error.to_string()))?;
+        Ok(transaction.into_signed(signature).into())
+    }
+}

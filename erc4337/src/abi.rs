@@ -1,0 +1,75 @@
+//! Contract bindings, generated from artifacts: the EntryPoints' from the published packages, ours from Foundry.
+//!
+//! Run `make build` before `cargo` by hand: it makes the artifacts.
+
+#![allow(missing_docs, unreachable_pub, clippy::too_many_arguments, reason = "generated; documented by NatSpec")]
+
+macro_rules! bindings {
+    ($(#[$doc:meta])* $module:ident, $name:ident, $path:literal) => {
+        $(#[$doc])*
+        pub mod $module {
+            alloy::sol!(
+                #[derive(Debug)]
+                $name,
+                $path
+            );
+            pub use $name::*;
+        }
+    };
+}
+
+bindings!(
+    /// EntryPoint v0.6.
+    entry_point_v06, EntryPointV06, "../contracts/node_modules/account-abstraction-v06/artifacts/EntryPoint.json");
+bindings!(
+    /// EntryPoint v0.7.
+    entry_point_v07, EntryPointV07, "../contracts/node_modules/account-abstraction-v07/artifacts/EntryPoint.json");
+bindings!(
+    /// EntryPoint v0.8; its calls are also those of v0.7 and v0.9.
+    entry_point_v08, EntryPointV08, "../contracts/node_modules/account-abstraction-v08/artifacts/EntryPoint.json");
+bindings!(
+    /// EntryPoint v0.9 (release candidate).
+    entry_point_v09, EntryPointV09, "../contracts/node_modules/account-abstraction-v09/artifacts/EntryPoint.json");
+bindings!(
+    /// What an account implements for EntryPoint v0.6.
+    account_v06, IAccountV06, "../contracts/node_modules/account-abstraction-v06/artifacts/IAccount.json");
+bindings!(
+    /// What an account implements for EntryPoint v0.7 and later.
+    account_v08, IAccountV08, "../contracts/node_modules/account-abstraction-v08/artifacts/IAccount.json");
+bindings!(
+    /// What a paymaster implements for EntryPoint v0.6.
+    paymaster_v06, IPaymasterV06, "../contracts/node_modules/account-abstraction-v06/artifacts/IPaymaster.json");
+bindings!(
+    /// What a paymaster implements for EntryPoint v0.7 and later.
+    paymaster_v08, IPaymasterV08, "../contracts/node_modules/account-abstraction-v08/artifacts/IPaymaster.json");
+bindings!(
+    /// The contract through which an EntryPoint calls factories.
+    sender_creator, ISenderCreator, "../contracts/node_modules/account-abstraction-v08/artifacts/ISenderCreator.json");
+bindings!(
+    /// Our smart account.
+    smart_account, SmartAccount, "../contracts/out/SmartAccount.sol/SmartAccount.json");
+bindings!(
+    /// The factory of our smart account.
+    smart_account_factory, SmartAccountFactory,
+    "../contracts/out/SmartAccountFactory.sol/SmartAccountFactory.json");
+bindings!(
+    /// Our signing paymaster, v0.7 and later.
+    verifying_paymaster, VerifyingPaymaster, "../contracts/out/VerifyingPaymaster.sol/VerifyingPaymaster.json");
+bindings!(
+    /// Hosts, their stake, models and prices.
+    node_registry, NodeRegistry, "../contracts/out/NodeRegistry.sol/NodeRegistry.json");
+bindings!(
+    /// Jobs from posting to settlement.
+    job_marketplace, JobMarketplace, "../contracts/out/JobMarketplace.sol/JobMarketplace.json");
+bindings!(
+    /// Sole holder of the marketplace's funds.
+    payment_escrow, PaymentEscrow, "../contracts/out/PaymentEscrow.sol/PaymentEscrow.json");
+bindings!(
+    /// A token of 6 decimals for test networks.
+    test_usdc, TestUSDC, "../contracts/out/TestUSDC.sol/TestUSDC.json");
+bindings!(
+    /// The proxy in front of the upgradeable contracts.
+    erc1967_proxy, ERC1967Proxy, "../contracts/out/ERC1967Proxy.sol/ERC1967Proxy.json");
+bindings!(
+    /// Checks signatures of accounts, deployed or not, for the escrow.
+    signature_verifier, SignatureVerifier, "../contracts/out/SignatureVerifier.sol/SignatureVerifier.json");

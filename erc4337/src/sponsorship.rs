@@ -1,0 +1,82 @@
+//! What our VerifyingPaymaster signs: every field of the operation, and for how long.
+
+use alloy::{
+    primitives::{Address, B256, Bytes},
+    sol,
+    sol_types::{SolStruct, eip712_domain},
+};
+
+use crate::{Paymaster, UserOperation};
+
+sol! {
+    /// EIP-712 struct of the paymaster contract; the contract publishes the same string as `SPONSORSHIP_TYPE`.
+    struct SponsoredUserOperation {
+        address sender;
+        uint256 nonce;
+        bytes initCode;
+        bytes callData;
+        uint128 verificationGasLimit;
+        uint128 callGasLimit;
+        uint256 preVerificationGas;
+        uint128 maxPriorityFeePerGas;
+        uint128 maxFeePerGas;
+        uint128 paymasterVerificationGasLimit;
+        uint128 paymasterPostOpGasLimit;
+        uint48 validUntil;
+        uint48 validAfter;
+        address entryPoint;
+    }
+}
+
+/// Bytes of a signature in `paymasterData`.
+pub const SIGNATURE_LENGTH: usize = 65;
+
+/// The window in which a sponsorship holds, in seconds since 1970, as the EntryPoint compares them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// Last second.
+    pub until: u64,
+    /// The second before the first.
+    pub after: u64,
+}
+
+impl Validity {
+    /// `paymasterData`: `uint48 validUntil ‖ uint48 validAfter ‖ signature`.
+    pub fn to_paymaster_data(self, signature: &[u8; SIGNATURE_LENGTH]) -> Bytes {
+        let mut data = Vec::with_capacity(12 + SIGNATURE_LENGTH);
+        for bound in [self.until, self.after] {
+            data.extend_from_slice(&bound.to_be_bytes()[2..]);
+        }
+        data.extend_from_slice(signature);
+        data.into()
+    }
+}
+
+/// The digest that a signer of `paymaster` signs to sponsor `op` (EIP-712, domain of the contract).
+///
+/// The operation's own paymaster address and data play no part; its paymaster gas limits are those of `limits`.
+pub fn digest(op: &UserOperation, limits: &Paymaster, validity: Validity, entry_point: Address, chain_id: u64) -> B256 {
+    let domain = eip712_domain! {
+        name: "Fabstir VerifyingPaymaster",
+        version: "1",
+        chain_id: chain_id,
+        verifying_contract: limits.address,
+    };
+    SponsoredUserOperation {
+        sender: op.sender,
+        nonce: op.nonce,
+        initCode: op.init_code(),
+        callData: op.call_data.clone(),
+        verificationGasLimit: op.verification_gas_limit,
+        callGasLimit: op.call_gas_limit,
+        preVerificationGas: alloy::primitives::U256::from(op.pre_verification_gas),
+        maxPriorityFeePerGas: op.max_priority_fee_per_gas,
+        maxFeePerGas: op.max_fee_per_gas,
+        paymasterVerificationGasLimit: limits.verification_gas_limit,
+        paymasterPostOpGasLimit: limits.post_op_gas_limit,
+        validUntil: alloy::primitives::aliases::U48::from(validity.until),
+        validAfter: alloy::primitives::aliases::U48::from(validity.after),
+        entryPoint: entry_point,
+    }
+    .eip712_signing_hash(&domain)
+}

@@ -1,0 +1,136 @@
+//! An account of ours that acts without gas: sponsored, estimated, signed, sent, waited for.
+
+use std::time::{Duration, Instant};
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256},
+    sol_types::{SolCall, SolValue},
+};
+use anyhow::{Context, Result, bail};
+use bundler::node::NodeClient;
+use erc4337::{
+    EntryPointVersion, HashContext, UserOperationRequest,
+    abi::{entry_point_v08, smart_account_factory},
+    calls::{self, Call},
+};
+use jsonrpsee::{
+    core::client::ClientT,
+    http_client::{HttpClient, HttpClientBuilder},
+    rpc_params,
+};
+use serde_json::{Value, json};
+use session_keys::SecretKey;
+
+use crate::deployment::Deployment;
+
+/// EntryPoint version of our accounts.
+const VERSION: EntryPointVersion = EntryPointVersion::V0_8;
+/// How long an operation may take to be mined.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One account and its key.
+pub(crate) struct Client {
+    rpc: HttpClient,
+    node: NodeClient,
+    key: SecretKey,
+    deployment: Deployment,
+    entry_point: Address,
+    /// The account, deployed or not.
+    pub(crate) account: Address,
+}
+
+impl Client {
+    /// A client of the endpoint `rpc` for the account that `key` owns.
+    pub(crate) async fn new(rpc: &str, node: NodeClient, deployment: Deployment, key: SecretKey) -> Result<Self> {
+        let entry_point = deployment.account_entry_point()?;
+        let owners = vec![owner(&key)];
+        let call = smart_account_factory::getAddressCall { owners, nonce: U256::ZERO };
+        let answer = node.eth_call(deployment.smart_account_factory, call.abi_encode().into()).await?;
+        let account = smart_account_factory::getAddressCall::abi_decode_returns(&answer)?;
+        let rpc = HttpClientBuilder::default().build(rpc)?;
+        Ok(Self { rpc, node, key, deployment, entry_point, account })
+    }
+
+    /// Makes these calls in one sponsored operation; the transaction that did.
+    pub(crate) async fn act(&self, calls: &[Call]) -> Result<B256> {
+        let op = self.prepare(calls).await?;
+        let context =
+            HashContext { version: VERSION, entry_point: self.entry_point, chain_id: self.deployment.chain_id };
+        let mut op = op;
+        let request = UserOperationRequest::from_json(&op, VERSION)?;
+        let hash = request.with_open_fields_zero().hash(&context, None)?;
+        op["signature"] = json!(self.key.sign_operation(hash, VERSION)?);
+        let sent: B256 = self.rpc.request("eth_sendUserOperation", rpc_params![&op, self.entry_point]).await?;
+        self.wait(sent).await
+    }
+
+    /// The operation with gas and sponsorship, but for its signature.
+    async fn prepare(&self, calls: &[Call]) -> Result<Value> {
+        let fees = self.node.fees().await?;
+        let mut op = json!({
+            "sender": self.account,
+            "nonce": self.nonce().await?,
+            "callData": calls::encode(calls),
+            "maxFeePerGas": U256::from(fees.base_fee * 2 + fees.priority_fee),
+            "maxPriorityFeePerGas": U256::from(fees.priority_fee),
+            "callGasLimit": "0x0",
+            "verificationGasLimit": "0x0",
+            "preVerificationGas": "0x0",
+            "signature": Bytes::from_static(&DUMMY_SIGNATURE),
+        });
+        if self.node.code(self.account).await?.is_empty() {
+            let call = smart_account_factory::createAccountCall { owners: vec![owner(&self.key)], nonce: U256::ZERO };
+            op["factory"] = json!(self.deployment.smart_account_factory);
+            op["factoryData"] = json!(Bytes::from(call.abi_encode()));
+        }
+        let chain = U256::from(self.deployment.chain_id);
+        let pm_params = |op: &Value| rpc_params![op, self.entry_point, chain, Value::Null];
+        let stub: Value = self.rpc.request("pm_getPaymasterStubData", pm_params(&op)).await?;
+        merge(&mut op, stub);
+        let gas: Value = self.rpc.request("eth_estimateUserOperationGas", rpc_params![&op, self.entry_point]).await?;
+        merge(&mut op, gas);
+        let data: Value = self.rpc.request("pm_getPaymasterData", pm_params(&op)).await?;
+        merge(&mut op, data);
+        Ok(op)
+    }
+
+    async fn nonce(&self) -> Result<U256> {
+        let call = entry_point_v08::getNonceCall { sender: self.account, key: Default::default() };
+        let answer = self.node.eth_call(self.entry_point, call.abi_encode().into()).await?;
+        Ok(U256::abi_decode(&answer)?)
+    }
+
+    async fn wait(&self, operation: B256) -> Result<B256> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            let receipt: Value = self.rpc.request("eth_getUserOperationReceipt", rpc_params![operation]).await?;
+            if !receipt.is_null() {
+                if receipt["success"] != json!(true) {
+                    bail!("operation {operation} was mined and reverted: {}", receipt["reason"]);
+                }
+                let transaction = receipt["receipt"]["transactionHash"].as_str().unwrap_or_default();
+                return transaction.parse().context("the receipt names no transaction");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("operation {operation} was not mined within {} s", PATIENCE.as_secs())
+    }
+}
+
+/// A signature of the right form, of nobody.
+const DUMMY_SIGNATURE: [u8; 65] = {
+    let mut signature = [0x55; 65];
+    signature[64] = 0x1b;
+    signature
+};
+
+/// An ECDSA owner as our account stores it: the address, left-padded to a word.
+fn owner(key: &SecretKey) -> Bytes {
+    key.address().abi_encode().into()
+}
+
+fn merge(op: &mut Value, answer: Value) {
+    if let (Value::Object(op), Value::Object(answer)) = (op, answer) {
+        op.extend(answer.into_iter().filter(|(field, _)| field != "sponsor" && field != "isFinal"));
+    }
+}

@@ -1,0 +1,230 @@
+//! `fabstir deploy`: every contract by CREATE2, so that running it again changes nothing.
+
+mod sender;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, aliases::U88, b256, keccak256, utils::parse_ether},
+    signers::local::PrivateKeySigner,
+    sol_types::{SolCall, SolConstructor},
+};
+use anyhow::{Context, Result};
+use bundler::node::NodeClient;
+use erc4337::{
+    EntryPointVersion,
+    abi::{
+        entry_point_v06, entry_point_v07, entry_point_v08, entry_point_v09, erc1967_proxy, job_marketplace,
+        node_registry, payment_escrow, signature_verifier, smart_account, smart_account_factory, test_usdc,
+        verifying_paymaster,
+    },
+};
+
+use crate::{deployment::Deployment, keys};
+use sender::Sender;
+
+/// The model that the demo host serves.
+pub(crate) const DEMO_MODEL: &str = "llama-3.3-70b-instruct";
+
+/// Settings of `fabstir deploy`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// HTTP URL of an Ethereum node.
+    #[arg(long, env = "FABSTIR_NODE_URL")]
+    node_url: String,
+    /// Where to write the addresses.
+    #[arg(long, env = "FABSTIR_DEPLOYMENT")]
+    deployment: PathBuf,
+    /// File with the key that deploys and then owns the contracts; else FABSTIR_DEPLOYER_KEY.
+    #[arg(long)]
+    key_file: Option<PathBuf>,
+    /// Address whose signatures the paymasters accept.
+    #[arg(long)]
+    paymaster_signer: Address,
+}
+
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let key = keys::read(options.key_file.as_deref(), "FABSTIR_DEPLOYER_KEY")?;
+    let node = NodeClient::new(&options.node_url)?;
+    let deployment = deploy(&node, key.into_signer(), options.paymaster_signer).await?;
+    deployment.write(&options.deployment)?;
+    println!("deployed: {}", options.deployment.display());
+    Ok(())
+}
+
+/// Deploys whatever is missing.
+pub(crate) async fn deploy(
+    node: &NodeClient,
+    deployer: PrivateKeySigner,
+    paymaster_signer: Address,
+) -> Result<Deployment> {
+    let owner = deployer.address();
+    let mut sender = Sender::new(node.clone(), deployer).await?;
+
+    let entry_points = entry_points(&mut sender).await?;
+    let mut paymasters = BTreeMap::new();
+    for version in EntryPointVersion::ALL.into_iter().filter(|version| version.is_packed()) {
+        let paymaster = paymaster(&mut sender, entry_points[&version], owner, paymaster_signer).await?;
+        paymasters.insert(version.to_string(), paymaster);
+    }
+    let account = create(
+        &mut sender,
+        &smart_account::BYTECODE,
+        &smart_account::constructorCall { entryPoint_: entry_points[&EntryPointVersion::V0_8] },
+    )
+    .await?;
+    let factory_arguments = smart_account_factory::constructorCall { implementation_: account };
+    let smart_account_factory = create(&mut sender, &smart_account_factory::BYTECODE, &factory_arguments).await?;
+    let token = sender.create2(B256::ZERO, &test_usdc::BYTECODE).await?;
+    let market = marketplace(&mut sender, owner, token).await?;
+
+    Ok(Deployment {
+        chain_id: sender.chain_id(),
+        entry_points: entry_points.into_iter().map(|(version, address)| (version.to_string(), address)).collect(),
+        paymasters,
+        smart_account_factory,
+        node_registry: market.registry,
+        job_marketplace: market.jobs,
+        payment_escrow: market.escrow,
+        token,
+        models: BTreeMap::from([(DEMO_MODEL.to_owned(), model_id(DEMO_MODEL))]),
+    })
+}
+
+/// Models are known on chain by the hash of their name.
+pub(crate) fn model_id(name: &str) -> B256 {
+    keccak256(name)
+}
+
+/// The canonical EntryPoints at their addresses; v0.9's canonical bytecode is in no package, so that its release
+/// candidate stands in wherever CREATE2 puts it.
+async fn entry_points(sender: &mut Sender) -> Result<BTreeMap<EntryPointVersion, Address>> {
+    let artifacts = [
+        (EntryPointVersion::V0_6, B256::ZERO, &entry_point_v06::BYTECODE),
+        (
+            EntryPointVersion::V0_7,
+            b256!("0x90d8084deab30c2a37c45e8d47f49f2f7965183cb6990a98943ef94940681de3"),
+            &entry_point_v07::BYTECODE,
+        ),
+        (
+            EntryPointVersion::V0_8,
+            b256!("0x0a59dbff790c23c976a548690c27297883cc66b4c67024f9117b0238995e35e9"),
+            &entry_point_v08::BYTECODE,
+        ),
+        (EntryPointVersion::V0_9, B256::ZERO, &entry_point_v09::BYTECODE),
+    ];
+    let mut deployed = BTreeMap::new();
+    for (version, salt, bytecode) in artifacts {
+        let canonical = version.canonical_address();
+        let address = if sender.exists(canonical).await? { canonical } else { sender.create2(salt, bytecode).await? };
+        deployed.insert(version, address);
+    }
+    Ok(deployed)
+}
+
+async fn paymaster(sender: &mut Sender, entry_point: Address, owner: Address, signer: Address) -> Result<Address> {
+    const UNSTAKE_DELAY: u32 = 86_400;
+    let arguments =
+        verifying_paymaster::constructorCall { entryPoint_: entry_point, owner_: owner, signers: vec![signer] };
+    let init_code = init_code(&verifying_paymaster::BYTECODE, &arguments);
+    if sender.is_new(B256::ZERO, &init_code).await? {
+        let paymaster = sender.create2(B256::ZERO, &init_code).await?;
+        sender.call(paymaster, verifying_paymaster::depositCall {}, parse_ether("10")?).await?;
+        let stake = verifying_paymaster::addStakeCall { unstakeDelaySec: UNSTAKE_DELAY };
+        sender.call(paymaster, stake, parse_ether("1")?).await?;
+        return Ok(paymaster);
+    }
+    sender.create2(B256::ZERO, &init_code).await
+}
+
+struct Marketplace {
+    registry: Address,
+    jobs: Address,
+    escrow: Address,
+}
+
+/// Proxies first: the escrow is immutable and must know them, they are told of it once.
+async fn marketplace(sender: &mut Sender, owner: Address, token: Address) -> Result<Marketplace> {
+    let registry_code = sender.create2(B256::ZERO, &node_registry::BYTECODE).await?;
+    let jobs_code = sender.create2(B256::ZERO, &job_marketplace::BYTECODE).await?;
+    let verifier = sender.create2(B256::ZERO, &signature_verifier::BYTECODE).await?;
+
+    let registry = proxy(
+        sender,
+        registry_code,
+        &node_registry::initializeCall { owner_: owner, stakeToken_: token, policy: stake_policy() },
+    )
+    .await?;
+    let jobs = proxy(
+        sender,
+        jobs_code,
+        &job_marketplace::initializeCall { owner_: owner, treasury_: owner, policy_: job_policy() },
+    )
+    .await?;
+    let arguments = payment_escrow::constructorCall {
+        controllers: vec![registry, jobs],
+        permit2_: Address::ZERO,
+        signatureVerifier_: verifier,
+    };
+    let escrow_code = init_code(&payment_escrow::BYTECODE, &arguments);
+    let fresh = sender.is_new(B256::ZERO, &escrow_code).await?;
+    let escrow = sender.create2(B256::ZERO, &escrow_code).await?;
+    if fresh {
+        let none = U256::ZERO;
+        sender.call(registry, node_registry::wireCall { escrow_: escrow, markets: vec![jobs] }, none).await?;
+        let model = node_registry::setModelCall { modelId: model_id(DEMO_MODEL), allowed: true };
+        sender.call(registry, model, none).await?;
+        sender.call(jobs, job_marketplace::wireCall { escrow_: escrow, registry_: registry }, none).await?;
+        sender.call(jobs, job_marketplace::openTokenCall { token }, none).await?;
+    }
+    Ok(Marketplace { registry, jobs, escrow })
+}
+
+/// 100 tokens of stake to register, 10 locked per job, a week to leave.
+fn stake_policy() -> node_registry::INodeRegistry::StakePolicy {
+    node_registry::INodeRegistry::StakePolicy {
+        minStake: U88::from(100_000_000),
+        stakePerEngagement: U88::from(10_000_000),
+        unbondingPeriod: 7 * 86_400,
+        challengerBps: 3_000,
+        payerBps: 4_000,
+    }
+}
+
+/// 2.5 % fee; a day to review, a day to counter, three for the arbiter.
+fn job_policy() -> job_marketplace::IJobMarketplace::JobPolicy {
+    use alloy::primitives::aliases::U24;
+    job_marketplace::IJobMarketplace::JobPolicy {
+        feeBps: 250,
+        reviewWindow: U24::from(86_400),
+        counterWindow: U24::from(86_400),
+        arbiterWindow: U24::from(3 * 86_400),
+        bondBps: 1_000,
+        idleSlashBps: 1_000,
+        faultSlashBps: 5_000,
+        maxDuration: 30 * 86_400,
+    }
+}
+
+async fn proxy(sender: &mut Sender, implementation: Address, initialize: &impl SolCall) -> Result<Address> {
+    let arguments = erc1967_proxy::constructorCall { implementation, _data: initialize.abi_encode().into() };
+    create(sender, &erc1967_proxy::BYTECODE, &arguments).await
+}
+
+async fn create(sender: &mut Sender, bytecode: &Bytes, arguments: &impl SolConstructor) -> Result<Address> {
+    sender.create2(B256::ZERO, &init_code(bytecode, arguments)).await.context("deploying")
+}
+
+fn init_code(bytecode: &Bytes, arguments: &impl SolConstructor) -> Bytes {
+    [bytecode.as_ref(), &arguments.abi_encode()].concat().into()
+}
+
+/// Sends native currency, for development chains.
+pub(crate) async fn fund(node: &NodeClient, from: PrivateKeySigner, to: Address, value: U256) -> Result<()> {
+    Sender::new(node.clone(), from).await?.transfer(to, value).await
+}
+
+/// Calls a contract, for development chains.
+pub(crate) async fn call(node: &NodeClient, from: PrivateKeySigner, to: Address, call: impl SolCall) -> Result<()> {
+    Sender::new(node.clone(), from).await?.call(to, call, U256::ZERO).await
+}

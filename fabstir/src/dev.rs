@@ -1,0 +1,181 @@
+//! `fabstir dev`: a chain of one's own with everything on it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use alloy::primitives::{U256, utils::parse_ether};
+use anyhow::{Context, Result, bail};
+use bundler::node::NodeClient;
+use clap::Parser;
+use erc4337::abi::test_usdc;
+use serde_json::json;
+use session_keys::SecretKey;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{
+    client::Client,
+    deploy,
+    deployment::Deployment,
+    host,
+    node::{Node, Setup, stop_signal},
+};
+
+/// The first account of every development chain: publicly known, rich, and of no value anywhere else.
+const RICH_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+/// Settings of `fabstir dev`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Where to serve JSON-RPC; another free port is taken if this one is not.
+    #[arg(long, default_value = "127.0.0.1:4337")]
+    listen: SocketAddr,
+    /// Port of the chain; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    anvil_port: u16,
+    /// The anvil program.
+    #[arg(long, env = "FABSTIR_ANVIL", default_value = "anvil")]
+    anvil: PathBuf,
+    /// Folder for addresses and keys of this run.
+    #[arg(long, default_value = ".dev")]
+    folder: PathBuf,
+    /// Command to run once everything is up; FABSTIR_DEV names the file with endpoints and keys.
+    #[arg(long)]
+    run: Option<String>,
+    /// Stop when that command is through, with its success as ours.
+    #[arg(long, requires = "run")]
+    once: bool,
+}
+
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let (_anvil, node_url) = start_anvil(&options).await?;
+    let chain = NodeClient::new(&node_url)?;
+
+    let rich = SecretKey::from_hex(RICH_KEY)?;
+    let (bundler_key, paymaster_key, host_key) = (SecretKey::generate(), SecretKey::generate(), SecretKey::generate());
+    let deployment = deploy::deploy(&chain, rich.clone().into_signer(), paymaster_key.address()).await?;
+    deploy::fund(&chain, rich.clone().into_signer(), bundler_key.address(), parse_ether("100")?).await?;
+    let deployment_file = options.folder.join("deployment.json");
+    deployment.write(&deployment_file)?;
+
+    let setup = |listen| Setup {
+        node_url: node_url.clone(),
+        listen,
+        deployment: deployment.clone(),
+        bundler_key: bundler_key.clone().into_signer(),
+        paymaster_key: paymaster_key.clone().into_signer(),
+        poll_interval: Duration::from_millis(50),
+        debug_rpc: false,
+    };
+    let node = match Node::start(setup(options.listen)).await {
+        Ok(node) => node,
+        Err(error) => {
+            tracing::warn!("{error:#}; taking a free port");
+            Node::start(setup(SocketAddr::new(options.listen.ip(), 0))).await?
+        }
+    };
+    let rpc_url = format!("http://{}", node.address);
+
+    let client = Client::new(&rpc_url, chain.clone(), deployment.clone(), host_key.clone()).await?;
+    let offer = DefaultOffer::parse_from(["offer"]).offer;
+    let mint = test_usdc::mintCall { to: client.account, amount: U256::from(offer.stake) };
+    deploy::call(&chain, rich.clone().into_signer(), deployment.token, mint).await?;
+    host::register(&client, &deployment, &offer).await.context("registering the demo host")?;
+
+    let file = options.folder.join("dev.json");
+    let session = json!({
+        "rpcUrl": rpc_url,
+        "nodeUrl": node_url,
+        "deployment": deployment,
+        "host": { "account": client.account, "key": &*host_key.expose_hex(), "model": offer.model },
+        "faucetKey": RICH_KEY,
+    });
+    write_private(&file, &serde_json::to_string_pretty(&session)?)?;
+    announce(&rpc_url, &node_url, &deployment, &client, &host_key, &file);
+
+    let result = match &options.run {
+        Some(command) => {
+            let done = run_command(command, &file).await;
+            if options.once { done } else { done.and(stop_signal().await) }
+        }
+        None => stop_signal().await,
+    };
+    node.stop().await;
+    result
+}
+
+/// [`host::Offer`]'s defaults, which live with its command-line flags.
+#[derive(Debug, Parser)]
+struct DefaultOffer {
+    #[command(flatten)]
+    offer: host::Offer,
+}
+
+/// Starts a chain that mines each transaction at once, and a block every two seconds like Base.
+async fn start_anvil(options: &Options) -> Result<(Child, String)> {
+    let mut anvil = Command::new(&options.anvil)
+        .args(["--host", "127.0.0.1", "--port", &options.anvil_port.to_string()])
+        .args(["--block-time", "2", "--mixed-mining", "--hardfork", "osaka"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        // A signal from the terminal is for us: the chain must outlive the bundler's last bundle.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("starting {}", options.anvil.display()))?;
+    let stdout = anvil.stdout.take().context("anvil has no output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Some(address) = line.strip_prefix("Listening on ") {
+            let url = format!("http://{address}");
+            // Keep reading, or anvil stalls on a full pipe.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok((anvil, url));
+        }
+    }
+    bail!("anvil ended before it listened")
+}
+
+async fn run_command(command: &str, session: &Path) -> Result<()> {
+    let status = Command::new("sh")
+        .args(["-c", command])
+        .env("FABSTIR_DEV", std::fs::canonicalize(session)?)
+        .status()
+        .await
+        .with_context(|| format!("running {command}"))?;
+    if status.success() { Ok(()) } else { bail!("`{command}` failed: {status}") }
+}
+
+/// Keys of a development chain are worth nothing, but a habit is a habit: only the owner may read the file.
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes()).with_context(|| path.display().to_string())
+}
+
+fn announce(rpc_url: &str, node_url: &str, deployment: &Deployment, host: &Client, host_key: &SecretKey, file: &Path) {
+    println!("bundler + paymaster  {rpc_url}");
+    println!("chain (anvil)        {node_url}");
+    for (version, address) in &deployment.entry_points {
+        println!("EntryPoint {version}      {address}");
+    }
+    for (version, address) in &deployment.paymasters {
+        println!("paymaster {version}       {address}");
+    }
+    println!("account factory      {}", deployment.smart_account_factory);
+    println!("node registry        {}", deployment.node_registry);
+    println!("job marketplace      {}", deployment.job_marketplace);
+    println!("payment escrow       {}", deployment.payment_escrow);
+    println!("test USDC            {}", deployment.token);
+    println!("demo host            {}", host.account);
+    println!("demo host's key      {}", *host_key.expose_hex());
+    println!("faucet key           {RICH_KEY}");
+    println!("all of this          {}", file.display());
+    println!("ready");
+}

@@ -1,0 +1,51 @@
+//! The one binary. Thin: reads the command line, wires the crates, says what happens.
+//!
+//! ```text
+//!  fabstir dev   = anvil ─► deploy ─► node ─► host register ─► ready (─► --run COMMAND)
+//!  fabstir node  = bundler + paymaster on one endpoint, against a given node
+//! ```
+
+mod client;
+mod deploy;
+mod deployment;
+mod dev;
+mod host;
+mod keys;
+mod node;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Account abstraction for a marketplace of LLM inference: bundler, paymaster and tools.
+#[derive(Debug, Parser)]
+#[command(name = "fabstir", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a local chain with everything deployed, a bundler, a paymaster and a demo host.
+    Dev(dev::Options),
+    /// Runs bundler and paymaster on one endpoint against a given node.
+    Node(node::Options),
+    /// Deploys the EntryPoints that are missing and all of our contracts.
+    Deploy(deploy::Options),
+    /// What a host does.
+    #[command(subcommand)]
+    Host(host::Command),
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,fabstir=info,bundler=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match Cli::parse().command {
+        Command::Dev(options) => dev::run(options).await,
+        Command::Node(options) => node::run(options).await,
+        Command::Deploy(options) => deploy::run(options).await,
+        Command::Host(command) => host::run(command).await,
+    }
+}

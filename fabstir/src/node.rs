@@ -1,0 +1,169 @@
+//! `fabstir node`: bundler and paymaster on one JSON-RPC endpoint, over HTTP and WebSocket.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
+
+use alloy::{
+    primitives::{U256, utils::parse_ether},
+    signers::local::PrivateKeySigner,
+};
+use anyhow::{Context, Result};
+use bundler::{Bundler, node::NodeClient};
+use erc4337::ChainPreset;
+use jsonrpsee::{
+    RpcModule,
+    server::{Server, ServerConfig, ServerHandle},
+};
+use paymaster::{Deployed, Policy, Sponsor};
+use tokio::task::JoinHandle;
+use tower_http::cors::CorsLayer;
+
+use crate::{deployment::Deployment, keys};
+
+/// Largest request body, in bytes: a few operations of the largest size a transaction can carry.
+const MAX_REQUEST: u32 = 1024 * 1024;
+
+/// Settings of `fabstir node`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// HTTP URL of an Ethereum node; standard eth_* methods are all that is used.
+    #[arg(long, env = "FABSTIR_NODE_URL")]
+    node_url: String,
+    /// Where to serve JSON-RPC.
+    #[arg(long, env = "FABSTIR_LISTEN", default_value = "127.0.0.1:4337")]
+    listen: SocketAddr,
+    /// File of addresses that `fabstir deploy` wrote.
+    #[arg(long, env = "FABSTIR_DEPLOYMENT")]
+    deployment: PathBuf,
+    /// File with the key that bundles are sent from; else FABSTIR_BUNDLER_KEY.
+    #[arg(long)]
+    bundler_key_file: Option<PathBuf>,
+    /// File with the key that sponsorships are signed with; else FABSTIR_PAYMASTER_KEY.
+    #[arg(long)]
+    paymaster_key_file: Option<PathBuf>,
+    /// Milliseconds between questions for a new head.
+    #[arg(long, env = "FABSTIR_POLL_MS", default_value_t = 100)]
+    poll_ms: u64,
+    /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
+    #[arg(long)]
+    debug_rpc: bool,
+}
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    bundler: Bundler,
+    server: ServerHandle,
+    engine: JoinHandle<()>,
+}
+
+/// What a node is started with.
+pub(crate) struct Setup {
+    pub(crate) node_url: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) deployment: Deployment,
+    pub(crate) bundler_key: PrivateKeySigner,
+    pub(crate) paymaster_key: PrivateKeySigner,
+    pub(crate) poll_interval: Duration,
+    pub(crate) debug_rpc: bool,
+}
+
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let setup = Setup {
+        node_url: options.node_url,
+        listen: options.listen,
+        deployment: Deployment::read(&options.deployment)?,
+        bundler_key: keys::read(options.bundler_key_file.as_deref(), "FABSTIR_BUNDLER_KEY")?.into_signer(),
+        paymaster_key: keys::read(options.paymaster_key_file.as_deref(), "FABSTIR_PAYMASTER_KEY")?.into_signer(),
+        poll_interval: Duration::from_millis(options.poll_ms),
+        debug_rpc: options.debug_rpc,
+    };
+    let node = Node::start(setup).await?;
+    println!("ready: http://{}", node.address);
+    stop_signal().await?;
+    node.stop().await;
+    Ok(())
+}
+
+impl Node {
+    pub(crate) async fn start(setup: Setup) -> Result<Self> {
+        let deployment = &setup.deployment;
+        let chain = ChainPreset::for_chain(deployment.chain_id);
+        let mut config = bundler::Config::new(chain);
+        config.entry_points = deployment.entry_point_versions()?;
+        config.poll_interval = setup.poll_interval;
+        config.debug_rpc = setup.debug_rpc;
+
+        let sponsor = Sponsor::new(setup.paymaster_key)?;
+        let sponsorship = sponsorship(deployment)?;
+        let (bundler, engine) = Bundler::start(config, NodeClient::new(&setup.node_url)?, setup.bundler_key).await?;
+        tracing::info!(bundler = %bundler.address(), paymaster_signer = %sponsor.address(), "keys");
+
+        let mut module = RpcModule::new(());
+        module.merge(bundler::rpc::module(bundler.clone())?)?;
+        module.merge(paymaster::rpc::module(sponsorship, sponsor)?)?;
+        let server = Server::builder()
+            .set_config(ServerConfig::builder().max_request_body_size(MAX_REQUEST).build())
+            .set_http_middleware(tower::ServiceBuilder::new().layer(CorsLayer::permissive()))
+            .build(setup.listen)
+            .await
+            .with_context(|| format!("listening on {}", setup.listen))?;
+        let address = server.local_addr()?;
+        Ok(Self { address, bundler, server: server.start(module), engine })
+    }
+
+    /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.
+    pub(crate) async fn stop(self) {
+        tracing::info!("stopping: no more operations are taken");
+        let dropped = self.bundler.drain().await;
+        for hash in &dropped {
+            tracing::warn!(user_op_hash = %hash, "dropped: not mined before shutdown");
+        }
+        println!("stopped: {} accepted operations dropped", dropped.len());
+        let _ = self.server.stop();
+        // Connections that are kept alive do not hold the process up.
+        let _ = tokio::time::timeout(Duration::from_millis(500), self.server.stopped()).await;
+        drop(self.bundler);
+        self.engine.abort();
+    }
+}
+
+/// One policy: calls to the marketplace, at most 0.05 ETH an operation in the worst case.
+fn sponsorship(deployment: &Deployment) -> Result<paymaster::Config> {
+    let versions = deployment.entry_point_versions()?;
+    let paymasters = versions
+        .into_iter()
+        .filter_map(|(entry_point, version)| {
+            let paymaster = *deployment.paymasters.get(&version.to_string())?;
+            Some((entry_point, Deployed { version, paymaster }))
+        })
+        .collect::<BTreeMap<_, _>>();
+    let max_cost: U256 = parse_ether("0.05")?;
+    Ok(paymaster::Config {
+        chain_id: deployment.chain_id,
+        paymasters,
+        policy: Policy {
+            id: "marketplace".into(),
+            targets: BTreeSet::from([deployment.node_registry, deployment.job_marketplace, deployment.payment_escrow]),
+            tokens: BTreeSet::from([deployment.token]),
+            spender: deployment.payment_escrow,
+            factories: BTreeSet::from([deployment.smart_account_factory]),
+            max_cost,
+        },
+    })
+}
+
+/// Returns when the process is asked to stop.
+pub(crate) async fn stop_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        result = tokio::signal::ctrl_c() => result?,
+    }
+    Ok(())
+}
