@@ -98,6 +98,22 @@ impl Rejection {
         }
     }
 
+    /// Whether the reason lies in the chain's state, so that a newer block may have taken it away.
+    pub(crate) fn depends_on_state(&self) -> bool {
+        match self {
+            Self::Authorization { .. }
+            | Self::EntryPoint { .. }
+            | Self::Paymaster { .. }
+            | Self::AccountSignature { .. }
+            | Self::PaymasterSignature { .. }
+            | Self::TimeRange { .. }
+            | Self::PaymasterDeposit { .. }
+            | Self::ExecutionReverted { .. } => true,
+            Self::TooLow { field, .. } => *field == "maxFeePerGas",
+            _ => false,
+        }
+    }
+
     /// The `data` member of the error, if there is something to say.
     pub fn data(&self) -> Option<Value> {
         match self {

@@ -1,8 +1,9 @@
 //! Wiring: the tasks, the channels between them, and the handle that the RPC layer holds.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
+    eips::BlockNumberOrTag,
     primitives::{Address, B256, Bytes},
     rpc::types::state::StateOverride,
     signers::local::PrivateKeySigner,
@@ -26,6 +27,9 @@ use crate::{
 
 /// Messages that may wait for the engine; senders wait when it is full.
 const INBOX: usize = 1_024;
+
+/// How long to wait for a head that the node is known to have.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// Why a bundler did not start.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +118,12 @@ impl Bundler {
     /// # Errors
     /// If it is refused.
     pub async fn send(&self, op: UserOperation, entry_point: Address) -> Result<B256, Rejection> {
-        let admitted = admission::admit(op, entry_point, &self.config, &self.head(), self.address).await?;
+        let admitted = self
+            .at_the_head(|head| {
+                let op = op.clone();
+                async move { admission::admit(op, entry_point, &self.config, &head, self.address).await }
+            })
+            .await?;
         self.ask(|answer| Command::Add(Box::new(admitted), answer)).await?
     }
 
@@ -128,7 +137,13 @@ impl Bundler {
         entry_point: Address,
         overrides: StateOverride,
     ) -> Result<Estimate, Rejection> {
-        estimation::estimate(request, entry_point, overrides, &self.config, &self.head(), self.address).await
+        self.at_the_head(|head| {
+            let (request, overrides) = (request.clone(), overrides.clone());
+            async move {
+                estimation::estimate(request, entry_point, overrides, &self.config, &head, self.address).await
+            }
+        })
+        .await
     }
 
     /// Where an operation stands, if it came through here.
@@ -183,6 +198,35 @@ impl Bundler {
         let version = entry_point_version(&self.config, inclusion.entry_point)?;
         let op = follower::find_operation(&self.node, &self.config, inclusion).await?;
         Ok(op.map(|op| (op, version)))
+    }
+
+    /// Judges at the head we know and, if that refuses for reasons of state, once more at the node's if it is newer:
+    /// whoever has just seen a transaction mined may build on it at once.
+    async fn at_the_head<T, F>(&self, judge: impl Fn(Head) -> F) -> Result<T, Rejection>
+    where
+        F: Future<Output = Result<T, Rejection>>,
+    {
+        let head = self.head();
+        let known = head.block.hash;
+        match judge(head).await {
+            Err(rejection) if rejection.depends_on_state() => match self.head_after(known).await {
+                Some(head) => judge(head).await,
+                None => Err(rejection),
+            },
+            other => other,
+        }
+    }
+
+    /// The head that follows `known`, if the node has one.
+    async fn head_after(&self, known: B256) -> Option<Head> {
+        let latest = self.node.block(BlockNumberOrTag::Latest).await.ok()??.header;
+        if latest.hash == known {
+            return None;
+        }
+        let mut heads = self.heads.clone();
+        let caught_up = heads.wait_for(|head| head.block.hash != known && head.block.number >= latest.number);
+        let head = tokio::time::timeout(CATCH_UP, caught_up).await.ok()?.ok()?;
+        Some(head.clone())
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Rejection> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256},
+    primitives::{Address, B256, Bytes, U256, hex},
     sol_types::{SolCall, SolValue},
 };
 use anyhow::{Context, Result, bail};
@@ -117,12 +117,10 @@ impl Client {
     }
 }
 
-/// A signature of the right form, of nobody.
-const DUMMY_SIGNATURE: [u8; 65] = {
-    let mut signature = [0x55; 65];
-    signature[64] = 0x1b;
-    signature
-};
+/// A signature that recovers to nobody we know, so that validation goes the way it goes with a real one.
+const DUMMY_SIGNATURE: [u8; 65] = hex!(
+    "fffffffffffffffffffffffffffffff0000000000000000000000000000000007aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1c"
+);
 
 /// An ECDSA owner as our account stores it: the address, left-padded to a word.
 fn owner(key: &SecretKey) -> Bytes {

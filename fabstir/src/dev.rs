@@ -55,6 +55,32 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options) -> Result<()> {
     let (_anvil, node_url) = start_anvil(&options).await?;
+    let up = tokio::select! {
+        up = bring_up(&options, node_url) => up?,
+        // Leaving here stops the chain too.
+        signal = stop_signal() => return signal,
+    };
+    let result = match &options.run {
+        Some(command) => {
+            let done = tokio::select! {
+                done = run_command(command, &up.session) => done,
+                signal = stop_signal() => signal,
+            };
+            if options.once || done.is_err() { done } else { stop_signal().await }
+        }
+        None => stop_signal().await,
+    };
+    up.node.stop().await;
+    result
+}
+
+/// A node on a chain with everything deployed, and the file that says where.
+struct Up {
+    node: Node,
+    session: PathBuf,
+}
+
+async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let chain = NodeClient::new(&node_url)?;
 
     let rich = SecretKey::from_hex(RICH_KEY)?;
@@ -99,15 +125,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     write_private(&file, &serde_json::to_string_pretty(&session)?)?;
     announce(&rpc_url, &node_url, &deployment, &client, &host_key, &file);
 
-    let result = match &options.run {
-        Some(command) => {
-            let done = run_command(command, &file).await;
-            if options.once { done } else { done.and(stop_signal().await) }
-        }
-        None => stop_signal().await,
-    };
-    node.stop().await;
-    result
+    Ok(Up { node, session: file })
 }
 
 /// [`host::Offer`]'s defaults, which live with its command-line flags.

@@ -22,6 +22,16 @@ pub(super) enum Part {
 }
 
 impl Limits {
+    /// Room for the real signature, which may take a longer way than the dummy's; unused, it costs nothing.
+    pub(super) fn with_room_for_signatures(self) -> Self {
+        let room = |limit: u128| limit + limit / 20 + 1_000;
+        Self {
+            verification: room(self.verification),
+            paymaster_verification: room(self.paymaster_verification),
+            ..self
+        }
+    }
+
     /// The limits of one part a quarter higher, but not above `most`.
     pub(super) fn raised(self, part: Part, most: Self) -> Self {
         let raise = |limit: u128, most: u128| (limit + limit / 4 + 1_000).min(most);
