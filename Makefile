@@ -1,0 +1,70 @@
+# The only commands a person needs. Every target installs what it needs, and does so once.
+#
+#   make dev    a local chain with everything on it, one gasless job run through it, then served until Ctrl-C
+#   make test   every test
+#   make lint   formatting and static checks
+#   make build  contracts, then Rust
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help dev test test-contracts test-rust test-e2e lint build contracts vectors clean
+
+CONTRACTS := contracts
+VIEM := tests/viem
+FORGE := node_modules/.bin/forge
+# The program itself rather than npm's wrapper around it: stopping the wrapper would leave the program running.
+ANVIL = $(abspath $(firstword $(wildcard $(CONTRACTS)/node_modules/@foundry-rs/anvil-*/bin/anvil)))
+export FABSTIR_ANVIL = $(ANVIL)
+# Not `npm ci`: it refuses a lockfile without the packages of other platforms, which not every registry mirror has.
+NPM_INSTALL := npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(CONTRACTS)/node_modules/.installed: $(CONTRACTS)/package-lock.json
+	cd $(CONTRACTS) && $(NPM_INSTALL)
+	touch $@
+
+$(VIEM)/node_modules/.installed: $(VIEM)/package-lock.json
+	cd $(VIEM) && $(NPM_INSTALL)
+	touch $@
+
+# Artifacts: the Rust bindings are made from them, so they come first.
+$(CONTRACTS)/out/.built: $(CONTRACTS)/node_modules/.installed $(CONTRACTS)/foundry.toml $(shell find $(CONTRACTS)/src $(CONTRACTS)/test $(CONTRACTS)/script -name '*.sol' 2>/dev/null)
+	cd $(CONTRACTS) && $(FORGE) build --offline --quiet
+	touch $@
+
+contracts: $(CONTRACTS)/out/.built
+
+build: contracts
+	cargo build --workspace --locked
+
+dev: build $(VIEM)/node_modules/.installed
+	./target/debug/fabstir dev --run 'npm --silent --prefix $(VIEM) run demo'
+
+test: test-contracts test-rust test-e2e
+
+test-contracts: contracts
+	cd $(CONTRACTS) && $(FORGE) test --offline
+
+test-rust: contracts
+	cargo test --workspace --exclude tests --locked
+
+# Last, so that what closes a run is the summary of the tests on real parts.
+test-e2e: build $(VIEM)/node_modules/.installed
+	cargo test -p tests --locked --lib --tests
+
+lint: contracts $(VIEM)/node_modules/.installed
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cd $(CONTRACTS) && $(FORGE) fmt --check
+	cd $(VIEM) && npm run --silent check
+
+# Writes the golden userOpHash vectors anew, from the real EntryPoints.
+vectors: contracts
+	FABSTIR_WRITE_VECTORS=1 cargo test -p erc4337 --locked --test hash_vectors
+
+clean:
+	cargo clean
+	rm -rf $(CONTRACTS)/out $(CONTRACTS)/cache .dev
