@@ -16,13 +16,13 @@ const LEAST_METERED: u128 = 35_000;
 
 /// Gas of `handleOps` outside of what it meters, for a bundle of one: decoding, events, paying the bundler.
 ///
-/// Measured over the operations of the end-to-end tests, rounded up; `bundles_of_one_never_lose` fails if too low.
+/// Measured on SimpleAccounts, up to 300 gas added; the end-to-end tests fail if a bundle costs more than it earns.
 const fn unmetered(version: EntryPointVersion) -> u128 {
     match version {
-        EntryPointVersion::V0_6 => 18_500,
-        EntryPointVersion::V0_7 => 16_500,
-        EntryPointVersion::V0_8 => 16_500,
-        EntryPointVersion::V0_9 => 17_500,
+        EntryPointVersion::V0_6 => 19_200,
+        EntryPointVersion::V0_7 => 18_800,
+        EntryPointVersion::V0_8 => 16_800,
+        EntryPointVersion::V0_9 => 16_800,
     }
 }
 
@@ -71,7 +71,14 @@ pub fn bundle_gas_limit<'a>(
     version: EntryPointVersion,
 ) -> u128 {
     const PER_BUNDLE: u128 = 40_000;
-    let limits: u128 = operations.into_iter().map(|op| op.max_gas(version)).sum();
+    let limits: u128 = operations
+        .into_iter()
+        .map(|op| {
+            // v0.6 wants room for the verification gas once more before it executes.
+            let again = if version == EntryPointVersion::V0_6 { op.verification_gas_limit } else { 0 };
+            op.max_gas(version) + again
+        })
+        .sum();
     // The EntryPoint keeps one 64th back where it calls itself.
     limits + limits / 63 + PER_BUNDLE
 }

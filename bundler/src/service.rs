@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     Config, Head, Rejection,
-    admission::{self, entry_point_version},
+    admission::{self, Admitted, entry_point_version},
     config::BundlingMode,
     engine::{Command, Engine, Record, Status},
     estimation::{self, Estimate},
@@ -152,6 +152,14 @@ impl Bundler {
     /// If the bundler has stopped.
     pub async fn record(&self, hash: B256) -> Result<Option<Record>, Rejection> {
         self.ask(|answer| Command::Look(hash, answer)).await
+    }
+
+    /// The mempool, oldest first.
+    ///
+    /// # Errors
+    /// If the bundler has stopped.
+    pub async fn mempool(&self) -> Result<Vec<Admitted>, Rejection> {
+        self.ask(Command::Dump).await
     }
 
     /// Sends a bundle now; its transaction, or nothing if there was nothing to bundle.

@@ -29,19 +29,19 @@ const VERSION: EntryPointVersion = EntryPointVersion::V0_8;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One account and its key.
-pub(crate) struct Client {
+pub struct Client {
     rpc: HttpClient,
     node: NodeClient,
     key: SecretKey,
     deployment: Deployment,
     entry_point: Address,
     /// The account, deployed or not.
-    pub(crate) account: Address,
+    pub account: Address,
 }
 
 impl Client {
     /// A client of the endpoint `rpc` for the account that `key` owns.
-    pub(crate) async fn new(rpc: &str, node: NodeClient, deployment: Deployment, key: SecretKey) -> Result<Self> {
+    pub async fn new(rpc: &str, node: NodeClient, deployment: Deployment, key: SecretKey) -> Result<Self> {
         let entry_point = deployment.account_entry_point()?;
         let owners = vec![owner(&key)];
         let call = smart_account_factory::getAddressCall { owners, nonce: U256::ZERO };
@@ -52,20 +52,20 @@ impl Client {
     }
 
     /// Makes these calls in one sponsored operation; the transaction that did.
-    pub(crate) async fn act(&self, calls: &[Call]) -> Result<B256> {
+    ///
+    /// # Errors
+    /// If it is refused anywhere, reverts, or is not mined in time.
+    pub async fn act(&self, calls: &[Call]) -> Result<B256> {
         let op = self.prepare(calls).await?;
-        let context =
-            HashContext { version: VERSION, entry_point: self.entry_point, chain_id: self.deployment.chain_id };
-        let mut op = op;
-        let request = UserOperationRequest::from_json(&op, VERSION)?;
-        let hash = request.with_open_fields_zero().hash(&context, None)?;
-        op["signature"] = json!(self.key.sign_operation(hash, VERSION)?);
-        let sent: B256 = self.rpc.request("eth_sendUserOperation", rpc_params![&op, self.entry_point]).await?;
+        let sent = self.send(&self.sign(op)?).await?;
         self.wait(sent).await
     }
 
     /// The operation with gas and sponsorship, but for its signature.
-    async fn prepare(&self, calls: &[Call]) -> Result<Value> {
+    ///
+    /// # Errors
+    /// If the paymaster or the estimation refuses.
+    pub async fn prepare(&self, calls: &[Call]) -> Result<Value> {
         let fees = self.node.fees().await?;
         let mut op = json!({
             "sender": self.account,
@@ -73,9 +73,6 @@ impl Client {
             "callData": calls::encode(calls),
             "maxFeePerGas": U256::from(fees.base_fee * 2 + fees.priority_fee),
             "maxPriorityFeePerGas": U256::from(fees.priority_fee),
-            "callGasLimit": "0x0",
-            "verificationGasLimit": "0x0",
-            "preVerificationGas": "0x0",
             "signature": Bytes::from_static(&DUMMY_SIGNATURE),
         });
         if self.node.code(self.account).await?.is_empty() {
@@ -85,6 +82,10 @@ impl Client {
         }
         let chain = U256::from(self.deployment.chain_id);
         let pm_params = |op: &Value| rpc_params![op, self.entry_point, chain, Value::Null];
+        // The order of ERC-7677 clients; what the service signs is complete but for the user's signature.
+        op["callGasLimit"] = json!("0x0");
+        op["verificationGasLimit"] = json!("0x0");
+        op["preVerificationGas"] = json!("0x0");
         let stub: Value = self.rpc.request("pm_getPaymasterStubData", pm_params(&op)).await?;
         merge(&mut op, stub);
         let gas: Value = self.rpc.request("eth_estimateUserOperationGas", rpc_params![&op, self.entry_point]).await?;
@@ -94,13 +95,38 @@ impl Client {
         Ok(op)
     }
 
+    /// The operation with this account's signature.
+    ///
+    /// # Errors
+    /// If it is no complete operation.
+    pub fn sign(&self, mut op: Value) -> Result<Value> {
+        let context =
+            HashContext { version: VERSION, entry_point: self.entry_point, chain_id: self.deployment.chain_id };
+        let request = UserOperationRequest::from_json(&op, VERSION)?;
+        let hash = request.with_open_fields_zero().hash(&context, None)?;
+        op["signature"] = json!(self.key.sign_operation(hash, VERSION)?);
+        Ok(op)
+    }
+
+    /// Hands a signed operation to the bundler; its hash.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn send(&self, op: &Value) -> Result<B256> {
+        Ok(self.rpc.request("eth_sendUserOperation", rpc_params![op, self.entry_point]).await?)
+    }
+
     async fn nonce(&self) -> Result<U256> {
         let call = entry_point_v08::getNonceCall { sender: self.account, key: Default::default() };
         let answer = self.node.eth_call(self.entry_point, call.abi_encode().into()).await?;
         Ok(U256::abi_decode(&answer)?)
     }
 
-    async fn wait(&self, operation: B256) -> Result<B256> {
+    /// Waits for an operation's receipt; the transaction.
+    ///
+    /// # Errors
+    /// If it reverted, or is not mined in time.
+    pub async fn wait(&self, operation: B256) -> Result<B256> {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             let receipt: Value = self.rpc.request("eth_getUserOperationReceipt", rpc_params![operation]).await?;

@@ -10,30 +10,42 @@ use serde::{Deserialize, Serialize};
 /// All addresses of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Deployment {
-    pub(crate) chain_id: u64,
+pub struct Deployment {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
     /// By version, `v0.6` to `v0.9`.
-    pub(crate) entry_points: BTreeMap<String, Address>,
+    pub entry_points: BTreeMap<String, Address>,
     /// VerifyingPaymasters by the version of their EntryPoint.
-    pub(crate) paymasters: BTreeMap<String, Address>,
+    pub paymasters: BTreeMap<String, Address>,
     /// Accounts of this factory use EntryPoint v0.8.
-    pub(crate) smart_account_factory: Address,
-    pub(crate) node_registry: Address,
-    pub(crate) job_marketplace: Address,
-    pub(crate) payment_escrow: Address,
+    pub smart_account_factory: Address,
+    /// NodeRegistry, behind its proxy.
+    pub node_registry: Address,
+    /// JobMarketplace, behind its proxy.
+    pub job_marketplace: Address,
+    /// PaymentEscrow, immutable.
+    pub payment_escrow: Address,
     /// What jobs are paid in and hosts stake.
-    pub(crate) token: Address,
+    pub token: Address,
     /// Models that hosts may offer.
-    pub(crate) models: BTreeMap<String, alloy::primitives::B256>,
+    pub models: BTreeMap<String, alloy::primitives::B256>,
 }
 
 impl Deployment {
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// If it is not there or not of this form.
+    pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("deployment {}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("deployment {}", path.display()))
     }
 
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+    /// Writes the file, and its folder if need be.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -42,12 +54,12 @@ impl Deployment {
     }
 
     /// EntryPoints by address, as the bundler wants them.
-    pub(crate) fn entry_point_versions(&self) -> Result<BTreeMap<Address, EntryPointVersion>> {
+    pub fn entry_point_versions(&self) -> Result<BTreeMap<Address, EntryPointVersion>> {
         self.entry_points.iter().map(|(version, address)| Ok((*address, version.parse()?))).collect()
     }
 
     /// The EntryPoint of our own accounts.
-    pub(crate) fn account_entry_point(&self) -> Result<Address> {
+    pub fn account_entry_point(&self) -> Result<Address> {
         let version = EntryPointVersion::V0_8.to_string();
         self.entry_points.get(&version).copied().with_context(|| format!("no EntryPoint {version} in the deployment"))
     }

@@ -32,7 +32,7 @@ const RICH_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d
 
 /// Settings of `fabstir dev`.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// Where to serve JSON-RPC; another free port is taken if this one is not.
     #[arg(long, default_value = "127.0.0.1:4337")]
     listen: SocketAddr,
@@ -53,7 +53,11 @@ pub(crate) struct Options {
     once: bool,
 }
 
-pub(crate) async fn run(options: Options) -> Result<()> {
+/// `fabstir dev`: until it is told to stop, or its command is through.
+///
+/// # Errors
+/// Whatever stops it, with its context.
+pub async fn run(options: Options) -> Result<()> {
     let (_anvil, node_url) = start_anvil(&options).await?;
     let up = tokio::select! {
         up = bring_up(&options, node_url) => up?,

@@ -17,14 +17,14 @@ use crate::{client::Client, deployment::Deployment, keys};
 
 /// What a host can do.
 #[derive(Clone, Debug, clap::Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Registers the host's account with stake, one model and its price.
     Register(Register),
 }
 
 /// Settings of `fabstir host register`.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Register {
+pub struct Register {
     /// JSON-RPC endpoint of a bundler and paymaster.
     #[arg(long, env = "FABSTIR_RPC_URL", default_value = "http://127.0.0.1:4337")]
     rpc_url: String,
@@ -43,25 +43,29 @@ pub(crate) struct Register {
 
 /// What is offered.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Offer {
+pub struct Offer {
     /// Model served, by name.
     #[arg(long, default_value = crate::deploy::DEMO_MODEL)]
-    pub(crate) model: String,
+    pub model: String,
     /// Price of a million tokens, in the payment token's smallest unit.
     #[arg(long, default_value_t = 600_000)]
-    pub(crate) price: u64,
+    pub price: u64,
     /// Stake, in the stake token's smallest unit; the account must hold it.
     #[arg(long, default_value_t = 100_000_000)]
-    pub(crate) stake: u64,
+    pub stake: u64,
     /// Jobs and sessions at the same time, at most.
     #[arg(long, default_value_t = 8)]
-    pub(crate) capacity: u16,
+    pub capacity: u16,
     /// Where the host answers.
     #[arg(long, default_value = "https://host.example/v1")]
-    pub(crate) endpoint: String,
+    pub endpoint: String,
 }
 
-pub(crate) async fn run(command: Command) -> Result<()> {
+/// `fabstir host`.
+///
+/// # Errors
+/// Whatever stops it, with its context.
+pub async fn run(command: Command) -> Result<()> {
     let Command::Register(options) = command;
     let deployment = Deployment::read(&options.deployment)?;
     let key = keys::read(options.key_file.as_deref(), "FABSTIR_HOST_KEY")?;
@@ -72,7 +76,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
 }
 
 /// Approves the stake and registers, in one operation.
-pub(crate) async fn register(client: &Client, deployment: &Deployment, offer: &Offer) -> Result<B256> {
+pub async fn register(client: &Client, deployment: &Deployment, offer: &Offer) -> Result<B256> {
     let model = *deployment
         .models
         .get(&offer.model)

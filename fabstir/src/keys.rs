@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use session_keys::SecretKey;
 
 /// The key in this file, or else in this environment variable.
-pub(crate) fn read(file: Option<&Path>, variable: &str) -> Result<SecretKey> {
+pub fn read(file: Option<&Path>, variable: &str) -> Result<SecretKey> {
     if let Some(path) = file {
         let text = std::fs::read_to_string(path).with_context(|| format!("key file {}", path.display()))?;
         return SecretKey::from_hex(&text).with_context(|| format!("key file {}", path.display()));

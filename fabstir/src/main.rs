@@ -1,20 +1,8 @@
-//! The one binary. Thin: reads the command line, wires the crates, says what happens.
-//!
-//! ```text
-//!  fabstir dev   = anvil ─► deploy ─► node ─► host register ─► ready (─► --run COMMAND)
-//!  fabstir node  = bundler + paymaster on one endpoint, against a given node
-//! ```
-
-mod client;
-mod deploy;
-mod deployment;
-mod dev;
-mod host;
-mod keys;
-mod node;
+//! The one binary. Thin: reads the command line and calls the library.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use fabstir::{deploy, dev, host, node};
 use tracing_subscriber::EnvFilter;
 
 /// Account abstraction for a marketplace of LLM inference: bundler, paymaster and tools.

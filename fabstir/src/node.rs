@@ -29,7 +29,7 @@ const MAX_REQUEST: u32 = 1024 * 1024;
 
 /// Settings of `fabstir node`.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// HTTP URL of an Ethereum node; standard eth_* methods are all that is used.
     #[arg(long, env = "FABSTIR_NODE_URL")]
     node_url: String,
@@ -54,25 +54,37 @@ pub(crate) struct Options {
 }
 
 /// A running node.
-pub(crate) struct Node {
-    pub(crate) address: SocketAddr,
+pub struct Node {
+    /// Where it serves.
+    pub address: SocketAddr,
     bundler: Bundler,
     server: ServerHandle,
     engine: JoinHandle<()>,
 }
 
 /// What a node is started with.
-pub(crate) struct Setup {
-    pub(crate) node_url: String,
-    pub(crate) listen: SocketAddr,
-    pub(crate) deployment: Deployment,
-    pub(crate) bundler_key: PrivateKeySigner,
-    pub(crate) paymaster_key: PrivateKeySigner,
-    pub(crate) poll_interval: Duration,
-    pub(crate) debug_rpc: bool,
+pub struct Setup {
+    /// HTTP URL of an Ethereum node.
+    pub node_url: String,
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// Where things are.
+    pub deployment: Deployment,
+    /// Sends bundles.
+    pub bundler_key: PrivateKeySigner,
+    /// Signs sponsorships.
+    pub paymaster_key: PrivateKeySigner,
+    /// Between questions for a new head.
+    pub poll_interval: Duration,
+    /// Whether `debug_bundler_*` is served.
+    pub debug_rpc: bool,
 }
 
-pub(crate) async fn run(options: Options) -> Result<()> {
+/// `fabstir node`: serves until it is told to stop.
+///
+/// # Errors
+/// Whatever stops it, with its context.
+pub async fn run(options: Options) -> Result<()> {
     let setup = Setup {
         node_url: options.node_url,
         listen: options.listen,
@@ -90,7 +102,11 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 }
 
 impl Node {
-    pub(crate) async fn start(setup: Setup) -> Result<Self> {
+    /// Checks everything, then serves.
+    ///
+    /// # Errors
+    /// If the chain, the keys or the address to serve on are not usable.
+    pub async fn start(setup: Setup) -> Result<Self> {
         let deployment = &setup.deployment;
         let chain = ChainPreset::for_chain(deployment.chain_id);
         let mut config = bundler::Config::new(chain);
@@ -117,11 +133,11 @@ impl Node {
     }
 
     /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.
-    pub(crate) async fn stop(self) {
+    pub async fn stop(self) {
         tracing::info!("stopping: no more operations are taken");
         let dropped = self.bundler.drain().await;
         for hash in &dropped {
-            tracing::warn!(user_op_hash = %hash, "dropped: not mined before shutdown");
+            println!("dropped: {hash} was not mined before shutdown");
         }
         println!("stopped: {} accepted operations dropped", dropped.len());
         let _ = self.server.stop();
@@ -158,7 +174,7 @@ fn sponsorship(deployment: &Deployment) -> Result<paymaster::Config> {
 }
 
 /// Returns when the process is asked to stop.
-pub(crate) async fn stop_signal() -> Result<()> {
+pub async fn stop_signal() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

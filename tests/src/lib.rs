@@ -1,1 +1,19 @@
-//! wip
+//! The harness: real processes on free ports, gone when the test is.
+//!
+//! ```text
+//!  viem / Client ──► fabstir node ──► Proxy (writes methods down) ──► anvil
+//! ```
+//!
+//! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
+//! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails its test by panicking")]
+
+pub mod accounts;
+pub mod anvil;
+pub mod proxy;
+pub mod stack;
+
+pub use anvil::Anvil;
+pub use proxy::Proxy;
+pub use stack::Stack;

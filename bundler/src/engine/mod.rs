@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Add(Box<Admitted>, oneshot::Sender<Result<B256, Rejection>>),
     /// What is known of this operation?
     Look(B256, oneshot::Sender<Option<Record>>),
+    /// What is in the mempool, oldest first?
+    Dump(oneshot::Sender<Vec<Admitted>>),
     /// A new head, and what was mined since the last.
     Head(Head, Vec<Inclusion>),
     /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
@@ -139,6 +141,9 @@ impl Engine {
             }
             Command::Look(hash, answer) => {
                 let _ = answer.send(self.records.get(hash));
+            }
+            Command::Dump(answer) => {
+                let _ = answer.send(self.mempool.all().cloned().collect());
             }
             Command::Head(head, inclusions) => self.advance(head, inclusions),
             Command::BundleNow(answer) => {

@@ -164,8 +164,7 @@ impl Estimator {
         let run = self.simulate(&op)?;
         self.refuse_failure(&run, &op)?;
 
-        let mut limits = measure::limits(&run.trace, &op, self.entry_point, self.version)
-            .with_room_for_signatures();
+        let mut limits = measure::limits(&run.trace, &op, self.entry_point, self.version).with_room_for_signatures();
         if self.version == EntryPointVersion::V0_6 {
             // v0.6 charges no penalty, so this run's charge is already exact: the limits must add up to it (AA51).
             let charged = event(&run).map_or(0, |event| event.actualGasUsed.to());

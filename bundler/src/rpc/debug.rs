@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use erc4337::FieldError;
+use erc4337::{FieldError, wire};
 use jsonrpsee::{Extensions, RpcModule, server::RegisterMethodError, types::Params};
 use serde_json::{Value, json};
 
@@ -11,9 +11,17 @@ use crate::{Bundler, Rejection, config::BundlingMode};
 
 pub(super) fn register(module: &mut RpcModule<Bundler>) -> Result<(), RegisterMethodError> {
     tracing::warn!("debug_bundler_* is served: anyone who reaches this port can steer the bundler");
+    module.register_async_method("debug_bundler_dumpMempool", dump_mempool)?;
     module.register_async_method("debug_bundler_sendBundleNow", send_bundle_now)?;
     module.register_async_method("debug_bundler_setBundlingMode", set_bundling_mode)?;
     Ok(())
+}
+
+async fn dump_mempool(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
+    let entry_point = Positional::of(&params)?.address(0, "entryPoint")?;
+    let mempool = bundler.mempool().await?;
+    let here = mempool.iter().filter(|admitted| admitted.entry_point == entry_point);
+    Ok(here.map(|admitted| wire::to_json(&admitted.op, admitted.version)).collect())
 }
 
 async fn send_bundle_now(_: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {

@@ -24,11 +24,11 @@ use crate::{deployment::Deployment, keys};
 use sender::Sender;
 
 /// The model that the demo host serves.
-pub(crate) const DEMO_MODEL: &str = "llama-3.3-70b-instruct";
+pub const DEMO_MODEL: &str = "llama-3.3-70b-instruct";
 
 /// Settings of `fabstir deploy`.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// HTTP URL of an Ethereum node.
     #[arg(long, env = "FABSTIR_NODE_URL")]
     node_url: String,
@@ -43,7 +43,11 @@ pub(crate) struct Options {
     paymaster_signer: Address,
 }
 
-pub(crate) async fn run(options: Options) -> Result<()> {
+/// `fabstir deploy`.
+///
+/// # Errors
+/// Whatever stops it, with its context.
+pub async fn run(options: Options) -> Result<()> {
     let key = keys::read(options.key_file.as_deref(), "FABSTIR_DEPLOYER_KEY")?;
     let node = NodeClient::new(&options.node_url)?;
     let deployment = deploy(&node, key.into_signer(), options.paymaster_signer).await?;
@@ -53,11 +57,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 }
 
 /// Deploys whatever is missing.
-pub(crate) async fn deploy(
-    node: &NodeClient,
-    deployer: PrivateKeySigner,
-    paymaster_signer: Address,
-) -> Result<Deployment> {
+///
+/// # Errors
+/// Whatever stops it, with its context.
+pub async fn deploy(node: &NodeClient, deployer: PrivateKeySigner, paymaster_signer: Address) -> Result<Deployment> {
     let owner = deployer.address();
     let mut sender = Sender::new(node.clone(), deployer).await?;
 
@@ -92,7 +95,7 @@ pub(crate) async fn deploy(
 }
 
 /// Models are known on chain by the hash of their name.
-pub(crate) fn model_id(name: &str) -> B256 {
+pub fn model_id(name: &str) -> B256 {
     keccak256(name)
 }
 
@@ -220,11 +223,11 @@ fn init_code(bytecode: &Bytes, arguments: &impl SolConstructor) -> Bytes {
 }
 
 /// Sends native currency, for development chains.
-pub(crate) async fn fund(node: &NodeClient, from: PrivateKeySigner, to: Address, value: U256) -> Result<()> {
+pub async fn fund(node: &NodeClient, from: PrivateKeySigner, to: Address, value: U256) -> Result<()> {
     Sender::new(node.clone(), from).await?.transfer(to, value).await
 }
 
 /// Calls a contract, for development chains.
-pub(crate) async fn call(node: &NodeClient, from: PrivateKeySigner, to: Address, call: impl SolCall) -> Result<()> {
+pub async fn call(node: &NodeClient, from: PrivateKeySigner, to: Address, call: impl SolCall) -> Result<()> {
     Sender::new(node.clone(), from).await?.call(to, call, U256::ZERO).await
 }

@@ -38,6 +38,8 @@ export async function actor(session: Session, client: PublicClient, key: Hex) {
       const hash = await bundler.sendUserOperation({ calls });
       const receipt = await bundler.waitForUserOperationReceipt({ hash, timeout: 60_000 });
       if (!receipt.success) throw new Error(`${step}: operation ${hash} reverted: ${receipt.reason}`);
+      const bundleCost = receipt.receipt.gasUsed * receipt.receipt.effectiveGasPrice;
+      if (receipt.actualGasCost < bundleCost) throw new Error(`${step}: the bundler lost ${bundleCost - receipt.actualGasCost} wei`);
       const paidBy = receipt.paymaster ? `paymaster ${receipt.paymaster}` : `account ${account.address}`;
       console.log(
         `${step}\n    transaction ${receipt.receipt.transactionHash}\n` +

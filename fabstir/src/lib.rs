@@ -1,0 +1,23 @@
+//! Wiring: what the `fabstir` binary does, as a library so that the end-to-end tests can do it too.
+//!
+//! ```text
+//!  fabstir dev   = anvil ─► deploy ─► node ─► host register ─► ready (─► --run COMMAND)
+//!  fabstir node  = bundler + paymaster on one endpoint, against a given node
+//! ```
+//!
+//! - [`deploy`]: every contract by CREATE2, idempotent; writes a [`deployment`] file, the one source of addresses.
+//! - [`node`]: starts, serves and drains.
+//! - [`client`]: an account that acts without gas; [`host`] uses it.
+//! - [`dev`]: all of it on a chain of one's own.
+//! - [`keys`]: where secret keys come from.
+
+pub mod client;
+pub mod deploy;
+pub mod deployment;
+pub mod dev;
+pub mod host;
+pub mod keys;
+pub mod node;
+
+pub use client::Client;
+pub use deployment::Deployment;

@@ -1,0 +1,110 @@
+//! Bad operations get the code of ERC-7769 and the name of the field; the mempool stays as it was.
+
+use alloy::{
+    primitives::{Address, Bytes, U256},
+    sol_types::SolCall,
+};
+use erc4337::{EntryPointVersion, abi::test_usdc, calls::Call};
+use fabstir::Client;
+use jsonrpsee::core::ClientError;
+use serde_json::{Value, json};
+use session_keys::SecretKey;
+use tests::Stack;
+
+/// A stack that bundles only when asked, with one good operation in its mempool and another ready to be sent.
+struct Fixture {
+    stack: Stack,
+    entry_point: Address,
+    pool: Value,
+    good: Value,
+    client: Client,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let stack = Stack::start(&["--debug-rpc"]).await.unwrap();
+        stack.node.ask("debug_bundler_setBundlingMode", vec![json!("manual")]).await.unwrap();
+        let entry_point = stack.deployment.entry_points[&EntryPointVersion::V0_8.to_string()];
+        let approve = Call {
+            target: stack.deployment.token,
+            value: U256::ZERO,
+            data: test_usdc::approveCall { spender: stack.deployment.payment_escrow, amount: U256::from(1) }
+                .abi_encode()
+                .into(),
+        };
+        let calls = [approve];
+        let waiting = stack.client(SecretKey::generate(), 0).await.unwrap();
+        waiting.send(&waiting.sign(waiting.prepare(&calls).await.unwrap()).unwrap()).await.unwrap();
+        let client = stack.client(SecretKey::generate(), 0).await.unwrap();
+        let good = client.sign(client.prepare(&calls).await.unwrap()).unwrap();
+        let pool = dump(&stack, entry_point).await;
+        assert_eq!(pool.as_array().unwrap().len(), 1);
+        Self { stack, entry_point, pool, good, client }
+    }
+
+    /// Sends it, expects a refusal, and that nothing has changed.
+    async fn refused(&self, op: Value, entry_point: Value) -> (i32, String, Value) {
+        let error = self.stack.node.ask("eth_sendUserOperation", vec![op, entry_point]).await.unwrap_err();
+        let ClientError::Call(error) = error else { panic!("no JSON-RPC error: {error}") };
+        assert_eq!(dump(&self.stack, self.entry_point).await, self.pool, "the mempool has changed");
+        let data = error.data().map_or(Value::Null, |data| serde_json::from_str(data.get()).unwrap());
+        (error.code(), error.message().to_owned(), data)
+    }
+}
+
+async fn dump(stack: &Stack, entry_point: Address) -> Value {
+    stack.node.ask("debug_bundler_dumpMempool", vec![json!(entry_point)]).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_refusal_has_its_code_and_names_the_field() {
+    let fixture = Fixture::new().await;
+    let entry_point = json!(fixture.entry_point);
+
+    let mut op = fixture.good.clone();
+    let mut signature: Bytes = serde_json::from_value(op["signature"].clone()).unwrap();
+    let mut bytes = signature.to_vec();
+    bytes[40] ^= 1;
+    signature = bytes.into();
+    op["signature"] = json!(signature);
+    let (code, message, _) = fixture.refused(op, entry_point.clone()).await;
+    assert_eq!((code, message.as_str()), (-32507, "signature: AA24 signature error"));
+
+    for field in ["sender", "nonce", "callData", "callGasLimit", "maxFeePerGas", "signature", "preVerificationGas"] {
+        for unset in [None, Some(Value::Null)] {
+            let mut op = fixture.good.clone();
+            match unset {
+                None => drop(op.as_object_mut().unwrap().remove(field)),
+                Some(null) => op[field] = null,
+            }
+            let (code, message, data) = fixture.refused(op, entry_point.clone()).await;
+            assert_eq!((code, message), (-32602, format!("{field}: missing")));
+            assert_eq!(data["field"], field);
+        }
+    }
+
+    let mut op = fixture.good.clone();
+    let enough: U256 = serde_json::from_value(op["preVerificationGas"].clone()).unwrap();
+    op["preVerificationGas"] = json!(enough - U256::from(1));
+    let (code, message, data) = fixture.refused(op, entry_point.clone()).await;
+    assert_eq!(code, -32602);
+    assert!(message.starts_with("preVerificationGas: ") && message.contains("too low"), "{message}");
+    assert_eq!(data["required"], json!(enough));
+
+    let nowhere = json!(Address::repeat_byte(0x42));
+    let (code, message, data) = fixture.refused(fixture.good.clone(), nowhere).await;
+    assert_eq!(code, -32602);
+    assert!(message.starts_with("entryPoint: "), "{message}");
+    assert_eq!(data["supportedEntryPoints"].as_array().unwrap().len(), 4);
+
+    let mut op = fixture.good.clone();
+    op["paymasterData"] = json!(Bytes::from(vec![1; 77]));
+    let op = fixture.client.sign(op).unwrap();
+    let (code, message, data) = fixture.refused(op, entry_point.clone()).await;
+    assert_eq!(code, -32507, "{message}");
+    assert!(message.starts_with("paymasterData: AA34"), "{message}");
+    assert_eq!(data["paymaster"], fixture.good["paymaster"]);
+
+    // After all of this the good one is as good as it was.
+    fixture.stack.node.ask("eth_sendUserOperation", vec![fixture.good.clone(), entry_point]).await.unwrap();
+}

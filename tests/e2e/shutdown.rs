@@ -1,0 +1,96 @@
+//! SIGTERM while serving: within five seconds, nothing accepted goes unaccounted for.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, utils::parse_ether},
+    sol_types::SolEvent,
+};
+use erc4337::{EntryPointVersion, abi::entry_point_v08::UserOperationEvent};
+use serde_json::{Value, json};
+use tests::{Stack, accounts::SimpleAccount};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Hashes that the node said it gave up.
+fn dropped(lines: &[String]) -> BTreeSet<B256> {
+    lines.iter().filter_map(|line| line.strip_prefix("dropped: ")?.split(' ').next()?.parse().ok()).collect()
+}
+
+async fn mined(stack: &Stack) -> BTreeSet<B256> {
+    let filter = json!({ "fromBlock": "0x0", "topics": [UserOperationEvent::SIGNATURE_HASH] });
+    let logs: Vec<Value> = serde_json::from_value(stack.anvil.ask("eth_getLogs", vec![filter]).await.unwrap()).unwrap();
+    logs.iter().map(|log| serde_json::from_value(log["topics"][1].clone()).unwrap()).collect()
+}
+
+/// What the node, told to stop at `told`, printed from then on; a new one takes its place.
+async fn end(stack: &mut Stack, told: Instant) -> Vec<String> {
+    let fresh = tests::stack::NodeProcess::start(&stack.anvil.url, &stack.deployment_file, &[]).await.unwrap();
+    let (lines, success) = std::mem::replace(&mut stack.node, fresh).end(LIMIT).await.unwrap();
+    assert!(success && told.elapsed() <= LIMIT, "{lines:?} after {:?}", told.elapsed());
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_every_accepted_operation_is_mined_or_named() {
+    let mut stack = Stack::start(&[]).await.unwrap();
+    let mut accounts = Vec::new();
+    for _ in 0..4 {
+        accounts.push(SimpleAccount::new(&stack, EntryPointVersion::V0_8, parse_ether("1").unwrap()).await.unwrap());
+    }
+    let accepted: Arc<Mutex<BTreeSet<B256>>> = Arc::default();
+    let told = AtomicBool::new(false);
+    let send = async {
+        let each = accounts.iter().map(|account| async {
+            // Until the node takes no more.
+            loop {
+                let op = account.operation(&stack, Address::repeat_byte(5), U256::ZERO, Bytes::new()).await.unwrap();
+                match account.send(&stack, op).await {
+                    Ok(hash) => drop(accepted.lock().unwrap().insert(hash)),
+                    Err(_) if told.load(Ordering::Relaxed) => return,
+                    // The last one of this account is not mined yet.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        });
+        let sending = futures::future::join_all(each);
+        let kill = async {
+            while accepted.lock().unwrap().len() < 20 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            stack.node.terminate().await.unwrap();
+            told.store(true, Ordering::Relaxed);
+            Instant::now()
+        };
+        tokio::join!(sending, kill).1
+    };
+    let killed = send.await;
+    let lines = end(&mut stack, killed).await;
+
+    let accepted = accepted.lock().unwrap().clone();
+    let (mined, dropped) = (mined(&stack).await, dropped(&lines));
+    assert!(accepted.len() >= 20);
+    for hash in &accepted {
+        assert!(mined.contains(hash) ^ dropped.contains(hash), "{hash} is unaccounted for: {lines:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_chain_that_stands_still_what_was_accepted_is_named() {
+    let mut stack = Stack::start(&[]).await.unwrap();
+    let account = SimpleAccount::new(&stack, EntryPointVersion::V0_8, parse_ether("1").unwrap()).await.unwrap();
+    let op = account.operation(&stack, Address::repeat_byte(5), U256::ZERO, Bytes::new()).await.unwrap();
+    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+    let hash = account.send(&stack, op).await.unwrap();
+    stack.node.terminate().await.unwrap();
+    let lines = end(&mut stack, Instant::now()).await;
+    assert_eq!(dropped(&lines), BTreeSet::from([hash]));
+    assert!(lines.iter().any(|line| line == "stopped: 1 accepted operations dropped"), "{lines:?}");
+}

@@ -1,0 +1,116 @@
+//! SimpleAccounts of every EntryPoint version: the published bytecode, not ours.
+
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, keccak256},
+    sol,
+    sol_types::{SolCall, SolValue},
+};
+use anyhow::{Context, Result};
+use erc4337::{EntryPointVersion, HashContext, UserOperationRequest};
+use serde_json::{Value, json};
+use session_keys::SecretKey;
+
+use crate::stack::{Stack, root};
+
+sol! {
+    function createAccount(address owner, uint256 salt) external returns (address);
+    function getAddress(address owner, uint256 salt) external view returns (address);
+    function execute(address dest, uint256 value, bytes func) external;
+    function getNonce(address sender, uint192 key) external view returns (uint256);
+}
+
+/// An account of one EntryPoint version, its key, and where it runs.
+#[derive(Debug)]
+pub struct SimpleAccount {
+    /// Of the EntryPoint.
+    pub version: EntryPointVersion,
+    /// The EntryPoint.
+    pub entry_point: Address,
+    /// The account, deployed or not.
+    pub address: Address,
+    factory: Address,
+    key: SecretKey,
+    chain_id: u64,
+}
+
+impl SimpleAccount {
+    /// Deploys the factory, but not the account, which is given `wei`.
+    pub async fn new(stack: &Stack, version: EntryPointVersion, wei: U256) -> Result<Self> {
+        let entry_point = stack.deployment.entry_points[&version.to_string()];
+        let package = format!("account-abstraction-{}", version.to_string().replace('.', ""));
+        let path = root().join(format!("contracts/node_modules/{package}/artifacts/SimpleAccountFactory.json"));
+        let artifact: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+        let bytecode: Bytes = artifact["bytecode"].as_str().context("no bytecode")?.parse()?;
+        let init_code = [bytecode.as_ref(), &entry_point.abi_encode()].concat();
+        let receipt = stack.anvil.transact(None, init_code, U256::ZERO).await?;
+        let factory: Address = serde_json::from_value(receipt["contractAddress"].clone())?;
+
+        let key = SecretKey::generate();
+        let call = getAddressCall { owner: key.address(), salt: U256::ZERO };
+        let address = Address::abi_decode(&view(stack, factory, call.abi_encode()).await?)?;
+        if !wei.is_zero() {
+            stack.anvil.transact(Some(address), Bytes::new(), wei).await?;
+        }
+        Ok(Self { version, entry_point, address, factory, key, chain_id: stack.deployment.chain_id })
+    }
+
+    /// An unsigned operation that makes one call, with its fees and a dummy signature but no gas limits.
+    pub async fn operation(&self, stack: &Stack, to: Address, value: U256, data: Bytes) -> Result<Value> {
+        let nonce = getNonceCall { sender: self.address, key: Default::default() };
+        let mut op = json!({
+            "sender": self.address,
+            "nonce": U256::abi_decode(&view(stack, self.entry_point, nonce.abi_encode()).await?)?,
+            "callData": Bytes::from(executeCall { dest: to, value, func: data }.abi_encode()),
+            "maxFeePerGas": U256::from(3_000_000_000_u64),
+            "maxPriorityFeePerGas": U256::from(1_000_000_000_u64),
+            "signature": self.key.sign(keccak256("a dummy")).map(|signature| Bytes::from(signature.as_bytes()))?,
+        });
+        let deployed = stack.anvil.ask("eth_getCode", vec![json!(self.address), json!("latest")]).await? != "0x";
+        if !deployed {
+            let data = createAccountCall { owner: self.key.address(), salt: U256::ZERO }.abi_encode();
+            if self.version.is_packed() {
+                op["factory"] = json!(self.factory);
+                op["factoryData"] = json!(Bytes::from(data));
+            } else {
+                op["initCode"] = json!(Bytes::from([self.factory.as_slice(), &data].concat()));
+            }
+        }
+        Ok(op)
+    }
+
+    /// The hash and the signature of a complete operation.
+    pub fn sign(&self, op: &mut Value) -> Result<B256> {
+        let context = HashContext { version: self.version, entry_point: self.entry_point, chain_id: self.chain_id };
+        let hash = UserOperationRequest::from_json(op, self.version)?.with_open_fields_zero().hash(&context, None)?;
+        op["signature"] = json!(self.key.sign_operation(hash, self.version)?);
+        Ok(hash)
+    }
+
+    /// Estimates, signs and sends; the hash.
+    pub async fn send(&self, stack: &Stack, mut op: Value) -> Result<B256> {
+        let gas = stack.node.ask("eth_estimateUserOperationGas", vec![op.clone(), json!(self.entry_point)]).await?;
+        op.as_object_mut().context("no object")?.extend(gas.as_object().cloned().unwrap_or_default());
+        let hash = self.sign(&mut op)?;
+        let sent = stack.node.ask("eth_sendUserOperation", vec![op, json!(self.entry_point)]).await?;
+        anyhow::ensure!(sent == json!(hash), "the bundler names it {sent}, we {hash}");
+        Ok(hash)
+    }
+}
+
+/// Waits for an operation's receipt.
+pub async fn receipt(stack: &Stack, hash: B256) -> Result<Value> {
+    for _ in 0..500 {
+        let receipt = stack.node.ask("eth_getUserOperationReceipt", vec![json!(hash)]).await?;
+        if !receipt.is_null() {
+            return Ok(receipt);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let status = stack.node.ask("fabstir_getUserOperationStatus", vec![json!(hash)]).await?;
+    anyhow::bail!("{hash} has no receipt: {status}")
+}
+
+async fn view(stack: &Stack, to: Address, data: Vec<u8>) -> Result<Bytes> {
+    let call = json!({ "to": to, "data": Bytes::from(data) });
+    Ok(serde_json::from_value(stack.anvil.ask("eth_call", vec![call, json!("latest")]).await?)?)
+}

@@ -1,0 +1,107 @@
+//! A real anvil on a free port.
+
+use std::process::Stdio;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use anyhow::{Context, Result, bail};
+use jsonrpsee::{
+    core::client::ClientT,
+    http_client::{HttpClient, HttpClientBuilder},
+    rpc_params,
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+/// Keys of anvil's first accounts, publicly known.
+pub const KEYS: [&str; 4] = [
+    "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+    "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+    "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
+    "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
+];
+
+/// A running chain; it ends with this value.
+#[derive(Debug)]
+pub struct Anvil {
+    /// Its HTTP endpoint.
+    pub url: String,
+    rpc: HttpClient,
+    _process: Child,
+}
+
+impl Anvil {
+    /// Mines each transaction at once.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// With more arguments, such as `--no-mining`.
+    pub async fn start_with(arguments: &[&str]) -> Result<Self> {
+        let program = program()?;
+        let mut process = Command::new(program)
+            .args(["--port", "0", "--hardfork", "osaka"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut lines = BufReader::new(process.stdout.take().context("no output")?).lines();
+        while let Some(line) = lines.next_line().await? {
+            if let Some(address) = line.strip_prefix("Listening on ") {
+                let url = format!("http://{address}");
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                let rpc = HttpClientBuilder::default().build(&url)?;
+                return Ok(Self { url, rpc, _process: process });
+            }
+        }
+        bail!("anvil ended before it listened")
+    }
+
+    /// Any method, standard or anvil's own: the test's business, not the product's.
+    pub async fn ask(&self, method: &str, params: Vec<Value>) -> Result<Value> {
+        let mut array = jsonrpsee::core::params::ArrayParams::new();
+        for param in params {
+            array.insert(param)?;
+        }
+        Ok(self.rpc.request(method, array).await?)
+    }
+
+    /// A transaction from anvil's first account, waited for; its receipt.
+    pub async fn transact(&self, to: Option<Address>, data: impl Into<Bytes>, value: U256) -> Result<Value> {
+        let from = session_keys::SecretKey::from_hex(KEYS[0])?.address();
+        let tx = json!({ "from": from, "to": to, "data": data.into(), "value": value });
+        let hash: B256 = self.rpc.request("eth_sendTransaction", rpc_params![tx]).await?;
+        for _ in 0..500 {
+            let receipt = self.ask("eth_getTransactionReceipt", vec![json!(hash)]).await?;
+            if !receipt.is_null() {
+                return if receipt["status"] == "0x1" { Ok(receipt) } else { bail!("reverted: {receipt}") };
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        bail!("{hash} was not mined")
+    }
+
+    /// Wei at the latest block.
+    pub async fn balance(&self, account: Address) -> Result<U256> {
+        Ok(serde_json::from_value(self.ask("eth_getBalance", vec![json!(account), json!("latest")]).await?)?)
+    }
+}
+
+/// `FABSTIR_ANVIL`, or the program that `make` installed.
+pub fn program() -> Result<std::path::PathBuf> {
+    if let Some(program) = std::env::var_os("FABSTIR_ANVIL") {
+        return Ok(program.into());
+    }
+    let packages = crate::stack::root().join("contracts/node_modules/@foundry-rs");
+    std::fs::read_dir(&packages)
+        .context("anvil is not installed: run make build")?
+        .filter_map(|entry| Some(entry.ok()?.path().join("bin/anvil")))
+        .find(|path| {
+            path.parent().and_then(|bin| bin.parent()).is_some_and(|p| p.to_string_lossy().contains("anvil-"))
+                && path.exists()
+        })
+        .context("anvil is not installed: run make build")
+}

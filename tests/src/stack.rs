@@ -1,0 +1,174 @@
+//! Chain, contracts and `fabstir node` as a process of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use alloy::{
+    primitives::{Address, U256},
+    sol_types::SolCall,
+};
+use anyhow::{Context, Result, bail};
+use bundler::node::NodeClient;
+use erc4337::abi::test_usdc;
+use fabstir::{Client, Deployment};
+use jsonrpsee::{
+    core::client::ClientT,
+    http_client::{HttpClient, HttpClientBuilder},
+};
+use serde_json::{Value, json};
+use session_keys::SecretKey;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+use crate::anvil::{Anvil, KEYS};
+
+/// The binary under test, built beside the tests.
+pub fn fabstir() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().and_then(Path::parent).unwrap().join("fabstir")
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// A deployed chain with a node in front of it.
+#[derive(Debug)]
+pub struct Stack {
+    /// The chain.
+    pub anvil: Anvil,
+    /// Where everything is.
+    pub deployment: Deployment,
+    /// The file that says so.
+    pub deployment_file: PathBuf,
+    /// The node.
+    pub node: NodeProcess,
+}
+
+/// A `fabstir node` process.
+#[derive(Debug)]
+pub struct NodeProcess {
+    /// Its JSON-RPC endpoint.
+    pub url: String,
+    /// To ask it.
+    pub rpc: HttpClient,
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Stack {
+    /// On a chain that mines at once.
+    pub async fn start(arguments: &[&str]) -> Result<Self> {
+        let anvil = Anvil::start().await?;
+        let node_url = anvil.url.clone();
+        Self::on(anvil, &node_url, arguments).await
+    }
+
+    /// On this chain, which the node reaches through `node_url`; with more arguments for the node.
+    pub async fn on(anvil: Anvil, node_url: &str, arguments: &[&str]) -> Result<Self> {
+        let deployment_file = std::env::temp_dir().join(format!(
+            "fabstir-test-{}-{}.json",
+            std::process::id(),
+            anvil.url.rsplit(':').next().unwrap_or_default()
+        ));
+        let signer = SecretKey::from_hex(KEYS[2])?.address();
+        let done = Command::new(fabstir())
+            .args(["deploy", "--node-url", &anvil.url, "--paymaster-signer", &signer.to_string(), "--deployment"])
+            .arg(&deployment_file)
+            .env("FABSTIR_DEPLOYER_KEY", KEYS[0])
+            .stdout(Stdio::null())
+            .status()
+            .await?;
+        if !done.success() {
+            bail!("fabstir deploy failed");
+        }
+        let deployment = Deployment::read(&deployment_file)?;
+        let node = NodeProcess::start(node_url, &deployment_file, arguments).await?;
+        Ok(Self { anvil, deployment, deployment_file, node })
+    }
+
+    /// An account with this key, which holds `tokens` (base units) of the test token.
+    pub async fn client(&self, key: SecretKey, tokens: u64) -> Result<Client> {
+        let node = NodeClient::new(&self.anvil.url)?;
+        let client = Client::new(&self.node.url, node, self.deployment.clone(), key).await?;
+        let mint = test_usdc::mintCall { to: client.account, amount: U256::from(tokens) };
+        self.anvil.transact(Some(self.deployment.token), mint.abi_encode(), U256::ZERO).await?;
+        Ok(client)
+    }
+
+    /// What `fabstir dev` writes for clients, for this stack and a host of this key.
+    pub fn session(&self, host: Address, key: &SecretKey) -> Value {
+        json!({
+            "rpcUrl": self.node.url,
+            "nodeUrl": self.anvil.url,
+            "deployment": self.deployment,
+            "host": { "account": host, "key": &*key.expose_hex(), "model": fabstir::deploy::DEMO_MODEL },
+            "faucetKey": KEYS[3],
+        })
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.deployment_file);
+    }
+}
+
+impl NodeProcess {
+    /// Starts it and waits until it is ready.
+    pub async fn start(node_url: &str, deployment: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut child = Command::new(fabstir())
+            .args(["node", "--listen", "127.0.0.1:0", "--poll-ms", "20", "--node-url", node_url, "--deployment"])
+            .arg(deployment)
+            .args(arguments)
+            .env("FABSTIR_BUNDLER_KEY", KEYS[1])
+            .env("FABSTIR_PAYMASTER_KEY", KEYS[2])
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        while let Some(line) = lines.next_line().await? {
+            if let Some(url) = line.strip_prefix("ready: ") {
+                let rpc = HttpClientBuilder::default().build(url)?;
+                return Ok(Self { url: url.to_owned(), rpc, child, lines });
+            }
+        }
+        bail!("fabstir node ended before it was ready")
+    }
+
+    /// Any method, with these parameters.
+    pub async fn ask(&self, method: &str, params: Vec<Value>) -> Result<Value, jsonrpsee::core::ClientError> {
+        let mut array = jsonrpsee::core::params::ArrayParams::new();
+        for param in params {
+            array.insert(param).unwrap();
+        }
+        self.rpc.request(method, array).await
+    }
+
+    /// Asks it to stop.
+    pub async fn terminate(&self) -> Result<()> {
+        let pid = self.child.id().context("it has ended already")?;
+        let sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+        if sent.success() { Ok(()) } else { bail!("kill failed") }
+    }
+
+    /// Waits for its end, at most this long; what it printed since it was ready, and whether it ended well.
+    pub async fn end(mut self, patience: Duration) -> Result<(Vec<String>, bool)> {
+        let lines = async {
+            let mut lines = Vec::new();
+            while let Some(line) = self.lines.next_line().await? {
+                lines.push(line);
+            }
+            anyhow::Ok((lines, self.child.wait().await?.success()))
+        };
+        tokio::time::timeout(patience, lines).await.context("it did not end in time")?
+    }
+}
