@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust test-e2e lint build contracts vectors clean
+.PHONY: help dev test test-contracts test-rust lint build contracts vectors clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -43,17 +43,15 @@ build: contracts
 dev: build $(VIEM)/node_modules/.installed
 	./target/debug/fabstir dev --run 'npm --silent --prefix $(VIEM) run demo'
 
-test: test-contracts test-rust test-e2e
+test: test-contracts test-rust
 
 test-contracts: contracts
 	cd $(CONTRACTS) && $(FORGE) test --offline
 
-test-rust: contracts
-	cargo test --workspace --exclude tests --locked
-
-# Last, so that what closes a run is the summary of the tests on real parts.
-test-e2e: build $(VIEM)/node_modules/.installed
-	cargo test -p tests --locked --lib --tests
+# All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
+# The end-to-end tests come last and close the run with their summary.
+test-rust: build $(VIEM)/node_modules/.installed
+	cargo test --workspace --locked --lib --bins --tests
 
 lint: contracts $(VIEM)/node_modules/.installed
 	cargo fmt --all --check
@@ -63,7 +61,7 @@ lint: contracts $(VIEM)/node_modules/.installed
 
 # Writes the golden userOpHash vectors anew, from the real EntryPoints.
 vectors: contracts
-	FABSTIR_WRITE_VECTORS=1 cargo test -p erc4337 --locked --test hash_vectors
+	FABSTIR_WRITE_VECTORS=1 cargo test --workspace --locked --test hash_vectors
 
 clean:
 	cargo clean

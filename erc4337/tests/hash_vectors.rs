@@ -2,9 +2,11 @@
 //!
 //! The committed vectors pin today's values; the random operations look for what no one thought of.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use alloy::{
     eips::eip7702::{Authorization, SignedAuthorization},
-    primitives::{Address, B256, Bytes, U256, hex},
+    primitives::{Address, B256, Bytes, U256, hex, keccak256},
     sol_types::{SolCall, SolValue},
 };
 use erc4337::{
@@ -12,7 +14,6 @@ use erc4337::{
     abi::{entry_point_v06, entry_point_v07, entry_point_v08, entry_point_v09},
     wire,
 };
-use rand::{Rng, SeedableRng, rngs::SmallRng};
 use revm::{
     Context, ExecuteCommitEvm, MainBuilder, MainContext,
     bytecode::Bytecode,
@@ -85,47 +86,70 @@ impl Chain {
     }
 }
 
-fn random_bytes(rng: &mut SmallRng, most: usize) -> Bytes {
-    let length = rng.random_range(0..=most);
-    (0..length).map(|_| rng.random()).collect::<Vec<u8>>().into()
-}
+/// Reproducible dice: the hash of a seed and a count.
+struct Dice(u64, u64);
 
-fn random_address(rng: &mut SmallRng) -> Address {
-    Address::from(rng.random::<[u8; 20]>())
+impl Dice {
+    fn word(&mut self) -> B256 {
+        self.1 += 1;
+        keccak256((self.0, self.1).abi_encode())
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (U256::from_be_bytes(self.word().0) % U256::from(limit)).to()
+    }
+
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    fn bytes(&mut self, most: usize) -> Bytes {
+        let length = self.below(most + 1);
+        std::iter::repeat_with(|| self.word().0).flatten().take(length).collect::<Vec<u8>>().into()
+    }
+
+    fn address(&mut self) -> Address {
+        Address::from_word(self.word())
+    }
+
+    /// Anything a gas or fee field can hold, small values as likely as large ones.
+    fn gas(&mut self) -> u128 {
+        let value: u128 = (U256::from_be_bytes(self.word().0) >> 128).to();
+        value >> (8 + self.below(120))
+    }
 }
 
 /// Any operation that this version can carry.
-fn random_operation(rng: &mut SmallRng, version: EntryPointVersion) -> UserOperation {
-    let gas = |rng: &mut SmallRng| rng.random::<u128>() >> rng.random_range(8..128);
-    let eip7702 = version.supports_eip7702() && rng.random_bool(0.4);
-    let initializer = match rng.random_range(0..3) {
-        _ if eip7702 => Some(Initializer::Eip7702 { data: random_bytes(rng, 40) }),
-        0 => Some(Initializer::Factory { address: random_address(rng), data: random_bytes(rng, 100) }),
+fn random_operation(dice: &mut Dice, version: EntryPointVersion) -> UserOperation {
+    let eip7702 = version.supports_eip7702() && dice.chance(40);
+    let initializer = match dice.below(3) {
+        _ if eip7702 => Some(Initializer::Eip7702 { data: dice.bytes(40) }),
+        0 => Some(Initializer::Factory { address: dice.address(), data: dice.bytes(100) }),
         _ => None,
     };
-    let eip7702_auth = (eip7702 && rng.random_bool(0.5)).then(|| {
-        let inner = Authorization { chain_id: U256::from(CHAIN_ID), address: random_address(rng), nonce: 1 };
+    let eip7702_auth = (eip7702 && dice.chance(50)).then(|| {
+        let inner = Authorization { chain_id: U256::from(CHAIN_ID), address: dice.address(), nonce: 1 };
         SignedAuthorization::new_unchecked(inner, 0, U256::from(1), U256::from(2))
     });
-    let paymaster = rng.random_bool(0.6).then(|| Paymaster {
-        address: random_address(rng),
-        verification_gas_limit: if version.is_packed() { gas(rng) } else { 0 },
-        post_op_gas_limit: if version.is_packed() { gas(rng) } else { 0 },
-        data: random_bytes(rng, 100),
-        signature: if version.supports_paymaster_signature() { random_bytes(rng, 70) } else { Bytes::new() },
+    let paymaster = dice.chance(60).then(|| Paymaster {
+        address: dice.address(),
+        verification_gas_limit: if version.is_packed() { dice.gas() } else { 0 },
+        post_op_gas_limit: if version.is_packed() { dice.gas() } else { 0 },
+        data: dice.bytes(100),
+        signature: if version.supports_paymaster_signature() { dice.bytes(70) } else { Bytes::new() },
     });
     UserOperation {
-        sender: random_address(rng),
-        nonce: U256::from_be_bytes(rng.random::<[u8; 32]>()),
+        sender: dice.address(),
+        nonce: U256::from_be_bytes(dice.word().0),
         initializer,
-        call_data: random_bytes(rng, 300),
-        call_gas_limit: gas(rng),
-        verification_gas_limit: gas(rng),
-        pre_verification_gas: gas(rng),
-        max_fee_per_gas: gas(rng),
-        max_priority_fee_per_gas: gas(rng),
+        call_data: dice.bytes(300),
+        call_gas_limit: dice.gas(),
+        verification_gas_limit: dice.gas(),
+        pre_verification_gas: dice.gas(),
+        max_fee_per_gas: dice.gas(),
+        max_priority_fee_per_gas: dice.gas(),
         paymaster,
-        signature: random_bytes(rng, 100),
+        signature: dice.bytes(100),
         eip7702_auth,
     }
 }
@@ -134,9 +158,9 @@ fn random_operation(rng: &mut SmallRng, version: EntryPointVersion) -> UserOpera
 fn random_operations_hash_as_the_contracts_hash_them() {
     for version in EntryPointVersion::ALL {
         let mut chain = Chain::new(version);
-        let mut rng = SmallRng::seed_from_u64(0x0fab);
+        let mut dice = Dice(0x0fab, 0);
         for number in 0..250 {
-            let op = random_operation(&mut rng, version);
+            let op = random_operation(&mut dice, version);
             let ours = op.hash(&chain.context, Some(DELEGATE)).unwrap();
             assert_eq!(ours, chain.hash(&op), "{version}, operation {number}: {op:?}");
         }
@@ -145,8 +169,8 @@ fn random_operations_hash_as_the_contracts_hash_them() {
 
 #[test]
 fn an_eip7702_operation_without_a_delegate_has_no_hash() {
-    let mut rng = SmallRng::seed_from_u64(1);
-    let mut op = random_operation(&mut rng, EntryPointVersion::V0_8);
+    let mut dice = Dice(1, 0);
+    let mut op = random_operation(&mut dice, EntryPointVersion::V0_8);
     op.initializer = Some(Initializer::Eip7702 { data: Bytes::new() });
     op.eip7702_auth = None;
     let context = HashContext { version: EntryPointVersion::V0_8, entry_point: Address::ZERO, chain_id: 1 };
@@ -182,9 +206,9 @@ fn vectors() -> Value {
     let mut all = Vec::new();
     for version in EntryPointVersion::ALL {
         let mut chain = Chain::new(version);
-        let mut rng = SmallRng::seed_from_u64(4337);
+        let mut dice = Dice(4337, 0);
         for _ in 0..VECTORS_PER_VERSION {
-            let op = random_operation(&mut rng, version);
+            let op = random_operation(&mut dice, version);
             all.push(json!({
                 "version": version.to_string(),
                 "entryPoint": chain.context.entry_point,

@@ -45,10 +45,8 @@ impl Fixture {
     /// Sends it, expects a refusal, and that nothing has changed.
     async fn refused(&self, op: Value, entry_point: Value) -> (i32, String, Value) {
         let error = self.stack.node.ask("eth_sendUserOperation", vec![op, entry_point]).await.unwrap_err();
-        let ClientError::Call(error) = error else { panic!("no JSON-RPC error: {error}") };
         assert_eq!(dump(&self.stack, self.entry_point).await, self.pool, "the mempool has changed");
-        let data = error.data().map_or(Value::Null, |data| serde_json::from_str(data.get()).unwrap());
-        (error.code(), error.message().to_owned(), data)
+        code_message_data(error)
     }
 }
 
@@ -107,4 +105,49 @@ async fn each_refusal_has_its_code_and_names_the_field() {
 
     // After all of this the good one is as good as it was.
     fixture.stack.node.ask("eth_sendUserOperation", vec![fixture.good.clone(), entry_point]).await.unwrap();
+}
+
+fn code_message_data(error: ClientError) -> (i32, String, Value) {
+    let ClientError::Call(error) = error else { panic!("no JSON-RPC error: {error}") };
+    let data = error.data().map_or(Value::Null, |data| serde_json::from_str(data.get()).unwrap());
+    (error.code(), error.message().to_owned(), data)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_outside_the_policy_is_denied_at_the_stub_with_its_reason() {
+    let stack = Stack::start(&[]).await.unwrap();
+    let entry_point = stack.deployment.entry_points[&EntryPointVersion::V0_8.to_string()];
+    let stranger = Address::repeat_byte(0x99);
+    let call = Call { target: stranger, value: U256::ZERO, data: vec![1, 2, 3, 4].into() };
+    let op = json!({ "sender": stranger, "nonce": "0x0", "callData": erc4337::calls::encode(&[call]) });
+    let params = |chain: &str| vec![op.clone(), json!(entry_point), json!(chain), Value::Null];
+
+    for method in ["pm_getPaymasterStubData", "pm_getPaymasterData"] {
+        let mut params = params("0x7a69");
+        if method == "pm_getPaymasterData" {
+            let gas =
+                ["callGasLimit", "verificationGasLimit", "preVerificationGas", "maxFeePerGas", "maxPriorityFeePerGas"];
+            gas.iter().for_each(|field| params[0][*field] = json!("0x1"));
+        }
+        let (code, message, data) = code_message_data(stack.node.ask(method, params).await.unwrap_err());
+        assert_eq!(code, -32050, "{message}");
+        assert_eq!(message, format!("not sponsored: call 0 goes to {stranger}, which is not sponsored"));
+        assert_eq!(data["policyId"], "marketplace");
+        assert!(!message.contains("AA"), "an AAxx text would be taken for the EntryPoint's");
+    }
+    let wrong = stack.node.ask("pm_getPaymasterStubData", params("0x1")).await.unwrap_err();
+    assert_eq!(code_message_data(wrong).0, -32602);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_would_revert_is_told_when_it_is_estimated() {
+    let stack = Stack::start(&[]).await.unwrap();
+    let client = stack.client(SecretKey::generate(), 0).await.unwrap();
+    let accept = erc4337::abi::job_marketplace::acceptResultCall { jobId: alloy::primitives::B256::repeat_byte(1) };
+    let call = Call { target: stack.deployment.job_marketplace, value: U256::ZERO, data: accept.abi_encode().into() };
+    let error = client.prepare(&[call]).await.unwrap_err().downcast::<ClientError>().unwrap();
+    let (code, message, data) = code_message_data(error);
+    assert_eq!(code, -32521);
+    assert!(message.starts_with("callData: execution reverted: "), "{message}");
+    assert!(data.as_str().is_some_and(|data| data.len() > 10), "the revert data is handed on: {data}");
 }

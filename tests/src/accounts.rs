@@ -1,6 +1,7 @@
 //! SimpleAccounts of every EntryPoint version: the published bytecode, not ours.
 
 use alloy::{
+    eips::eip7702::Authorization,
     primitives::{Address, B256, Bytes, U256, keccak256},
     sol,
     sol_types::{SolCall, SolValue},
@@ -28,7 +29,7 @@ pub struct SimpleAccount {
     pub entry_point: Address,
     /// The account, deployed or not.
     pub address: Address,
-    factory: Address,
+    factory: Option<Address>,
     key: SecretKey,
     chain_id: u64,
 }
@@ -37,13 +38,7 @@ impl SimpleAccount {
     /// Deploys the factory, but not the account, which is given `wei`.
     pub async fn new(stack: &Stack, version: EntryPointVersion, wei: U256) -> Result<Self> {
         let entry_point = stack.deployment.entry_points[&version.to_string()];
-        let package = format!("account-abstraction-{}", version.to_string().replace('.', ""));
-        let path = root().join(format!("contracts/node_modules/{package}/artifacts/SimpleAccountFactory.json"));
-        let artifact: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
-        let bytecode: Bytes = artifact["bytecode"].as_str().context("no bytecode")?.parse()?;
-        let init_code = [bytecode.as_ref(), &entry_point.abi_encode()].concat();
-        let receipt = stack.anvil.transact(None, init_code, U256::ZERO).await?;
-        let factory: Address = serde_json::from_value(receipt["contractAddress"].clone())?;
+        let factory = deploy(stack, version, "SimpleAccountFactory").await?;
 
         let key = SecretKey::generate();
         let call = getAddressCall { owner: key.address(), salt: U256::ZERO };
@@ -51,7 +46,23 @@ impl SimpleAccount {
         if !wei.is_zero() {
             stack.anvil.transact(Some(address), Bytes::new(), wei).await?;
         }
-        Ok(Self { version, entry_point, address, factory, key, chain_id: stack.deployment.chain_id })
+        Ok(Self { version, entry_point, address, factory: Some(factory), key, chain_id: stack.deployment.chain_id })
+    }
+
+    /// A key whose own address is the account, by EIP-7702; not delegated yet, and given `wei`.
+    pub async fn eip7702(stack: &Stack, version: EntryPointVersion, wei: U256) -> Result<Self> {
+        let entry_point = stack.deployment.entry_points[&version.to_string()];
+        let key = SecretKey::generate();
+        let address = key.address();
+        stack.anvil.transact(Some(address), Bytes::new(), wei).await?;
+        Ok(Self { version, entry_point, address, factory: None, key, chain_id: stack.deployment.chain_id })
+    }
+
+    /// The key's authorization of a delegate, as it goes into an operation.
+    pub fn authorize(&self, delegate: Address, nonce: u64) -> Result<Value> {
+        let auth = Authorization { chain_id: U256::from(self.chain_id), address: delegate, nonce };
+        let signature = self.key.sign(auth.signature_hash())?;
+        Ok(json!(auth.into_signed(signature)))
     }
 
     /// An unsigned operation that makes one call, with its fees and a dummy signature but no gas limits.
@@ -66,13 +77,13 @@ impl SimpleAccount {
             "signature": self.key.sign(keccak256("a dummy")).map(|signature| Bytes::from(signature.as_bytes()))?,
         });
         let deployed = stack.anvil.ask("eth_getCode", vec![json!(self.address), json!("latest")]).await? != "0x";
-        if !deployed {
+        if let (false, Some(factory)) = (deployed, self.factory) {
             let data = createAccountCall { owner: self.key.address(), salt: U256::ZERO }.abi_encode();
             if self.version.is_packed() {
-                op["factory"] = json!(self.factory);
+                op["factory"] = json!(factory);
                 op["factoryData"] = json!(Bytes::from(data));
             } else {
-                op["initCode"] = json!(Bytes::from([self.factory.as_slice(), &data].concat()));
+                op["initCode"] = json!(Bytes::from([factory.as_slice(), &data].concat()));
             }
         }
         Ok(op)
@@ -95,6 +106,23 @@ impl SimpleAccount {
         anyhow::ensure!(sent == json!(hash), "the bundler names it {sent}, we {hash}");
         Ok(hash)
     }
+}
+
+/// Deploys the contract that EIP-7702 accounts of this version delegate to.
+pub async fn delegate(stack: &Stack, version: EntryPointVersion) -> Result<Address> {
+    deploy(stack, version, "Simple7702Account").await
+}
+
+/// Deploys a contract of the version's package whose only constructor argument is the EntryPoint.
+async fn deploy(stack: &Stack, version: EntryPointVersion, contract: &str) -> Result<Address> {
+    let entry_point = stack.deployment.entry_points[&version.to_string()];
+    let package = format!("account-abstraction-{}", version.to_string().replace('.', ""));
+    let path = root().join(format!("contracts/node_modules/{package}/artifacts/{contract}.json"));
+    let artifact: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+    let bytecode: Bytes = artifact["bytecode"].as_str().context("no bytecode")?.parse()?;
+    let init_code = [bytecode.as_ref(), &entry_point.abi_encode()].concat();
+    let receipt = stack.anvil.transact(None, init_code, U256::ZERO).await?;
+    Ok(serde_json::from_value(receipt["contractAddress"].clone())?)
 }
 
 /// Waits for an operation's receipt.
