@@ -211,6 +211,8 @@ abstract contract SessionKeys is ISessionKeys, OwnerSignatures {
         view
         returns (CallRule calldata rule)
     {
+        // Checked when the session was enabled; again here, because an upgrade may have changed the EntryPoint since.
+        if (SessionPolicyLib.isForbiddenTarget(target, _entryPoint())) revert CallNotAllowed(index);
         for (uint256 i; i < rules.length; ++i) {
             rule = rules[i];
             if (RuleLib.allows(rule, target, value, data)) return rule;
