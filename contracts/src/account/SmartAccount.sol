@@ -6,6 +6,7 @@ import { PackedUserOperation } from "account-abstraction-v08/interfaces/PackedUs
 import { UUPSUpgradeable } from "solady/utils/UUPSUpgradeable.sol";
 
 import { CallLib } from "./CallLib.sol";
+import { EntryPointLib } from "./EntryPointLib.sol";
 import { SignatureType } from "./SignatureType.sol";
 import { TokenReceiver } from "./TokenReceiver.sol";
 import { Vouchers } from "./Vouchers.sol";
@@ -22,9 +23,6 @@ contract SmartAccount is Vouchers, TokenReceiver, UUPSUpgradeable {
     /// @dev A wrong signature is returned, not reverted, so that gas can be estimated with a dummy signature.
     uint256 private constant SIG_VALIDATION_FAILED = 1;
 
-    /// @dev Present in EntryPoints that hash operations as typed data.
-    bytes4 private constant GET_DOMAIN_SEPARATOR = bytes4(keccak256("getDomainSeparatorV4()"));
-
     /// @dev The shortest signature that has a type byte is longer than this.
     uint256 private constant ECDSA_LENGTH = 65;
 
@@ -37,8 +35,7 @@ contract SmartAccount is Vouchers, TokenReceiver, UUPSUpgradeable {
     constructor(address entryPoint_) {
         if (entryPoint_.code.length == 0) revert NotAnEntryPoint(entryPoint_);
         ENTRY_POINT = entryPoint_;
-        (bool ok, bytes memory separator) = entryPoint_.staticcall(abi.encodeWithSelector(GET_DOMAIN_SEPARATOR));
-        TYPED_OPERATION_HASH = ok && separator.length == 32;
+        TYPED_OPERATION_HASH = EntryPointLib.isV08OrLater(entryPoint_);
         _lockImplementation();
     }
 

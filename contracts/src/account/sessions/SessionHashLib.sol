@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.28;
 
+import { EfficientHashLib } from "solady/utils/EfficientHashLib.sol";
+
 import { ArgumentRule, CallRule, Session, SpendLimit, VoucherRight } from "./SessionTypes.sol";
 
 /// @title SessionHashLib
 /// @notice The EIP-712 struct hash of a session, which is its id: a wallet shows the owner all that it allows.
 library SessionHashLib {
+    using EfficientHashLib for bytes32[];
+
     string internal constant ARGUMENT_RULE_TYPE = "ArgumentRule(uint8 word,uint8 condition,bytes32[] values)";
     string internal constant CALL_RULE_TYPE =
         "CallRule(address target,bytes4 selector,uint32 maxLength,uint8 valueLimit,uint8 amountLimit,uint8 amountWord,ArgumentRule[] arguments)";
@@ -25,80 +29,77 @@ library SessionHashLib {
 
     /// @notice The id of a session.
     function hash(Session calldata session) internal pure returns (bytes32) {
-        // Two halves, joined: one call with thirteen words is more than the stack holds.
-        return keccak256(
-            bytes.concat(
-                abi.encode(
-                    SESSION_TYPEHASH,
-                    keccak256(session.key),
-                    session.validAfter,
-                    session.validUntil,
-                    session.period,
-                    session.maxUses,
-                    session.epoch,
-                    session.salt
-                ),
-                abi.encode(
-                    session.paymaster,
-                    session.gasBudget,
-                    _hashLimits(session.limits),
-                    _hashCalls(session.calls),
-                    _hashVouchers(session.vouchers)
-                )
-            )
-        );
+        bytes32[] memory words = EfficientHashLib.malloc(13);
+        words.set(0, SESSION_TYPEHASH);
+        words.set(1, EfficientHashLib.hashCalldata(session.key));
+        words.set(2, session.validAfter);
+        words.set(3, session.validUntil);
+        words.set(4, session.period);
+        words.set(5, session.maxUses);
+        words.set(6, session.epoch);
+        words.set(7, session.salt);
+        words.set(8, uint160(session.paymaster));
+        words.set(9, session.gasBudget);
+        words.set(10, _hashLimits(session.limits));
+        words.set(11, _hashCalls(session.calls));
+        words.set(12, _hashVouchers(session.vouchers));
+        return words.hash();
     }
 
     function _hashLimits(SpendLimit[] calldata limits) private pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](limits.length);
+        bytes32[] memory hashes = EfficientHashLib.malloc(limits.length);
         for (uint256 i; i < hashes.length; ++i) {
             SpendLimit calldata limit = limits[i];
-            hashes[i] = keccak256(abi.encode(SPEND_LIMIT_TYPEHASH, limit.token, limit.perPeriod, limit.total));
+            hashes.set(i, keccak256(abi.encode(SPEND_LIMIT_TYPEHASH, limit.token, limit.perPeriod, limit.total)));
         }
-        return keccak256(abi.encodePacked(hashes));
+        return hashes.hash();
     }
 
     function _hashCalls(CallRule[] calldata rules) private pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](rules.length);
+        bytes32[] memory hashes = EfficientHashLib.malloc(rules.length);
         for (uint256 i; i < hashes.length; ++i) {
             CallRule calldata rule = rules[i];
-            hashes[i] = keccak256(
-                abi.encode(
-                    CALL_RULE_TYPEHASH,
-                    rule.target,
-                    rule.selector,
-                    rule.maxLength,
-                    rule.valueLimit,
-                    rule.amountLimit,
-                    rule.amountWord,
-                    _hashArguments(rule.arguments)
-                )
-            );
+            bytes32[] memory words = EfficientHashLib.malloc(8);
+            words.set(0, CALL_RULE_TYPEHASH);
+            words.set(1, uint160(rule.target));
+            words.set(2, bytes32(rule.selector));
+            words.set(3, rule.maxLength);
+            words.set(4, rule.valueLimit);
+            words.set(5, rule.amountLimit);
+            words.set(6, rule.amountWord);
+            words.set(7, _hashArguments(rule.arguments));
+            hashes.set(i, words.hash());
         }
-        return keccak256(abi.encodePacked(hashes));
+        return hashes.hash();
     }
 
     function _hashArguments(ArgumentRule[] calldata rules) private pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](rules.length);
+        bytes32[] memory hashes = EfficientHashLib.malloc(rules.length);
         for (uint256 i; i < hashes.length; ++i) {
             ArgumentRule calldata rule = rules[i];
-            hashes[i] = keccak256(
-                abi.encode(ARGUMENT_RULE_TYPEHASH, rule.word, rule.condition, keccak256(abi.encodePacked(rule.values)))
-            );
+            bytes32 values = keccak256(abi.encodePacked(rule.values));
+            hashes.set(i, keccak256(abi.encode(ARGUMENT_RULE_TYPEHASH, rule.word, rule.condition, values)));
         }
-        return keccak256(abi.encodePacked(hashes));
+        return hashes.hash();
     }
 
     function _hashVouchers(VoucherRight[] calldata rights) private pure returns (bytes32) {
-        bytes32[] memory hashes = new bytes32[](rights.length);
+        bytes32[] memory hashes = EfficientHashLib.malloc(rights.length);
         for (uint256 i; i < hashes.length; ++i) {
             VoucherRight calldata right = rights[i];
-            hashes[i] = keccak256(
-                abi.encode(
-                    VOUCHER_RIGHT_TYPEHASH, right.domainSeparator, right.typeHash, right.amountField, right.maxAmount
+            hashes.set(
+                i,
+                keccak256(
+                    abi.encode(
+                        VOUCHER_RIGHT_TYPEHASH,
+                        right.domainSeparator,
+                        right.typeHash,
+                        right.amountField,
+                        right.maxAmount
+                    )
                 )
             );
         }
-        return keccak256(abi.encodePacked(hashes));
+        return hashes.hash();
     }
 }
