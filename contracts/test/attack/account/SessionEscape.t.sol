@@ -13,7 +13,8 @@ import {
     Condition,
     Session,
     SessionStatus,
-    SpendLimit
+    SpendLimit,
+    VoucherRight
 } from "../../../src/account/sessions/SessionTypes.sol";
 import { SessionTest } from "../../support/account/SessionTest.sol";
 
@@ -345,5 +346,18 @@ contract SessionEscape is SessionTest {
         assertTrue(SessionNonceLib.isOf(nonce, id));
         assertEq(SessionNonceLib.periodOf(nonce), period);
         assertFalse(SessionNonceLib.isOf(nonce, ~id));
+    }
+
+    /// @dev What a wallet shows and signs is this type; Foundry's own EIP-712 agrees with the account on its hash.
+    function test_session_id_is_the_eip712_hash_of_the_published_type() public view {
+        string memory sessionType =
+            "Session(bytes key,uint48 validAfter,uint48 validUntil,uint48 period,uint32 maxUses,uint64 epoch,uint256 salt,address paymaster,uint128 gasBudget,SpendLimit[] limits,CallRule[] calls,VoucherRight[] vouchers)ArgumentRule(uint8 word,uint8 condition,bytes32[] values)CallRule(address target,bytes4 selector,uint32 maxLength,uint8 valueLimit,uint8 amountLimit,uint8 amountWord,ArgumentRule[] arguments)SpendLimit(address token,uint104 perPeriod,uint104 total)VoucherRight(bytes32 domainSeparator,bytes32 typeHash,uint8 amountField,uint256 maxAmount)";
+        Session memory session = plainSession();
+        session.vouchers = new VoucherRight[](2);
+        session.vouchers[1] = VoucherRight(bytes32("domain"), bytes32("type"), 1, 500e6);
+        session.calls[0].arguments = new ArgumentRule[](2);
+        session.calls[0].arguments[0] = ArgumentRule(0, Condition.OneOf, new bytes32[](3));
+        session.calls[0].arguments[1] = argument(1, Condition.AtLeast, bytes32(uint256(9)));
+        assertEq(account.getSessionId(session), vm.eip712HashStruct(sessionType, abi.encode(session)));
     }
 }
