@@ -52,8 +52,9 @@ library CallDataLib {
         next = start + (length + 31) / 32 * 32;
         if (next > callData.length) revert ISessionKeys.MalformedCallData();
         data = callData[start:start + length];
-        for (uint256 i = start + length; i < next; ++i) {
-            if (callData[i] != 0) revert ISessionKeys.MalformedCallData();
+        // What follows the data up to the next word must be zero.
+        if (length % 32 != 0 && _word(callData, next - 0x20) << (length % 32 * 8) != 0) {
+            revert ISessionKeys.MalformedCallData();
         }
         if (index + 1 == count) {
             if (next != callData.length) revert ISessionKeys.MalformedCallData();

@@ -50,7 +50,10 @@ library SessionHashLib {
         bytes32[] memory hashes = EfficientHashLib.malloc(limits.length);
         for (uint256 i; i < hashes.length; ++i) {
             SpendLimit calldata limit = limits[i];
-            hashes.set(i, keccak256(abi.encode(SPEND_LIMIT_TYPEHASH, limit.token, limit.perPeriod, limit.total)));
+            hashes.set(
+                i,
+                EfficientHashLib.hash(uint256(SPEND_LIMIT_TYPEHASH), uint160(limit.token), limit.perPeriod, limit.total)
+            );
         }
         return hashes.hash();
     }
@@ -78,7 +81,12 @@ library SessionHashLib {
         for (uint256 i; i < hashes.length; ++i) {
             ArgumentRule calldata rule = rules[i];
             bytes32 values = keccak256(abi.encodePacked(rule.values));
-            hashes.set(i, keccak256(abi.encode(ARGUMENT_RULE_TYPEHASH, rule.word, rule.condition, values)));
+            hashes.set(
+                i,
+                EfficientHashLib.hash(
+                    uint256(ARGUMENT_RULE_TYPEHASH), rule.word, uint8(rule.condition), uint256(values)
+                )
+            );
         }
         return hashes.hash();
     }
@@ -89,14 +97,12 @@ library SessionHashLib {
             VoucherRight calldata right = rights[i];
             hashes.set(
                 i,
-                keccak256(
-                    abi.encode(
-                        VOUCHER_RIGHT_TYPEHASH,
-                        right.domainSeparator,
-                        right.typeHash,
-                        right.amountField,
-                        right.maxAmount
-                    )
+                EfficientHashLib.hash(
+                    uint256(VOUCHER_RIGHT_TYPEHASH),
+                    uint256(right.domainSeparator),
+                    uint256(right.typeHash),
+                    right.amountField,
+                    right.maxAmount
                 )
             );
         }
