@@ -420,4 +420,18 @@ contract TokenPaymasterMoney is TokenPaymasterTest {
             TokenPaymentLib.Payment(true, address(token), type(uint128).max, PRICE, VALID_UNTIL, 0);
         assertEq(paymaster.getHash(op, payment), keccak256(abi.encodePacked(hex"1901", domain, structHash)));
     }
+
+    /// @dev More than was held is never kept, and what was held is never given back twice.
+    function test_settling_is_capped_at_what_was_held() public {
+        PackedUserOperation memory op = quoted(tokenOp());
+        vm.startPrank(address(entryPoint));
+        (bytes memory context,) = paymaster.validatePaymasterUserOp(op, 0, 0.001 ether);
+        assertEq(paymaster.availableOf(address(token)), 0);
+        uint256 held = token.balanceOf(address(paymaster));
+        paymaster.postOp(IPaymaster.PostOpMode.opSucceeded, context, 1 ether, 1 gwei);
+        assertEq(paymaster.availableOf(address(token)), held);
+        vm.expectRevert();
+        paymaster.postOp(IPaymaster.PostOpMode.opSucceeded, context, 0, 0);
+        vm.stopPrank();
+    }
 }
