@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.28;
 
-import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { MessageHashUtils } from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import { PackedUserOperation } from "account-abstraction-v08/interfaces/PackedUserOperation.sol";
+import { UUPSUpgradeable } from "solady/utils/UUPSUpgradeable.sol";
 
 import { CallLib } from "./CallLib.sol";
-import { Owners } from "./Owners.sol";
+import { EntryPointLib } from "./EntryPointLib.sol";
+import { SignatureType } from "./SignatureType.sol";
+import { TokenReceiver } from "./TokenReceiver.sol";
+import { Vouchers } from "./Vouchers.sol";
 import { IAccount, ISmartAccount } from "./interfaces/ISmartAccount.sol";
 
 /// @title SmartAccount
 /// @notice The Fabstir account: an ERC-4337 account behind an ERC-1967 proxy, or the delegate of an EIP-7702 EOA.
-/// @dev Signature formats, told apart by length and then by the first byte:
-///   65 bytes — `r ‖ s ‖ v`, ECDSA by an owner over the operation's hash. EntryPoint v0.8 and later hash operations
-///   as EIP-712 typed data, so that hash is signed as it is. The v0.7 hash is opaque and wallets sign it only as a
-///   message, so there the EIP-191 prefix is added.
-contract SmartAccount is Owners {
+/// @dev An operation's signature is an owner's (see OwnerSignatures) or a session key's,
+/// `0x02 ‖ abi.encode(Session, bytes ownerSignature, bytes keySignature)`, where the owner's signature of the session
+/// is needed only the first time.
+/// EntryPoint v0.8 and later hash operations as EIP-712 typed data, so that hash is signed as it is. The v0.7 hash is
+/// opaque and wallets sign it only as a message, so there the EIP-191 prefix is added before signing.
+contract SmartAccount is Vouchers, TokenReceiver, UUPSUpgradeable {
     /// @dev A wrong signature is returned, not reverted, so that gas can be estimated with a dummy signature.
     uint256 private constant SIG_VALIDATION_FAILED = 1;
 
-    /// @dev Present in EntryPoints that hash operations as typed data.
-    bytes4 private constant GET_DOMAIN_SEPARATOR = bytes4(keccak256("getDomainSeparatorV4()"));
+    /// @dev The shortest signature that has a type byte is longer than this.
+    uint256 private constant ECDSA_LENGTH = 65;
 
     address private immutable ENTRY_POINT;
 
@@ -31,8 +35,7 @@ contract SmartAccount is Owners {
     constructor(address entryPoint_) {
         if (entryPoint_.code.length == 0) revert NotAnEntryPoint(entryPoint_);
         ENTRY_POINT = entryPoint_;
-        (bool ok, bytes memory separator) = entryPoint_.staticcall(abi.encodeWithSelector(GET_DOMAIN_SEPARATOR));
-        TYPED_OPERATION_HASH = ok && separator.length == 32;
+        TYPED_OPERATION_HASH = EntryPointLib.isV08OrLater(entryPoint_);
         _lockImplementation();
     }
 
@@ -46,7 +49,7 @@ contract SmartAccount is Owners {
 
     /// @dev Owners may act without the EntryPoint, so that no bundler can hold an account's funds.
     modifier onlyEntryPointOrOwner() {
-        if (msg.sender != ENTRY_POINT && !_isOwnerAddress(msg.sender)) revert Unauthorized(msg.sender);
+        if (msg.sender != ENTRY_POINT) _requireOwner();
         _;
     }
 
@@ -79,7 +82,13 @@ contract SmartAccount is Owners {
         onlyEntryPoint
         returns (uint256 validationData)
     {
-        validationData = _validateSignature(userOp, userOpHash);
+        bytes calldata signature = userOp.signature;
+        bytes32 digest = TYPED_OPERATION_HASH ? userOpHash : MessageHashUtils.toEthSignedMessageHash(userOpHash);
+        if (signature.length > ECDSA_LENGTH && signature[0] == SignatureType.SESSION) {
+            validationData = _validateSession(userOp, digest);
+        } else if (!_isOwnerSignature(digest, signature)) {
+            validationData = SIG_VALIDATION_FAILED;
+        }
         if (missingAccountFunds != 0) {
             // The EntryPoint checks what it got; a failed transfer is its verdict to give.
             assembly ("memory-safe") {
@@ -93,15 +102,9 @@ contract SmartAccount is Owners {
         return ENTRY_POINT;
     }
 
-    function _validateSignature(PackedUserOperation calldata userOp, bytes32 userOpHash)
-        private
-        view
-        returns (uint256)
-    {
-        bytes calldata signature = userOp.signature;
-        if (signature.length != 65) return SIG_VALIDATION_FAILED;
-        bytes32 digest = TYPED_OPERATION_HASH ? userOpHash : MessageHashUtils.toEthSignedMessageHash(userOpHash);
-        (address signer,,) = ECDSA.tryRecoverCalldata(digest, signature);
-        return _isOwnerAddress(signer) ? 0 : SIG_VALIDATION_FAILED;
+    function _entryPoint() internal view override returns (address) {
+        return ENTRY_POINT;
     }
+
+    function _authorizeUpgrade(address) internal view override onlyOwner { }
 }

@@ -7,6 +7,7 @@ import { PackedUserOperation } from "account-abstraction-v08/interfaces/PackedUs
 
 import { PaymasterBase } from "./PaymasterBase.sol";
 import { SignerSet } from "./SignerSet.sol";
+import { SponsorDataLib } from "./SponsorDataLib.sol";
 import { SponsorshipLib } from "./SponsorshipLib.sol";
 import { IVerifyingPaymaster } from "./interfaces/IVerifyingPaymaster.sol";
 
@@ -34,10 +35,10 @@ contract VerifyingPaymaster is IVerifyingPaymaster, PaymasterBase, SignerSet {
         onlyEntryPoint
         returns (bytes memory context, uint256 validationData)
     {
-        bytes calldata data = userOp.paymasterAndData;
-        if (data.length != SponsorshipLib.LENGTH) revert InvalidPaymasterDataLength(data.length);
-        (uint48 validUntil, uint48 validAfter) = SponsorshipLib.validity(data);
-        bool signed = _isSignedBySigner(getHash(userOp, validUntil, validAfter), data[SponsorshipLib.SIGNATURE_OFFSET:]);
+        bytes calldata data = userOp.paymasterAndData[SponsorshipLib.DATA_OFFSET:];
+        if (!SponsorDataLib.isWellFormed(data)) revert InvalidPaymasterDataLength(userOp.paymasterAndData.length);
+        (uint48 validUntil, uint48 validAfter, bytes calldata signature) = SponsorDataLib.read(data);
+        bool signed = _isSignedBySigner(getHash(userOp, validUntil, validAfter), signature);
         // An empty context: there is nothing to settle, and the EntryPoint skips postOp.
         return ("", SponsorshipLib.packValidationData(!signed, validUntil, validAfter));
     }
@@ -53,6 +54,8 @@ contract VerifyingPaymaster is IVerifyingPaymaster, PaymasterBase, SignerSet {
         view
         returns (bytes32)
     {
-        return _hashTypedDataV4(SponsorshipLib.hash(userOp, validUntil, validAfter, address(ENTRY_POINT)));
+        SponsorshipLib.Terms memory terms =
+            SponsorshipLib.Terms(validUntil, validAfter, address(ENTRY_POINT), address(0), 0);
+        return _hashTypedDataV4(SponsorshipLib.hash(userOp, terms));
     }
 }

@@ -239,4 +239,30 @@ contract GaslessV09 is Gasless {
     function _version() internal pure override returns (Version) {
         return Version.V09;
     }
+
+    /// @dev `uint16 length ‖ magic`: with it, the EntryPoint leaves the paymaster's signature out of the hash.
+    bytes internal constant SUFFIX = hex"004122e325a297439656";
+
+    function _parallel() private view returns (PackedUserOperation memory op) {
+        op = _op();
+        bytes memory times = abi.encodePacked(VALID_UNTIL, VALID_AFTER);
+        // The account signs first, over a signature of the paymaster that is not there yet.
+        op.paymasterAndData = bytes.concat(paymasterPrefix(), times, new bytes(65), SUFFIX);
+        sign(op, alice);
+        bytes memory signature = signBytes(signer, paymaster.getHash(op, VALID_UNTIL, VALID_AFTER));
+        op.paymasterAndData = bytes.concat(paymasterPrefix(), times, signature, SUFFIX);
+    }
+
+    function test_paymaster_may_sign_after_the_account() public {
+        bundle(_parallel());
+        assertEq(target.counter(), 1);
+    }
+
+    function test_suffix_of_another_length_or_magic_is_refused() public {
+        PackedUserOperation memory op = _parallel();
+        op.paymasterAndData[130] = 0x40;
+        vm.prank(address(entryPoint));
+        vm.expectRevert(abi.encodeWithSelector(IVerifyingPaymaster.InvalidPaymasterDataLength.selector, 139));
+        paymaster.validatePaymasterUserOp(op, 0, 0);
+    }
 }
