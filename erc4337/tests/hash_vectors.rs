@@ -114,7 +114,8 @@ impl Dice {
 
     /// Anything a gas or fee field can hold, small values as likely as large ones.
     fn gas(&mut self) -> u128 {
-        let value: u128 = (U256::from_be_bytes(self.word().0) >> 128).to();
+        let word: U256 = self.word().into();
+        let value: u128 = (word >> 128_usize).to();
         value >> (8 + self.below(120))
     }
 }
