@@ -140,6 +140,20 @@ async fn a_call_outside_the_policy_is_denied_at_the_stub_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_that_could_never_be_sent_are_refused_before_they_are_run() {
+    let stack = Stack::start(&[]).await.unwrap();
+    let entry_point = json!(stack.deployment.entry_points[&EntryPointVersion::V0_8.to_string()]);
+    for field in ["callGasLimit", "verificationGasLimit", "preVerificationGas"] {
+        let mut op = json!({ "sender": Address::repeat_byte(1), "nonce": "0x0", "callData": "0x" });
+        op[field] = json!("0xffffffffffffffffff");
+        let params = vec![op, entry_point.clone()];
+        let error = stack.node.ask("eth_estimateUserOperationGas", params).await.unwrap_err();
+        let (code, message, data) = code_message_data(error);
+        assert_eq!((code, data["field"].as_str()), (-32602, Some(field)), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_would_revert_is_told_when_it_is_estimated() {
     let stack = Stack::start(&[]).await.unwrap();
     let client = stack.client(SecretKey::generate(), 0).await.unwrap();

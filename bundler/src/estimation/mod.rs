@@ -67,6 +67,7 @@ pub(crate) async fn estimate(
     bundler: Address,
 ) -> Result<Estimate, Rejection> {
     let version = entry_point_version(config, entry_point)?;
+    within_bounds(&request, config)?;
     let open = Open::of(&request);
     let mut op = request.with_open_fields_zero();
     head.view.prefetch(&first_reads(&op, entry_point, bundler)).await?;
@@ -99,6 +100,28 @@ pub(crate) async fn estimate(
         paymaster_verification_gas_limit: own.map(|paymaster| paymaster.verification_gas_limit),
         paymaster_post_op_gas_limit: own.map(|paymaster| paymaster.post_op_gas_limit),
     })
+}
+
+/// Limits that the caller sets are kept, so they must be ones that an operation can be sent with: they bound the run.
+fn within_bounds(request: &UserOperationRequest, config: &Config) -> Result<(), Rejection> {
+    let paymaster = request.paymaster.as_ref();
+    let transaction = u128::from(config.chain.max_transaction_gas);
+    for (field, given, limit) in [
+        ("verificationGasLimit", request.verification_gas_limit, config.max_verification_gas),
+        ("callGasLimit", request.call_gas_limit, transaction),
+        (
+            "paymasterVerificationGasLimit",
+            paymaster.and_then(|paymaster| paymaster.verification_gas_limit),
+            config.max_verification_gas,
+        ),
+        ("paymasterPostOpGasLimit", paymaster.and_then(|paymaster| paymaster.post_op_gas_limit), transaction),
+        ("preVerificationGas", request.pre_verification_gas, transaction),
+    ] {
+        if let Some(given) = given.filter(|given| *given > limit) {
+            return Err(Rejection::TooHigh { field, given, limit });
+        }
+    }
+    Ok(())
 }
 
 /// Which limits the caller left to us.
