@@ -7,6 +7,7 @@ import { UUPSUpgradeable } from "solady/utils/UUPSUpgradeable.sol";
 import { ISessionKeys } from "../../../src/account/interfaces/ISessionKeys.sol";
 import { ISmartAccount } from "../../../src/account/interfaces/ISmartAccount.sol";
 import { SessionNonceLib } from "../../../src/account/sessions/SessionNonceLib.sol";
+import { SessionTimeLib } from "../../../src/account/sessions/SessionTimeLib.sol";
 import {
     ArgumentRule,
     CallRule,
@@ -359,5 +360,22 @@ contract SessionEscape is SessionTest {
         session.calls[0].arguments[0] = ArgumentRule(0, Condition.OneOf, new bytes32[](3));
         session.calls[0].arguments[1] = argument(1, Condition.AtLeast, bytes32(uint256(9)));
         assertEq(account.getSessionId(session), vm.eip712HashStruct(sessionType, abi.encode(session)));
+    }
+
+    function testFuzz_windows_lie_within_the_session_and_do_not_overlap(
+        uint48 from,
+        uint48 until,
+        uint48 length,
+        uint48 period
+    ) public pure {
+        until = uint48(bound(until, 1, (1 << 47) - 1));
+        from = uint48(bound(from, 0, until - 1));
+        length = uint48(bound(length, 1, type(uint48).max));
+        period = uint48(bound(period, 0, (until - from) / length));
+        (bool ok, uint48 start, uint48 end) = SessionTimeLib.window(from, until, length, period);
+        assertTrue(ok);
+        assertTrue(start >= from && start <= end && end <= until && end - start < length);
+        (bool more, uint48 nextStart,) = SessionTimeLib.window(from, until, length, period + 1);
+        if (more) assertEq(nextStart, end + 1);
     }
 }

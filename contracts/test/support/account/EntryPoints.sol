@@ -46,8 +46,9 @@ abstract contract EntryPoints is CommonBase {
     /// @dev Deploys through the CREATE2 deployer every chain has, as the deploy script does.
     function create2(bytes32 salt, bytes memory initCode) internal returns (address deployed) {
         if (DEPLOYER.code.length == 0) vm.etch(DEPLOYER, DEPLOYER_CODE);
+        deployed = vm.computeCreate2Address(salt, keccak256(initCode), DEPLOYER);
+        if (deployed.code.length != 0) return deployed;
         (bool ok, bytes memory result) = DEPLOYER.call(bytes.concat(salt, initCode));
-        require(ok && result.length == 20, "create2 failed");
-        deployed = address(bytes20(result));
+        require(ok && result.length == 20 && deployed.code.length != 0, "create2 failed");
     }
 }
