@@ -103,6 +103,11 @@ abstract contract MarketTest is Test {
         return address(new ERC1967Proxy(deployCode(artifact), init));
     }
 
+    /// @dev External, so that a failing constructor can be expected.
+    function proxyWith(address implementation, bytes memory init) external returns (address) {
+        return address(new ERC1967Proxy(implementation, init));
+    }
+
     function registryInit() internal view returns (bytes memory) {
         return abi.encodeCall(INodeRegistry.initialize, (owner, address(fab), stakePolicy()));
     }
