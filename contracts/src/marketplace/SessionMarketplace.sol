@@ -363,21 +363,30 @@ contract SessionMarketplace is ISessionMarketplace, IEngagements, Governed, EIP7
     {
         MarketStorage storage $ = _market();
         (uint40 ticket, uint16 modelIndex, uint16 discount) = $.registry.acquire(quote.host, quote.modelId);
-        uint16 feeBps = SafeCastLib.toUint16(uint256($.feeBps) * (10_000 - discount) / 10_000);
-        uint256 deadline = block.timestamp + quote.duration;
-
         sessionId = OwnedId.make(quote.host, ticket);
+        SessionStore.Slots memory session = SessionStore.Slots({
+            head: SessionStore.packHead(voucherKey, SafeCastLib.toUint88(deposit), SessionStatus.Open),
+            terms: SessionStore.packTerms(
+                SessionStore.Terms({
+                    pricePerMillion: quote.pricePerMillion,
+                    feeBps: SafeCastLib.toUint16(uint256($.feeBps) * (10_000 - discount) / 10_000),
+                    deadline: SafeCastLib.toUint40(block.timestamp + quote.duration),
+                    grace: $.grace,
+                    modelIndex: modelIndex
+                })
+            )
+        });
         SessionStore.Slots storage slots = $.sessions[sessionId];
-        slots.head = SessionStore.packHead(voucherKey, SafeCastLib.toUint88(deposit), SessionStatus.Open);
-        slots.terms = SessionStore.packTerms(
-            SessionStore.Terms({
-                pricePerMillion: quote.pricePerMillion,
-                feeBps: feeBps,
-                deadline: SafeCastLib.toUint40(deadline),
-                grace: $.grace,
-                modelIndex: modelIndex
-            })
-        );
+        (slots.head, slots.terms) = (session.head, session.terms);
+        _emitOpened(sessionId, payer, quote, session);
+    }
+
+    function _emitOpened(
+        bytes32 sessionId,
+        address payer,
+        SessionQuote calldata quote,
+        SessionStore.Slots memory session
+    ) private {
         emit SessionOpened(
             sessionId,
             payer,
@@ -385,10 +394,10 @@ contract SessionMarketplace is ISessionMarketplace, IEngagements, Governed, EIP7
             quote.modelId,
             quote.token,
             quote.pricePerMillion,
-            deposit,
-            voucherKey,
-            feeBps,
-            deadline
+            session.amount(),
+            session.voucherKey(),
+            session.feeBps(),
+            session.deadline()
         );
     }
 
