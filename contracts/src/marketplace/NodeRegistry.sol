@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
+import { IERC20Permit } from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import { SafeCastLib } from "solady/utils/SafeCastLib.sol";
 
 import { Governed } from "./base/Governed.sol";
 import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
 import { IPaymentEscrow } from "./interfaces/IPaymentEscrow.sol";
+import { IReputationSystem } from "./interfaces/IReputationSystem.sol";
 
 /// @title NodeRegistry
 /// @notice Hosts, their stake, their offers and their capacity.
@@ -23,6 +25,12 @@ contract NodeRegistry is INodeRegistry, Governed {
 
     /// @notice Longest endpoint, in bytes, inclusive.
     uint256 public constant MAX_ENDPOINT = 256;
+
+    /// @notice Whose credit burnt stake becomes. Nobody has the key, so it never leaves the escrow.
+    address public constant BURN_ADDRESS = 0x000000000000000000000000000000000000dEaD;
+
+    /// @dev Gas that the reputation system gets to take note of a slash.
+    uint256 private constant HOOK_GAS = 150_000;
 
     /// @dev What opening and closing an engagement touches; one slot.
     struct NodeState {
@@ -42,6 +50,10 @@ contract NodeRegistry is INodeRegistry, Governed {
         NodeStatus status;
         /// @dev Whether the host paused itself.
         bool paused;
+        /// @dev Engagements that may be open at once: the least of `capacity`, the tier's and what the stake covers.
+        uint16 slots;
+        /// @dev Part of the protocol fee that the tier waives, in 1/10,000 of the fee.
+        uint16 feeDiscountBps;
     }
 
     /// @dev A host's record.
@@ -93,8 +105,6 @@ contract NodeRegistry is INodeRegistry, Governed {
         uint16 payerBps;
         /// @dev Hosts that ever registered.
         uint32 nodeCount;
-        /// @dev Where the stake lies.
-        IPaymentEscrow escrow;
         /// @dev The token that stake is in.
         address stakeToken;
         /// @dev Contracts that may open engagements.
@@ -113,6 +123,10 @@ contract NodeRegistry is INodeRegistry, Governed {
         mapping(uint256 modelIndex => uint32[]) modelNodes;
         /// @dev By node and model.
         mapping(uint256 nodeId => mapping(uint256 modelIndex => Membership)) memberships;
+        /// @dev Evidence that each market has used.
+        mapping(address market => mapping(bytes32 evidenceId => bool)) evidence;
+        /// @dev Sets tiers and hears of slashes; zero for none.
+        address reputation;
         /// @dev Base units of the token for 1,000,000 LLM tokens; zero if not offered.
         mapping(uint256 nodeId => mapping(uint256 modelIndex => mapping(address token => uint80))) prices;
     }
@@ -143,9 +157,7 @@ contract NodeRegistry is INodeRegistry, Governed {
     /// @inheritdoc INodeRegistry
     function wire(address escrow_, address[] calldata markets) external onlyOwner {
         RegistryStorage storage $ = _registry();
-        if (address($.escrow) != address(0)) revert AlreadyWired();
-        if (escrow_ == address(0)) revert ZeroAddressGiven();
-        $.escrow = IPaymentEscrow(escrow_);
+        _setEscrow(escrow_);
         for (uint256 i; i < markets.length; ++i) {
             _setMarket(markets[i], true);
         }
@@ -156,6 +168,12 @@ contract NodeRegistry is INodeRegistry, Governed {
     /// @inheritdoc INodeRegistry
     function setMarket(address market, bool allowed) external onlyOwner {
         _setMarket(market, allowed);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function setReputation(address reputation_) external onlyOwner {
+        _registry().reputation = reputation_;
+        emit ReputationSet(reputation_);
     }
 
     /// @inheritdoc INodeRegistry
@@ -194,26 +212,24 @@ contract NodeRegistry is INodeRegistry, Governed {
         nonReentrant
         returns (uint256 nodeId)
     {
-        RegistryStorage storage $ = _registry();
-        NodeState storage state = $.nodes[msg.sender].state;
-        if (state.status == NodeStatus.Active) revert AlreadyRegistered(msg.sender);
-        if (stake < $.minStake) revert StakeTooLow(stake, $.minStake);
+        return _register(stake, capacity, profile, offers);
+    }
 
-        bool first = state.nodeId == 0;
-        if (first) {
-            nodeId = ++$.nodeCount;
-            state.nodeId = SafeCastLib.toUint32(nodeId);
-            $.hosts[nodeId] = msg.sender;
-        } else {
-            nodeId = state.nodeId;
-        }
-        (state.status, state.stake, state.capacity, state.paused) =
-        (NodeStatus.Active, SafeCastLib.toUint88(stake), capacity, false);
-        _setProfile(profile);
-        _relist(nodeId);
-        _setOffers(nodeId, offers);
-        emit NodeRegistered(msg.sender, nodeId, stake, capacity);
-        _lockStake(first, stake);
+    /// @inheritdoc INodeRegistry
+    function registerWithPermit(
+        uint256 stake,
+        uint16 capacity,
+        Profile calldata profile,
+        Offer[] calldata offers,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external whenEntryOpen nonReentrant returns (uint256 nodeId) {
+        RegistryStorage storage $ = _registry();
+        // Whoever saw the permit may have used it; then the allowance is there.
+        try IERC20Permit($.stakeToken).permit(msg.sender, address(_escrow()), stake, deadline, v, r, s) { } catch { }
+        return _register(stake, capacity, profile, offers);
     }
 
     /// @inheritdoc INodeRegistry
@@ -231,6 +247,7 @@ contract NodeRegistry is INodeRegistry, Governed {
         if (amount == 0) revert ZeroStake();
         NodeState storage state = _registry().nodes[msg.sender].state;
         state.stake += SafeCastLib.toUint88(amount);
+        _refresh(msg.sender);
         emit StakeAdded(msg.sender, amount, state.stake);
         _lockStake(false, amount);
     }
@@ -253,6 +270,7 @@ contract NodeRegistry is INodeRegistry, Governed {
         if (amount == 0) revert NothingUnbonding(msg.sender);
         (node.unbonding, node.unbondsAt) = (0, 0);
         node.state.stake += amount;
+        _refresh(msg.sender);
         emit StakeAdded(msg.sender, amount, node.state.stake);
     }
 
@@ -265,7 +283,7 @@ contract NodeRegistry is INodeRegistry, Governed {
         if (block.timestamp < node.unbondsAt) revert StillUnbonding(node.unbondsAt);
         (node.unbonding, node.unbondsAt) = (0, 0);
         emit StakeWithdrawn(host, amount);
-        $.escrow.refund(_lockId(host), amount);
+        _escrow().refund(_lockId(host), amount);
     }
 
     /// @inheritdoc INodeRegistry
@@ -281,12 +299,16 @@ contract NodeRegistry is INodeRegistry, Governed {
     /// @inheritdoc INodeRegistry
     function setCapacity(uint16 capacity) external onlyActive {
         _registry().nodes[msg.sender].state.capacity = capacity;
+        _refresh(msg.sender);
         emit CapacitySet(msg.sender, capacity);
     }
 
     /// @inheritdoc INodeRegistry
     function setPaused(bool paused) external onlyActive {
-        _registry().nodes[msg.sender].state.paused = paused;
+        RegistryStorage storage $ = _registry();
+        NodeState storage state = $.nodes[msg.sender].state;
+        if (!paused && state.stake < $.minStake) revert StakeTooLow(state.stake, $.minStake);
+        state.paused = paused;
         emit NodePaused(msg.sender, paused);
     }
 
@@ -295,33 +317,68 @@ contract NodeRegistry is INodeRegistry, Governed {
     /// @inheritdoc INodeRegistry
     function acquire(address host, bytes32 modelId)
         external
-        nonReentrant
-        returns (uint32 nodeId, uint40 ticket, uint16 modelIndex, uint16 feeDiscountBps)
+        returns (uint40 ticket, uint16 modelIndex, uint16 feeDiscountBps)
     {
         RegistryStorage storage $ = _registry();
         if (!$.markets[msg.sender]) revert NotMarket(msg.sender);
-        Model memory model = $.models[modelId];
+        Model storage model = $.models[modelId];
         if (!model.allowed) revert ModelNotAllowed(modelId);
-        NodeState memory state = $.nodes[host].state;
+        NodeState storage state = $.nodes[host].state;
         if (state.status != NodeStatus.Active) revert NotRegistered(host);
         if (state.paused) revert NodeIsPaused(host);
-
-        Tier memory tier = _tier(state.tier);
-        uint256 capacity = state.capacity < tier.capacity ? state.capacity : tier.capacity;
-        if (state.open >= capacity) revert NoCapacity(host, state.open, capacity);
+        if (state.open >= state.slots) revert NoCapacity(host, state.open, state.slots);
         state.open += 1;
-        state.tickets += 1;
-        uint256 needed = uint256(state.open) * $.stakePerEngagement;
-        if (state.stake < needed) revert StakeExhausted(host, state.stake, needed);
-        $.nodes[host].state = state;
-        return (state.nodeId, state.tickets, model.index, tier.feeDiscountBps);
+        ticket = state.tickets + 1;
+        state.tickets = ticket;
+        return (ticket, model.index, state.feeDiscountBps);
     }
 
     /// @inheritdoc INodeRegistry
-    function release(address host) external nonReentrant {
+    function release(address host) external {
         RegistryStorage storage $ = _registry();
         if (!$.knownMarkets[msg.sender]) revert NotMarket(msg.sender);
         $.nodes[host].state.open -= 1;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function refresh(address host) external {
+        _refresh(host);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function slashEngagement(address host, uint256 shareBps, bytes32 evidenceId, address challenger, address payer)
+        external
+        nonReentrant
+        returns (uint256 taken)
+    {
+        RegistryStorage storage $ = _registry();
+        if (!$.knownMarkets[msg.sender]) revert NotMarket(msg.sender);
+        if (shareBps > 10_000) revert OutOfBounds(shareBps, 10_000);
+        if ($.evidence[msg.sender][evidenceId]) revert EvidenceUsed(msg.sender, evidenceId);
+        $.evidence[msg.sender][evidenceId] = true;
+
+        taken = _takeStake($.nodes[host], uint256($.stakePerEngagement) * shareBps / 10_000);
+        _refresh(host);
+        uint256 toChallenger = taken * $.challengerBps / 10_000;
+        uint256 toPayer = taken * $.payerBps / 10_000;
+        uint256 burnt = taken - toChallenger - toPayer;
+        emit Slashed(host, msg.sender, evidenceId, taken, toChallenger, toPayer, burnt);
+        _payStake(host, challenger, toChallenger);
+        _payStake(host, payer, toPayer);
+        _payStake(host, BURN_ADDRESS, burnt);
+        if ($.reputation != address(0)) {
+            try IReputationSystem($.reputation).onSlash{ gas: HOOK_GAS }(host, taken) { } catch { }
+        }
+    }
+
+    /// @inheritdoc INodeRegistry
+    function setTierOf(address host, uint8 tier) external {
+        RegistryStorage storage $ = _registry();
+        if (msg.sender != $.reputation) revert NotReputation(msg.sender);
+        if (tier > 3) revert OutOfBounds(tier, 3);
+        $.nodes[host].state.tier = tier;
+        _refresh(host);
+        emit NodeTierSet(host, tier);
     }
 
     // --------------------------------------------------------------------------------------------------- views
@@ -366,6 +423,37 @@ contract NodeRegistry is INodeRegistry, Governed {
         for (uint256 i; i < size; ++i) {
             hosts[i] = $.hosts[list[cursor + i]];
         }
+    }
+
+    /// @inheritdoc INodeRegistry
+    function findNodes(Filter calldata filter, uint256 cursor, uint256 limit)
+        external
+        view
+        returns (Match[] memory matches, uint256 next)
+    {
+        RegistryStorage storage $ = _registry();
+        uint32[] storage list = $.modelNodes[$.models[filter.modelId].index];
+        uint256 size;
+        (size, next) = _page(list.length, cursor, limit);
+        matches = new Match[](size);
+        uint256 found;
+        for (uint256 i; i < size; ++i) {
+            Match memory candidate = _match(list[cursor + i], filter);
+            if (candidate.freeSlots > 0) matches[found++] = candidate;
+        }
+        assembly ("memory-safe") {
+            mstore(matches, found)
+        }
+    }
+
+    /// @inheritdoc INodeRegistry
+    function ticketsOf(address host) external view returns (uint256) {
+        return _registry().nodes[host].state.tickets;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function isEvidenceUsed(address market, bytes32 evidenceId) external view returns (bool) {
+        return _registry().evidence[market][evidenceId];
     }
 
     /// @inheritdoc INodeRegistry
@@ -425,8 +513,8 @@ contract NodeRegistry is INodeRegistry, Governed {
     }
 
     /// @inheritdoc INodeRegistry
-    function escrow() external view returns (address) {
-        return address(_registry().escrow);
+    function reputation() external view returns (address) {
+        return _registry().reputation;
     }
 
     /// @inheritdoc INodeRegistry
@@ -435,6 +523,33 @@ contract NodeRegistry is INodeRegistry, Governed {
     }
 
     // ------------------------------------------------------------------------------------------------ internal
+
+    function _register(uint256 stake, uint16 capacity, Profile calldata profile, Offer[] calldata offers)
+        private
+        returns (uint256 nodeId)
+    {
+        RegistryStorage storage $ = _registry();
+        NodeState storage state = $.nodes[msg.sender].state;
+        if (state.status == NodeStatus.Active) revert AlreadyRegistered(msg.sender);
+        if (stake < $.minStake) revert StakeTooLow(stake, $.minStake);
+
+        bool first = state.nodeId == 0;
+        if (first) {
+            nodeId = ++$.nodeCount;
+            state.nodeId = SafeCastLib.toUint32(nodeId);
+            $.hosts[nodeId] = msg.sender;
+        } else {
+            nodeId = state.nodeId;
+        }
+        (state.status, state.stake, state.capacity, state.paused) =
+        (NodeStatus.Active, SafeCastLib.toUint88(stake), capacity, false);
+        _refresh(msg.sender);
+        _setProfile(profile);
+        _relist(nodeId);
+        _setOffers(nodeId, offers);
+        emit NodeRegistered(msg.sender, nodeId, stake, capacity);
+        _lockStake(first, stake);
+    }
 
     function _setMarket(address market, bool allowed) private {
         if (market == address(0)) revert ZeroAddressGiven();
@@ -565,15 +680,64 @@ contract NodeRegistry is INodeRegistry, Governed {
         node.state.stake -= amount;
         node.unbonding += amount;
         node.unbondsAt = SafeCastLib.toUint40(block.timestamp + $.unbondingPeriod);
+        _refresh(msg.sender);
         emit UnbondingStarted(msg.sender, amount, node.unbondsAt);
     }
 
     /// @dev Has the escrow lock the caller's money as stake.
     function _lockStake(bool first, uint256 amount) private {
+        if (first) _escrow().lock(_lockId(msg.sender), msg.sender, _registry().stakeToken, amount);
+        else _escrow().increaseLock(_lockId(msg.sender), amount);
+    }
+
+    /// @dev Takes up to `amount` of a host's stake, the active part first. A node left with less than the least stake
+    /// is paused.
+    function _takeStake(NodeRecord storage node, uint256 amount) private returns (uint256 taken) {
         RegistryStorage storage $ = _registry();
-        if (address($.escrow) == address(0)) revert NotWired();
-        if (first) $.escrow.lock(_lockId(msg.sender), msg.sender, $.stakeToken, amount);
-        else $.escrow.increaseLock(_lockId(msg.sender), amount);
+        uint256 active = node.state.stake;
+        uint256 unbonding = node.unbonding;
+        taken = amount < active + unbonding ? amount : active + unbonding;
+        uint256 fromActive = taken < active ? taken : active;
+        node.state.stake = SafeCastLib.toUint88(active - fromActive);
+        node.unbonding = SafeCastLib.toUint88(unbonding - (taken - fromActive));
+        if (active - fromActive < $.minStake) node.state.paused = true;
+    }
+
+    /// @dev Turns a part of a host's locked stake into somebody's credit.
+    function _payStake(address host, address to, uint256 amount) private {
+        if (amount > 0) _escrow().release(_lockId(host), to, amount, 0);
+    }
+
+    /// @dev What a node offers under a filter; no free slots if it does not fit or cannot be engaged.
+    function _match(uint256 nodeId, Filter calldata filter) private view returns (Match memory candidate) {
+        RegistryStorage storage $ = _registry();
+        address host = $.hosts[nodeId];
+        NodeState memory state = $.nodes[host].state;
+        uint256 price = $.prices[nodeId][$.models[filter.modelId].index][filter.token];
+        uint256 free = _freeStake(state);
+        if (state.paused || price == 0 || price > filter.maxPrice || free < filter.minFreeStake) return candidate;
+
+        uint256 slots = state.slots > state.open ? state.slots - state.open : 0;
+        return Match({
+            host: host,
+            pricePerMillion: price,
+            freeStake: free,
+            freeSlots: slots,
+            tier: state.tier,
+            endpoint: $.nodes[host].profile.endpoint
+        });
+    }
+
+    /// @dev Works out what `acquire` looks at, so that it need not read the rules.
+    function _refresh(address host) private {
+        RegistryStorage storage $ = _registry();
+        NodeState storage state = $.nodes[host].state;
+        Tier memory tier = _tier(state.tier);
+        uint256 slots = state.capacity < tier.capacity ? state.capacity : tier.capacity;
+        uint256 perEngagement = $.stakePerEngagement;
+        if (perEngagement > 0 && state.stake / perEngagement < slots) slots = state.stake / perEngagement;
+        (state.slots, state.feeDiscountBps) = (SafeCastLib.toUint16(slots), tier.feeDiscountBps);
+        emit SlotsSet(host, slots);
     }
 
     function _node(address host) private view returns (Node memory) {
@@ -587,6 +751,7 @@ contract NodeRegistry is INodeRegistry, Governed {
             tier: state.tier,
             open: state.open,
             capacity: state.capacity,
+            slots: state.slots,
             stake: state.stake,
             unbonding: node.unbonding,
             unbondsAt: node.unbondsAt,

@@ -7,6 +7,8 @@ import { Test } from "forge-std/Test.sol";
 import { IJobMarketplace } from "../../src/marketplace/interfaces/IJobMarketplace.sol";
 import { INodeRegistry } from "../../src/marketplace/interfaces/INodeRegistry.sol";
 import { IPaymentEscrow } from "../../src/marketplace/interfaces/IPaymentEscrow.sol";
+import { IReputationSystem } from "../../src/marketplace/interfaces/IReputationSystem.sol";
+import { ISessionMarketplace } from "../../src/marketplace/interfaces/ISessionMarketplace.sol";
 import { TestUSDC } from "../../src/testing/TestUSDC.sol";
 import { TestToken } from "./TestToken.sol";
 
@@ -23,12 +25,27 @@ abstract contract MarketTest is Test {
     uint16 internal constant CAPACITY = 8;
     uint16 internal constant FEE_BPS = 250;
     uint24 internal constant REVIEW = 1 days;
+    uint24 internal constant COUNTER = 1 days;
+    uint24 internal constant ARBITRATION = 3 days;
+    uint16 internal constant BOND_BPS = 1_000;
+    uint16 internal constant IDLE_SLASH_BPS = 1_000;
+    uint16 internal constant FAULT_SLASH_BPS = 5_000;
+    uint24 internal constant GRACE = 1 hours;
     uint256 internal constant PRICE = 10e6;
+    uint256 internal constant BOND = PRICE * BOND_BPS / 10_000;
+    uint80 internal constant PER_MILLION = 2e6;
+    uint256 internal constant DEPOSIT = 20e6;
+    uint32 internal constant DURATION = 1 days;
+    address internal constant BURN = 0x000000000000000000000000000000000000dEaD;
 
     address internal owner = makeAddr("owner");
     address internal treasury = makeAddr("treasury");
     address internal guardian = makeAddr("guardian");
-    address internal payer = makeAddr("payer");
+    address internal arbiter = makeAddr("arbiter");
+    address internal payer;
+    uint256 internal payerKey;
+    address internal voucherKey;
+    uint256 internal voucherSecret;
     address internal stranger = makeAddr("stranger");
     address internal host;
     uint256 internal hostKey;
@@ -37,10 +54,15 @@ abstract contract MarketTest is Test {
     TestToken internal fab;
     INodeRegistry internal registry;
     IJobMarketplace internal jobs;
+    ISessionMarketplace internal sessions;
+    IReputationSystem internal reputation;
     IPaymentEscrow internal escrow;
+    address internal verifier;
 
     function setUp() public virtual {
         (host, hostKey) = makeAddrAndKey("host");
+        (payer, payerKey) = makeAddrAndKey("payer");
+        (voucherKey, voucherSecret) = makeAddrAndKey("voucherKey");
         vm.warp(1_800_000_000);
         usdc = new TestUSDC();
         fab = new TestToken("Fabstir", "FAB", 18);
@@ -53,25 +75,37 @@ abstract contract MarketTest is Test {
     function deployMarket() internal {
         registry = INodeRegistry(proxyOf("NodeRegistry.sol:NodeRegistry", registryInit()));
         jobs = IJobMarketplace(proxyOf("JobMarketplace.sol:JobMarketplace", jobsInit()));
-        address verifier = deployCode("SignatureVerifier.sol:SignatureVerifier");
-        address[] memory controllers = new address[](2);
-        (controllers[0], controllers[1]) = (address(registry), address(jobs));
+        sessions = ISessionMarketplace(proxyOf("SessionMarketplace.sol:SessionMarketplace", sessionsInit()));
+        reputation = IReputationSystem(proxyOf("ReputationSystem.sol:ReputationSystem", reputationInit()));
+        verifier = deployCode("SignatureVerifier.sol:SignatureVerifier");
+        address[] memory controllers = new address[](3);
+        (controllers[0], controllers[1], controllers[2]) = (address(registry), address(jobs), address(sessions));
         escrow =
             IPaymentEscrow(deployCode("PaymentEscrow.sol:PaymentEscrow", abi.encode(controllers, PERMIT2, verifier)));
 
-        address[] memory markets = new address[](1);
-        markets[0] = address(jobs);
+        address[] memory markets = new address[](2);
+        (markets[0], markets[1]) = (address(jobs), address(sessions));
         vm.startPrank(owner);
         registry.wire(address(escrow), markets);
         registry.setModel(MODEL, true);
         registry.setModel(OTHER_MODEL, true);
+        registry.setReputation(address(reputation));
         jobs.wire(address(escrow), address(registry));
         jobs.openToken(address(usdc));
+        jobs.setArbiter(arbiter);
+        sessions.wire(address(escrow), address(registry));
+        reputation.setMarket(address(jobs), true);
+        reputation.setMarket(address(sessions), true);
         vm.stopPrank();
     }
 
     function proxyOf(string memory artifact, bytes memory init) internal returns (address) {
         return address(new ERC1967Proxy(deployCode(artifact), init));
+    }
+
+    /// @dev External, so that a failing constructor can be expected.
+    function proxyWith(address implementation, bytes memory init) external returns (address) {
+        return address(new ERC1967Proxy(implementation, init));
     }
 
     function registryInit() internal view returns (bytes memory) {
@@ -80,6 +114,14 @@ abstract contract MarketTest is Test {
 
     function jobsInit() internal view returns (bytes memory) {
         return abi.encodeCall(IJobMarketplace.initialize, (owner, treasury, jobPolicy()));
+    }
+
+    function sessionsInit() internal view returns (bytes memory) {
+        return abi.encodeCall(ISessionMarketplace.initialize, (owner, sessionPolicy()));
+    }
+
+    function reputationInit() internal view returns (bytes memory) {
+        return abi.encodeCall(IReputationSystem.initialize, (owner, address(registry), reputationPolicy()));
     }
 
     function stakePolicy() internal pure returns (INodeRegistry.StakePolicy memory) {
@@ -96,12 +138,22 @@ abstract contract MarketTest is Test {
         return IJobMarketplace.JobPolicy({
             feeBps: FEE_BPS,
             reviewWindow: REVIEW,
-            counterWindow: 1 days,
-            arbiterWindow: 3 days,
-            bondBps: 1_000,
-            idleSlashBps: 1_000,
-            faultSlashBps: 5_000,
+            counterWindow: COUNTER,
+            arbiterWindow: ARBITRATION,
+            bondBps: BOND_BPS,
+            idleSlashBps: IDLE_SLASH_BPS,
+            faultSlashBps: FAULT_SLASH_BPS,
             maxDuration: 30 days
+        });
+    }
+
+    function sessionPolicy() internal pure returns (ISessionMarketplace.SessionPolicy memory) {
+        return ISessionMarketplace.SessionPolicy({ feeBps: FEE_BPS, grace: GRACE, maxDuration: 30 days });
+    }
+
+    function reputationPolicy() internal pure returns (IReputationSystem.ReputationPolicy memory) {
+        return IReputationSystem.ReputationPolicy({
+            halfLife: 30 days, capPeriod: 7 days, payerCap: 100e6, priorWeight: 10e6
         });
     }
 
@@ -176,5 +228,77 @@ abstract contract MarketTest is Test {
 
     function stakeLock(address account) internal view returns (uint256) {
         return lockedIn(address(registry), bytes32(uint256(uint160(account))));
+    }
+
+    function challenge(bytes32 jobId) internal {
+        vm.prank(payer);
+        jobs.challengeResult(jobId, "reason");
+    }
+
+    function counter(bytes32 jobId) internal {
+        vm.prank(host);
+        jobs.counterChallenge(jobId, "reason");
+    }
+
+    // ------------------------------------------------------------------------------------------------ sessions
+
+    function quote() internal view returns (ISessionMarketplace.SessionQuote memory) {
+        return ISessionMarketplace.SessionQuote({
+            host: host,
+            payer: address(0),
+            modelId: MODEL,
+            token: address(usdc),
+            pricePerMillion: PER_MILLION,
+            minDeposit: 1e6,
+            maxDeposit: 1_000e6,
+            duration: DURATION,
+            validUntil: uint40(block.timestamp + 1 hours)
+        });
+    }
+
+    function sign(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    function open() internal returns (bytes32 sessionId) {
+        return openWith(voucherKey);
+    }
+
+    function openWith(address key) internal returns (bytes32 sessionId) {
+        ISessionMarketplace.SessionQuote memory q = quote();
+        bytes memory signature = sign(hostKey, sessions.quoteDigest(q));
+        vm.prank(payer);
+        return sessions.openSession(q, signature, DEPOSIT, key);
+    }
+
+    /// @dev A voucher with just enough tokens for its amount.
+    function voucherFor(bytes32 sessionId, uint256 amount) internal pure returns (ISessionMarketplace.Voucher memory) {
+        return ISessionMarketplace.Voucher({
+            sessionId: sessionId,
+            cumulativeAmount: amount,
+            tokens: (amount * 1e6 + PER_MILLION - 1) / PER_MILLION,
+            transcriptRoot: keccak256(abi.encode(sessionId, amount))
+        });
+    }
+
+    function signVoucher(ISessionMarketplace.Voucher memory voucher) internal view returns (bytes memory) {
+        return sign(voucherSecret, sessions.voucherDigest(voucher));
+    }
+
+    function settle(bytes32 sessionId, uint256 amount) internal returns (uint256) {
+        ISessionMarketplace.Voucher memory voucher = voucherFor(sessionId, amount);
+        return sessions.settle(voucher, signVoucher(voucher));
+    }
+
+    function closeByHost(bytes32 sessionId, uint256 amount) internal {
+        ISessionMarketplace.Voucher memory voucher = voucherFor(sessionId, amount);
+        bytes memory signature = signVoucher(voucher);
+        vm.prank(host);
+        sessions.closeByHost(voucher, signature);
+    }
+
+    function sessionStatus(bytes32 sessionId) internal view returns (ISessionMarketplace.SessionStatus) {
+        return sessions.sessionOf(sessionId).status;
     }
 }

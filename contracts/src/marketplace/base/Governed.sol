@@ -7,6 +7,7 @@ import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/Reentran
 import { SafeCastLib } from "solady/utils/SafeCastLib.sol";
 
 import { IGoverned } from "../interfaces/IGoverned.sol";
+import { IPaymentEscrow } from "../interfaces/IPaymentEscrow.sol";
 
 /// @title Governed
 /// @notice Base of the upgradeable contracts: two-step owner, upgrades by the owner, pause of entry by a guardian.
@@ -19,10 +20,12 @@ abstract contract Governed is IGoverned, Ownable2StepUpgradeable, UUPSUpgradeabl
 
     /// @custom:storage-location erc7201:fabstir.storage.Governed
     struct GovernedStorage {
-        /// @dev Who may pause entry besides the owner; zero for nobody.
-        address guardian;
+        /// @dev Holds the money; zero before wiring. In one slot with the next field: entry reads both.
+        IPaymentEscrow escrow;
         /// @dev Unix seconds; entry is paused before it.
         uint40 pausedUntil;
+        /// @dev Who may pause entry besides the owner; zero for nobody.
+        address guardian;
     }
 
     // keccak256(abi.encode(uint256(keccak256("fabstir.storage.Governed")) - 1)) & ~bytes32(uint256(0xff))
@@ -75,12 +78,31 @@ abstract contract Governed is IGoverned, Ownable2StepUpgradeable, UUPSUpgradeabl
     }
 
     /// @inheritdoc IGoverned
+    function escrow() external view returns (address) {
+        return address(_governed().escrow);
+    }
+
+    /// @inheritdoc IGoverned
     function entryPausedUntil() external view returns (uint256) {
         return _governed().pausedUntil;
     }
 
     /// @dev Upgrades are the owner's, that is the Timelock's.
     function _authorizeUpgrade(address) internal override onlyOwner { }
+
+    /// @dev Takes note of the escrow, once.
+    function _setEscrow(address escrow_) internal {
+        GovernedStorage storage $ = _governed();
+        if (address($.escrow) != address(0)) revert AlreadyWired();
+        if (escrow_ == address(0)) revert ZeroAddressGiven();
+        $.escrow = IPaymentEscrow(escrow_);
+    }
+
+    /// @dev The escrow, if the contract is wired.
+    function _escrow() internal view returns (IPaymentEscrow escrow_) {
+        escrow_ = _governed().escrow;
+        if (address(escrow_) == address(0)) revert NotWired();
+    }
 
     function _governed() private pure returns (GovernedStorage storage $) {
         assembly {

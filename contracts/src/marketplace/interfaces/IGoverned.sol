@@ -47,6 +47,9 @@ interface IGoverned {
     /// @notice Who may pause entry, besides the owner.
     function guardian() external view returns (address);
 
+    /// @notice The escrow that holds the money; zero before wiring.
+    function escrow() external view returns (address);
+
     /// @notice Until when entry is paused: unix seconds, in the past if it is not.
     function entryPausedUntil() external view returns (uint256);
 }

@@ -27,7 +27,7 @@ interface IJobMarketplace {
         Cancelled,
         /// @dev The host did not deliver; the payer was refunded.
         Failed,
-        /// @dev A dispute ended in a split of the money.
+        /// @dev A dispute ended with the money split.
         Split
     }
 
@@ -49,6 +49,28 @@ interface IJobMarketplace {
         bytes32 inputHash;
         /// @dev Where the host finds the input. Not stored; it is in the event.
         string inputURI;
+    }
+
+    /// @notice A host's offer to do a job, signed by it (EIP-712). It serves once.
+    struct JobQuote {
+        /// @dev Who offers, and signs.
+        address host;
+        /// @dev Who may use it; zero for anyone.
+        address payer;
+        /// @dev The model.
+        bytes32 modelId;
+        /// @dev The token to pay in; zero for ETH.
+        address token;
+        /// @dev Least price in base units of `token`, fee included, inclusive.
+        uint256 amount;
+        /// @dev Hash of the input; zero for any.
+        bytes32 inputHash;
+        /// @dev Least time from posting to deadline that the host needs, in seconds.
+        uint32 minDuration;
+        /// @dev Unix seconds until which it may be used, inclusive.
+        uint40 validUntil;
+        /// @dev Any number that the host has not used.
+        uint256 nonce;
     }
 
     /// @notice A job as a client sees it.
@@ -81,6 +103,12 @@ interface IJobMarketplace {
         bytes32 inputHash;
         /// @dev Hash of the result; zero before submission.
         bytes32 resultHash;
+        /// @dev Base units that either side of a dispute has to put up.
+        uint256 bond;
+        /// @dev Who rules in a dispute; zero before a challenge.
+        address arbiter;
+        /// @dev Who says whether the result is proven; zero for nobody.
+        address proofSystem;
     }
 
     /// @notice The rules for new jobs. Each job keeps those it was posted under.
@@ -161,6 +189,46 @@ interface IJobMarketplace {
     /// @param payer The payer, refunded.
     /// @param amount Base units refunded.
     event JobFailed(bytes32 indexed jobId, address indexed host, address indexed payer, uint256 amount);
+    /// @notice The payer disputes a result.
+    /// @param jobId The job.
+    /// @param payer The payer.
+    /// @param bond Base units of the job's token put up.
+    /// @param reasonHash Hash of the reason.
+    /// @param counterUntil Unix seconds up to which the host may counter.
+    event JobChallenged(
+        bytes32 indexed jobId, address indexed payer, uint256 bond, bytes32 reasonHash, uint256 counterUntil
+    );
+    /// @notice The host stands by its result.
+    /// @param jobId The job.
+    /// @param host The host.
+    /// @param bond Base units of the job's token put up.
+    /// @param reasonHash Hash of the reason.
+    /// @param ruleUntil Unix seconds up to which the arbiter may rule.
+    event ChallengeCountered(
+        bytes32 indexed jobId, address indexed host, uint256 bond, bytes32 reasonHash, uint256 ruleUntil
+    );
+    /// @notice A dispute ended.
+    /// @param jobId The job.
+    /// @param host The host.
+    /// @param payer The payer.
+    /// @param hostShareBps Share of the money that the host got, in 1/10,000.
+    /// @param byArbiter Whether the arbiter ruled; otherwise a deadline passed, or a proof decided.
+    event DisputeResolved(
+        bytes32 indexed jobId, address indexed host, address indexed payer, uint256 hostShareBps, bool byArbiter
+    );
+    /// @notice A host took a quote back, or it was used.
+    /// @param host The host.
+    /// @param nonce The quote's nonce.
+    event QuoteSpent(address indexed host, uint256 indexed nonce);
+    /// @notice The registry did not take note of a job's end or of a slash; the money moved all the same.
+    /// @param jobId The job.
+    event RegistryUnreachable(bytes32 indexed jobId);
+    /// @notice Who rules in new disputes changed.
+    /// @param arbiter The account; zero for nobody.
+    event ArbiterSet(address indexed arbiter);
+    /// @notice Who verifies proofs of new jobs changed.
+    /// @param proofSystem The contract; zero for none.
+    event ProofSystemSet(address indexed proofSystem);
     /// @notice The rules for new jobs changed.
     /// @param policy The rules.
     event JobPolicySet(JobPolicy policy);
@@ -194,6 +262,24 @@ interface IJobMarketplace {
     error EmptyResult();
     /// @notice No proof system is known, so a job cannot ask for a proof.
     error NoProofSystem();
+    /// @notice A job that asks for a proof is decided by it, not by a challenge.
+    error ProofDecides(bytes32 jobId);
+    /// @notice The result is not proven.
+    error NotProven(bytes32 jobId);
+    /// @notice The call needs more gas, so that the proof system can answer.
+    error NotEnoughGas();
+    /// @notice The caller is not the dispute's arbiter.
+    error NotArbiter(bytes32 jobId, address caller);
+    /// @notice The signature is not of the account that had to sign.
+    error BadSignature(address expectedSigner);
+    /// @notice The quote is for another payer.
+    error QuoteForAnother(address payer, address caller);
+    /// @notice The quote has run out.
+    error QuoteExpired(uint256 validUntil);
+    /// @notice The quote was used or taken back.
+    error QuoteAlreadySpent(address host, uint256 nonce);
+    /// @notice The request is not what the quote offers.
+    error QuoteMismatch();
     /// @notice The value is outside of its bounds.
     error OutOfBounds(uint256 value, uint256 max);
     /// @notice A page holds 1 to `MAX_PAGE` entries.
@@ -213,6 +299,14 @@ interface IJobMarketplace {
     /// @notice Sets the rules for new jobs. Owner only.
     /// @param policy The rules.
     function setPolicy(JobPolicy calldata policy) external;
+
+    /// @notice Names who rules in new disputes. Owner only.
+    /// @param arbiter The account; zero for nobody: then disputes end by their deadlines.
+    function setArbiter(address arbiter) external;
+
+    /// @notice Names who verifies proofs of new jobs. Owner only.
+    /// @param proofSystem An `IProofSystem`; zero for none.
+    function setProofSystem(address proofSystem) external;
 
     /// @notice Sets who gets the fees. Owner only.
     /// @param treasury The account.
@@ -237,6 +331,21 @@ interface IJobMarketplace {
     /// @return jobId `payer << 96 | number`, number counting the payer's jobs from 1.
     function postJob(JobRequest calldata request) external payable returns (bytes32 jobId);
 
+    /// @notice Posts a job that its host has agreed to beforehand: it is claimed in the same call, so nobody can come
+    /// between.
+    /// @param request What is asked for; its host is the quote's.
+    /// @param quote The host's offer; it serves once.
+    /// @param hostSignature The host's signature of `quoteDigest(quote)` (ECDSA, ERC-1271 or ERC-6492).
+    /// @return jobId As in `postJob`.
+    function postJobWithQuote(JobRequest calldata request, JobQuote calldata quote, bytes calldata hostSignature)
+        external
+        payable
+        returns (bytes32 jobId);
+
+    /// @notice Takes a quote of the caller back.
+    /// @param nonce The quote's nonce.
+    function cancelQuote(uint256 nonce) external;
+
     /// @notice Takes a job on as the caller. Locks stake of the caller until the job ends.
     /// @param jobId The job, open to any host or to the caller.
     /// @param expectedAmount The job's price as the host knows it; another price is refused.
@@ -248,11 +357,45 @@ interface IJobMarketplace {
     /// @param resultURI Where the payer finds it. Not stored; it is in the event.
     function submitResult(bytes32 jobId, bytes32 resultHash, string calldata resultURI) external;
 
-    /// @notice Accepts the result and pays the host into its escrow credit. The payer only, any time after submission.
+    /// @notice Gives a claimed job up and refunds its payer. The host only. Counts as a failure but costs no stake.
+    /// @param jobId The job.
+    function abandonJob(bytes32 jobId) external;
+
+    /// @notice Accepts the result and pays the host into its escrow credit. The payer only, any time after submission
+    /// unless the job is in dispute.
     /// @param jobId The job.
     function acceptResult(bytes32 jobId) external;
 
-    /// @notice Pays the host after the review window has passed without a challenge. Anyone may call it.
+    /// @notice Disputes a result within the review window. The payer only. Puts up a bond from the ETH sent, the caller's
+    /// escrow credit, then its allowance to the escrow.
+    /// @param jobId The job.
+    /// @param reasonHash Hash of the reason.
+    function challengeResult(bytes32 jobId, bytes32 reasonHash) external payable;
+
+    /// @notice Stands by a challenged result within the counter window. The host only. Puts up the same bond likewise.
+    /// @param jobId The job.
+    /// @param reasonHash Hash of the reason.
+    function counterChallenge(bytes32 jobId, bytes32 reasonHash) external payable;
+
+    /// @notice Decides a countered dispute. The arbiter named at the challenge only, within its window. A share of zero
+    /// means that the host is at fault: it loses its bond and stake. A share of 10,000 means that the payer is: it loses
+    /// its bond. Half of a lost bond goes to the other side, half is burnt. Anything between returns both bonds.
+    /// @param jobId The job.
+    /// @param hostShareBps Share of the money for the host, in 1/10,000, inclusive.
+    function ruleDispute(bytes32 jobId, uint256 hostShareBps) external;
+
+    /// @notice Ends a dispute in which somebody let a deadline pass. Anyone may call it. A host that did not counter is at
+    /// fault; if the arbiter did not rule, the money is halved and both bonds return.
+    /// @param jobId The job.
+    function resolveDispute(bytes32 jobId) external;
+
+    /// @notice Pays the host of a proven result, whatever else is under way. Anyone may call it. In a dispute the payer is
+    /// then at fault.
+    /// @param jobId The job.
+    function completeWithProof(bytes32 jobId) external;
+
+    /// @notice Ends a job after the review window has passed without a challenge. Anyone may call it. The host is paid,
+    /// unless the job asked for a proof and there is none: then the payer is refunded.
     /// @param jobId The job.
     function finalizeJob(bytes32 jobId) external;
 
@@ -260,7 +403,8 @@ interface IJobMarketplace {
     /// @param jobId The job.
     function cancelJob(bytes32 jobId) external;
 
-    /// @notice Refunds the payer of a job whose deadline has passed without a result. Anyone may call it.
+    /// @notice Refunds the payer of a job whose deadline has passed without a result. Anyone may call it. A host that had
+    /// claimed it loses stake.
     /// @param jobId The job.
     function expireJob(bytes32 jobId) external;
 
@@ -288,14 +432,31 @@ interface IJobMarketplace {
         view
         returns (bytes32[] memory jobIds, uint256 next);
 
+    /// @notice What a host signs for a quote.
+    /// @param quote The quote.
+    function quoteDigest(JobQuote calldata quote) external view returns (bytes32);
+
+    /// @notice Whether a quote was used or taken back.
+    /// @param host The host.
+    /// @param nonce The quote's nonce.
+    function isQuoteSpent(address host, uint256 nonce) external view returns (bool);
+
+    /// @notice The escrow's lock of a bond.
+    /// @param jobId The job.
+    /// @param ofHost Whether it is the host's; otherwise the payer's.
+    function bondLockOf(bytes32 jobId, bool ofHost) external pure returns (bytes32);
+
+    /// @notice Who rules in new disputes; zero for nobody.
+    function arbiter() external view returns (address);
+
+    /// @notice Who verifies proofs of new jobs; zero for none.
+    function proofSystem() external view returns (address);
+
     /// @notice The rules for new jobs.
     function policy() external view returns (JobPolicy memory);
 
     /// @notice Who gets the fees.
     function treasury() external view returns (address);
-
-    /// @notice The escrow; zero before `wire`.
-    function escrow() external view returns (address);
 
     /// @notice The registry; zero before `wire`.
     function registry() external view returns (address);

@@ -54,6 +54,8 @@ interface INodeRegistry {
         uint24 open;
         /// @dev Engagements that may be open at once by the host's own choice.
         uint16 capacity;
+        /// @dev Engagements that may be open at once by choice, tier and stake together.
+        uint16 slots;
         /// @dev Stake not unbonding, locked part included.
         uint88 stake;
         /// @dev Stake on its way out, still slashable.
@@ -62,6 +64,34 @@ interface INodeRegistry {
         uint40 unbondsAt;
         /// @dev How it describes itself.
         Profile profile;
+    }
+
+    /// @notice What a client looks for.
+    struct Filter {
+        /// @dev The model.
+        bytes32 modelId;
+        /// @dev The token to pay with; zero for ETH.
+        address token;
+        /// @dev Highest price in base units of `token` for 1,000,000 LLM tokens, inclusive.
+        uint256 maxPrice;
+        /// @dev Least stake not locked, in base units, inclusive.
+        uint256 minFreeStake;
+    }
+
+    /// @notice A node that fits a filter and can be engaged now.
+    struct Match {
+        /// @dev The host.
+        address host;
+        /// @dev Base units of the filter's token for 1,000,000 LLM tokens.
+        uint256 pricePerMillion;
+        /// @dev Stake not locked, in base units.
+        uint256 freeStake;
+        /// @dev Engagements that it can still take.
+        uint256 freeSlots;
+        /// @dev Reputation tier, 0 to 3.
+        uint8 tier;
+        /// @dev Base URL of the node's API.
+        string endpoint;
     }
 
     /// @notice The rules for stake.
@@ -105,6 +135,10 @@ interface INodeRegistry {
     /// @param token The token to pay with; zero for ETH.
     /// @param pricePerMillion Base units of `token` for 1,000,000 LLM tokens.
     event OfferSet(address indexed host, bytes32 indexed modelId, address indexed token, uint256 pricePerMillion);
+    /// @notice How many engagements a host may have open was worked out anew.
+    /// @param host The host.
+    /// @param slots Engagements open at once, by choice, tier and stake together.
+    event SlotsSet(address indexed host, uint256 slots);
     /// @notice A host chose how much it takes on at once.
     /// @param host The host.
     /// @param capacity Engagements open at once.
@@ -143,6 +177,30 @@ interface INodeRegistry {
     /// @param market The contract.
     /// @param allowed Whether it may.
     event MarketSet(address indexed market, bool allowed);
+    /// @notice A host lost stake.
+    /// @param host The host.
+    /// @param market The market that asked for it.
+    /// @param evidenceId What for; counts once for each market.
+    /// @param amount Base units taken in all.
+    /// @param toChallenger Base units credited to the challenger.
+    /// @param toPayer Base units credited to the payer.
+    /// @param burnt Base units that nobody gets: credited to `BURN_ADDRESS`.
+    event Slashed(
+        address indexed host,
+        address indexed market,
+        bytes32 indexed evidenceId,
+        uint256 amount,
+        uint256 toChallenger,
+        uint256 toPayer,
+        uint256 burnt
+    );
+    /// @notice A host's tier changed.
+    /// @param host The host.
+    /// @param tier The tier, 0 to 3.
+    event NodeTierSet(address indexed host, uint256 tier);
+    /// @notice The reputation system changed.
+    /// @param reputation The contract; zero for none.
+    event ReputationSet(address indexed reputation);
     /// @notice The registry learnt its escrow.
     /// @param escrow The escrow.
     event Wired(address indexed escrow);
@@ -159,10 +217,8 @@ interface INodeRegistry {
     error StakeTooLow(uint256 stake, uint256 needed);
     /// @notice The host has engagements open.
     error EngagementsOpen(address host, uint256 open);
-    /// @notice The host takes no more engagements now.
-    error NoCapacity(address host, uint256 open, uint256 capacity);
-    /// @notice The host's stake does not cover another engagement.
-    error StakeExhausted(address host, uint256 stake, uint256 needed);
+    /// @notice The host takes no more engagements now: by its own choice, its tier or its stake.
+    error NoCapacity(address host, uint256 open, uint256 slots);
     /// @notice Nothing is unbonding.
     error NothingUnbonding(address host);
     /// @notice The stake is still unbonding.
@@ -179,6 +235,10 @@ interface INodeRegistry {
     error OutOfBounds(uint256 value, uint256 max);
     /// @notice The amount must not be zero.
     error ZeroStake();
+    /// @notice The market has used this evidence before.
+    error EvidenceUsed(address market, bytes32 evidenceId);
+    /// @notice The caller is not the reputation system.
+    error NotReputation(address caller);
     /// @notice The endpoint is empty or longer than 256 bytes.
     error BadEndpoint(uint256 length);
 
@@ -193,10 +253,15 @@ interface INodeRegistry {
     /// @param markets Contracts that may open engagements.
     function wire(address escrow, address[] calldata markets) external;
 
-    /// @notice Lets a contract open engagements, or no more. It can always close those it opened. Owner only.
+    /// @notice Lets a contract open engagements, or no more. It can always close those it opened, and slash for them.
+    /// Owner only.
     /// @param market The contract.
     /// @param allowed Whether it may.
     function setMarket(address market, bool allowed) external;
+
+    /// @notice Names the contract that sets tiers and hears of slashes. Owner only.
+    /// @param reputation The contract; zero for none.
+    function setReputation(address reputation) external;
 
     /// @notice Sets the rules for stake. Owner only.
     /// @param policy The rules.
@@ -222,6 +287,28 @@ interface INodeRegistry {
     function register(uint256 stake, uint16 capacity, Profile calldata profile, Offer[] calldata offers)
         external
         returns (uint256 nodeId);
+
+    /// @notice Registers with an ERC-2612 permit for the escrow instead of an allowance. If the permit was used already,
+    /// the allowance that it gave serves.
+    /// @param stake Base units of the stake token, at least `minStake`; the permit is for exactly this.
+    /// @param capacity Engagements it takes at once.
+    /// @param profile How it describes itself.
+    /// @param offers Its first prices; may be empty.
+    /// @param deadline Unix seconds until which the permit counts.
+    /// @param v Of the permit's signature.
+    /// @param r Of the permit's signature.
+    /// @param s Of the permit's signature.
+    /// @return nodeId Its permanent id.
+    function registerWithPermit(
+        uint256 stake,
+        uint16 capacity,
+        Profile calldata profile,
+        Offer[] calldata offers,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external returns (uint256 nodeId);
 
     /// @notice Leaves. No engagement may be open; all stake starts to unbond and stays slashable until withdrawn.
     function unregister() external;
@@ -253,24 +340,45 @@ interface INodeRegistry {
     /// @param capacity Engagements.
     function setCapacity(uint16 capacity) external;
 
-    /// @notice Pauses or resumes the caller: a paused node gets no new engagements.
+    /// @notice Pauses or resumes the caller: a paused node gets no new engagements. A slash below `minStake` pauses the
+    /// node too; resuming needs `minStake`.
     /// @param paused Whether to pause.
     function setPaused(bool paused) external;
 
     /// @notice Opens an engagement: locks stake of the host and gives out a ticket. Markets only.
     /// @param host The host, registered and not paused.
     /// @param modelId The model, allowed.
-    /// @return nodeId The host's id.
     /// @return ticket Number of the engagement among the host's, from 1 on, never used twice.
     /// @return modelIndex The model's index.
     /// @return feeDiscountBps Part of the protocol fee that the host's tier waives, in 1/10,000 of the fee.
     function acquire(address host, bytes32 modelId)
         external
-        returns (uint32 nodeId, uint40 ticket, uint16 modelIndex, uint16 feeDiscountBps);
+        returns (uint40 ticket, uint16 modelIndex, uint16 feeDiscountBps);
 
     /// @notice Closes an engagement and unlocks its stake. Markets only, once for each `acquire`.
     /// @param host The host.
     function release(address host) external;
+
+    /// @notice Works out anew how many engagements a host may have open and what its tier waives, after the rules have
+    /// changed. Anyone may call it; the host's own calls do it too.
+    /// @param host The host.
+    function refresh(address host) external;
+
+    /// @notice Takes stake of a host, unbonding stake included, for evidence that has not been used. Markets only.
+    /// @param host The host.
+    /// @param shareBps How much, in 1/10,000 of what one engagement locks, at most 10,000; less is taken if there is less.
+    /// @param evidenceId What for; counts once for each market.
+    /// @param challenger Who gets the challenger's share.
+    /// @param payer Who gets the payer's share.
+    /// @return taken Base units taken.
+    function slashEngagement(address host, uint256 shareBps, bytes32 evidenceId, address challenger, address payer)
+        external
+        returns (uint256 taken);
+
+    /// @notice Sets a host's tier. The reputation system only.
+    /// @param host The host.
+    /// @param tier The tier, 0 to 3.
+    function setTierOf(address host, uint8 tier) external;
 
     /// @notice A node.
     /// @param host The host.
@@ -300,6 +408,26 @@ interface INodeRegistry {
         external
         view
         returns (address[] memory hosts, uint256 next);
+
+    /// @notice The nodes among a page of a model's nodes that fit a filter and can be engaged now.
+    /// @param filter What to look for.
+    /// @param cursor Nodes of the model to skip; zero for the first page.
+    /// @param limit Most nodes to look at, 1 to `MAX_PAGE`; as many or fewer are returned.
+    /// @return matches The nodes that fit.
+    /// @return next Cursor of the next page; zero if this was the last.
+    function findNodes(Filter calldata filter, uint256 cursor, uint256 limit)
+        external
+        view
+        returns (Match[] memory matches, uint256 next);
+
+    /// @notice Tickets given out for a host: the number of engagements that it ever had.
+    /// @param host The host.
+    function ticketsOf(address host) external view returns (uint256);
+
+    /// @notice Whether a market has used an evidence.
+    /// @param market The market.
+    /// @param evidenceId The evidence.
+    function isEvidenceUsed(address market, bytes32 evidenceId) external view returns (bool);
 
     /// @notice The price of a node for a model in a token; zero if it does not offer that.
     /// @param host The host.
@@ -335,8 +463,8 @@ interface INodeRegistry {
     /// @notice The token that stake is in.
     function stakeToken() external view returns (address);
 
-    /// @notice The escrow that holds the stake; zero before `wire`.
-    function escrow() external view returns (address);
+    /// @notice The contract that sets tiers and hears of slashes; zero for none.
+    function reputation() external view returns (address);
 
     /// @notice Whether a contract may open engagements.
     /// @param account The contract.

@@ -24,6 +24,34 @@ interface IPaymentEscrow {
         uint8 tokenIndex;
     }
 
+    /// @notice A cumulative payment out of a lock.
+    struct Settlement {
+        /// @dev The lock's id; zero to skip the row.
+        bytes32 id;
+        /// @dev Whose credit grows.
+        address payee;
+        /// @dev Base units that stay locked.
+        uint256 remainder;
+        /// @dev Fee in 1/10,000 of the released amount, at most 1,000, rounded down.
+        uint256 feeBps;
+    }
+
+    /// @notice A withdrawal that another account submits (EIP-712).
+    struct Withdrawal {
+        /// @dev Whose credit it is, and who signs.
+        address account;
+        /// @dev The token; zero for ETH.
+        address token;
+        /// @dev Who receives the money.
+        address to;
+        /// @dev Base units, at most the account's credit.
+        uint256 amount;
+        /// @dev `nonceOf(account)`.
+        uint256 nonce;
+        /// @dev Unix seconds until which it may be submitted, inclusive.
+        uint256 validUntil;
+    }
+
     /// @notice A token was opened for deposits and locks.
     /// @param token The token.
     /// @param index Its permanent index in the list of tokens.
@@ -46,15 +74,7 @@ interface IPaymentEscrow {
     /// @param payer Whose money it is.
     /// @param token The token.
     /// @param amount Base units added to the lock.
-    /// @param fromCredit The part of `amount` taken from the payer's credit.
-    event Locked(
-        address indexed controller,
-        bytes32 indexed id,
-        address indexed payer,
-        address token,
-        uint256 amount,
-        uint256 fromCredit
-    );
+    event Locked(address indexed controller, bytes32 indexed id, address indexed payer, address token, uint256 amount);
 
     /// @notice Locked money was earned.
     /// @param controller Which policy contract holds the lock.
@@ -63,6 +83,17 @@ interface IPaymentEscrow {
     /// @param amount Base units taken from the lock.
     /// @param fee The part of `amount` kept as protocol fee.
     event Released(address indexed controller, bytes32 indexed id, address indexed payee, uint256 amount, uint256 fee);
+
+    /// @notice Locked money of several locks was earned by one payee. Which lock gave how much is in the controller's
+    /// events.
+    /// @param controller Which policy contract holds the locks.
+    /// @param payee Whose credit grew by `amount - fee`.
+    /// @param token The token.
+    /// @param amount Base units taken from the locks.
+    /// @param fee The part of `amount` kept as protocol fee.
+    event BatchReleased(
+        address indexed controller, address indexed payee, address indexed token, uint256 amount, uint256 fee
+    );
 
     /// @notice Locked money went back to its payer's credit.
     /// @param controller Which policy contract holds the lock.
@@ -83,6 +114,11 @@ interface IPaymentEscrow {
     /// @param to Who received the money.
     /// @param amount Base units.
     event Withdrawn(address indexed account, address indexed token, address indexed to, uint256 amount);
+
+    /// @notice Money that nobody had a claim to became fees.
+    /// @param token The token.
+    /// @param amount Base units.
+    event Skimmed(address indexed token, uint256 amount);
 
     /// @notice The caller is not one of the controllers.
     error NotController(address caller);
@@ -115,6 +151,15 @@ interface IPaymentEscrow {
     /// @notice The account's credit is smaller than what was asked for.
     error CreditTooSmall(address account, address token, uint256 credit, uint256 asked);
 
+    /// @notice There is no Permit2 on this chain.
+    error NoPermit2();
+    /// @notice The signature is not the account's.
+    error BadSignature(address account);
+    /// @notice The nonce is not the next one.
+    error BadNonce(uint256 expected, uint256 given);
+    /// @notice It is too late to submit the withdrawal.
+    error TooLate(uint256 validUntil);
+
     /// @notice Adds to the caller's credit.
     /// @param token The token, approved to the escrow; zero for ETH.
     /// @param amount Base units; for ETH it equals the value sent.
@@ -125,6 +170,62 @@ interface IPaymentEscrow {
     /// @param token The token, approved to the escrow by the caller; zero for ETH.
     /// @param amount Base units; for ETH it equals the value sent.
     function depositFor(address account, address token, uint256 amount) external payable;
+
+    /// @notice Adds to the caller's credit with an ERC-2612 permit instead of an allowance. If the permit was used already,
+    /// the allowance that it gave serves.
+    /// @param token The token.
+    /// @param amount Base units; the permit is for exactly this.
+    /// @param deadline Unix seconds until which the permit counts.
+    /// @param v Of the permit's signature.
+    /// @param r Of the permit's signature.
+    /// @param s Of the permit's signature.
+    function depositWithPermit(address token, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+
+    /// @notice Adds to `from`'s credit by its ERC-3009 `ReceiveWithAuthorization` to the escrow. Anyone may submit it.
+    /// @param token The token.
+    /// @param from Who pays, signed, and is credited.
+    /// @param amount Base units.
+    /// @param validAfter Unix seconds, exclusive.
+    /// @param validBefore Unix seconds, exclusive.
+    /// @param nonce The authorization's.
+    /// @param signature The authorization's.
+    function depositWithAuthorization(
+        address token,
+        address from,
+        uint256 amount,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        bytes calldata signature
+    ) external;
+
+    /// @notice Adds to `from`'s credit by its Permit2 `PermitTransferFrom` with the escrow as spender. Anyone may submit
+    /// it.
+    /// @param token The token.
+    /// @param from Who pays, signed, and is credited.
+    /// @param amount Base units; the permit is for exactly this.
+    /// @param nonce The permit's, unordered.
+    /// @param deadline Unix seconds until which the permit counts.
+    /// @param signature The permit's.
+    function depositWithPermit2(
+        address token,
+        address from,
+        uint256 amount,
+        uint256 nonce,
+        uint256 deadline,
+        bytes calldata signature
+    ) external;
+
+    /// @notice Pays out of an account's credit by its signature (ECDSA, ERC-1271 or ERC-6492). Anyone may submit it.
+    /// @param withdrawal What is to be paid out.
+    /// @param signature The account's signature of `withdrawalDigest(withdrawal)`.
+    function withdrawBySignature(Withdrawal calldata withdrawal, bytes calldata signature) external;
+
+    /// @notice Turns what the escrow has of a token beyond its liabilities (sent by mistake or by force, rebased up) into
+    /// fees. Anyone may call it.
+    /// @param token The token, known to the escrow; zero for ETH.
+    /// @return amount Base units; zero if there was no excess.
+    function skim(address token) external returns (uint256 amount);
 
     /// @notice Pays out of the caller's credit.
     /// @param token The token; zero for ETH.
@@ -172,6 +273,11 @@ interface IPaymentEscrow {
         external
         returns (uint256 amount);
 
+    /// @notice `releaseAbove` for many locks. Controllers only.
+    /// @param rows The payments. Rows of one payee and token in a row are credited together.
+    /// @return amounts Base units taken from each lock, fee included.
+    function releaseAboveBatch(Settlement[] calldata rows) external returns (uint256[] memory amounts);
+
     /// @notice Turns locked money back into its payer's credit. Controllers only.
     /// @param id The lock's id.
     /// @param amount Base units, at most what is locked.
@@ -181,6 +287,18 @@ interface IPaymentEscrow {
     /// @param id The lock's id.
     /// @return amount Base units refunded; zero if nothing was left.
     function refundAll(bytes32 id) external returns (uint256 amount);
+
+    /// @notice Empties a lock: releases what is above `remainder` and refunds the rest. Controllers only.
+    /// @param id The lock's id.
+    /// @param payee Whose credit grows by what is released, minus the fee.
+    /// @param remainder Base units that go back to the payer; all that is left if it is less.
+    /// @param feeBps Fee in 1/10,000 of the released amount, at most 1,000, rounded down.
+    /// @return payer Whose money it was.
+    /// @return released Base units taken from the lock for the payee, fee included.
+    /// @return refunded Base units refunded.
+    function finalize(bytes32 id, address payee, uint256 remainder, uint256 feeBps)
+        external
+        returns (address payer, uint256 released, uint256 refunded);
 
     /// @notice Turns all fees of a token into the credit of `to`. Controllers only.
     /// @param token The token; zero for ETH.
@@ -222,6 +340,14 @@ interface IPaymentEscrow {
     /// @notice Whether an address may instruct the escrow.
     /// @param account The address.
     function isController(address account) external view returns (bool);
+
+    /// @notice The nonce of an account's next `Withdrawal`.
+    /// @param account The account.
+    function nonceOf(address account) external view returns (uint256);
+
+    /// @notice What an account signs for `withdrawBySignature`.
+    /// @param withdrawal What is to be paid out.
+    function withdrawalDigest(Withdrawal calldata withdrawal) external view returns (bytes32);
 
     /// @notice Uniswap's Permit2 on this chain; zero if there is none.
     function permit2() external view returns (address);

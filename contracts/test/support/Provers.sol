@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.30;
+
+/// @notice A proof system that answers in the way it is told to.
+contract Prover {
+    enum Answer {
+        No,
+        Yes,
+        Revert,
+        Burn,
+        Garbage,
+        Nothing,
+        Bomb
+    }
+
+    Answer public answer;
+
+    function set(Answer answer_) external {
+        answer = answer_;
+    }
+
+    function isProven(bytes32, bytes32) external view returns (bool) {
+        Answer a = answer;
+        if (a == Answer.Revert) revert("no");
+        if (a == Answer.Burn) while (true) { }
+        if (a == Answer.Garbage) {
+            assembly {
+                mstore(0, 2)
+                return(0, 32)
+            }
+        }
+        if (a == Answer.Nothing) {
+            assembly {
+                return(0, 0)
+            }
+        }
+        if (a == Answer.Bomb) {
+            assembly {
+                return(0, 100000)
+            }
+        }
+        return a == Answer.Yes;
+    }
+}
