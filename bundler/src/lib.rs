@@ -38,7 +38,7 @@ mod submitter;
 
 pub use admission::{Admitted, Validated};
 pub use config::{BundlingMode, Config};
-pub use engine::{Record, Status};
+pub use engine::{Left, Record, Status};
 pub use head::Head;
 pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};

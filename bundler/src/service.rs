@@ -18,7 +18,7 @@ use crate::{
     Config, Head, Rejection,
     admission::{self, Admitted, entry_point_version},
     config::BundlingMode,
-    engine::{Command, Engine, Record, Status},
+    engine::{Command, Engine, Left, Record, Status},
     estimation::{self, Estimate},
     follower::{self, Follower, Inclusion},
     node::{NodeClient, NodeError},
@@ -180,7 +180,7 @@ impl Bundler {
 
     /// Takes nothing more, sends what there is and waits for it to be mined, at most as long as configured.
     /// What is left then is given up, and returned.
-    pub async fn drain(&self) -> Vec<B256> {
+    pub async fn drain(&self) -> Vec<Left> {
         let drained = self.ask(Command::Drain);
         if matches!(tokio::time::timeout(self.config.drain_timeout, drained).await, Ok(Ok(()))) {
             return Vec::new();

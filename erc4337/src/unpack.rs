@@ -94,7 +94,7 @@ fn packed_paymaster(packed: &Bytes, version: EntryPointVersion) -> Option<Option
 }
 
 /// Parts v0.9's `data ‖ signature ‖ uint16 length ‖ magic`; without the magic all of it is data.
-fn split_signature(rest: &[u8], version: EntryPointVersion) -> (&[u8], &[u8]) {
+pub(crate) fn split_signature(rest: &[u8], version: EntryPointVersion) -> (&[u8], &[u8]) {
     let whole = (rest, [].as_slice());
     if !version.supports_paymaster_signature() {
         return whole;

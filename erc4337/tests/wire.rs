@@ -125,6 +125,11 @@ fn the_paymaster_signature_is_a_field_of_v0_9_only() {
     ]);
     let packed = parse(&op, V0_9).unwrap().complete(V0_9).unwrap().paymaster_and_data(V0_9);
     assert!(packed.ends_with(&[0xaa, 0xbb, 0, 2, 0x22, 0xe3, 0x25, 0xa2, 0x97, 0x43, 0x96, 0x56]));
+    // Already at the end of the data, it is the same operation.
+    let mut inline = op.clone();
+    inline["paymasterSignature"] = Value::Null;
+    inline["paymasterData"] = json!("0xaabb000222e325a297439656");
+    assert_eq!(parse(&inline, V0_9), parse(&op, V0_9));
     assert_eq!(parse(&op, V0_8).unwrap_err().field(), "paymasterSignature");
 }
 

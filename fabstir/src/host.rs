@@ -29,7 +29,7 @@ pub struct Register {
     #[arg(long, env = "FABSTIR_RPC_URL", default_value = "http://127.0.0.1:4337")]
     rpc_url: String,
     /// HTTP URL of an Ethereum node.
-    #[arg(long, env = "FABSTIR_NODE_URL")]
+    #[arg(long, env = "FABSTIR_NODE_URL", hide_env_values = true)]
     node_url: String,
     /// File of addresses that `fabstir deploy` wrote.
     #[arg(long, env = "FABSTIR_DEPLOYMENT")]

@@ -12,11 +12,11 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 use anyhow::{Context, Result};
-use bundler::{Bundler, node::NodeClient};
+use bundler::{Bundler, Left, node::NodeClient};
 use erc4337::ChainPreset;
 use jsonrpsee::{
     RpcModule,
-    server::{Server, ServerConfig, ServerHandle},
+    server::{BatchRequestConfig, Server, ServerConfig, ServerHandle},
 };
 use paymaster::{Deployed, Policy, Sponsor};
 use tokio::task::JoinHandle;
@@ -26,12 +26,14 @@ use crate::{deployment::Deployment, keys};
 
 /// Largest request body, in bytes: a few operations of the largest size a transaction can carry.
 const MAX_REQUEST: u32 = 1024 * 1024;
+/// Calls in one request.
+const MAX_BATCH: u32 = 50;
 
 /// Settings of `fabstir node`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// HTTP URL of an Ethereum node; standard eth_* methods are all that is used.
-    #[arg(long, env = "FABSTIR_NODE_URL")]
+    #[arg(long, env = "FABSTIR_NODE_URL", hide_env_values = true)]
     node_url: String,
     /// Where to serve JSON-RPC.
     #[arg(long, env = "FABSTIR_LISTEN", default_value = "127.0.0.1:4337")]
@@ -123,7 +125,12 @@ impl Node {
         module.merge(bundler::rpc::module(bundler.clone())?)?;
         module.merge(paymaster::rpc::module(sponsorship, sponsor)?)?;
         let server = Server::builder()
-            .set_config(ServerConfig::builder().max_request_body_size(MAX_REQUEST).build())
+            .set_config(
+                ServerConfig::builder()
+                    .max_request_body_size(MAX_REQUEST)
+                    .set_batch_request_config(BatchRequestConfig::Limit(MAX_BATCH))
+                    .build(),
+            )
             .set_http_middleware(tower::ServiceBuilder::new().layer(CorsLayer::permissive()))
             .build(setup.listen)
             .await
@@ -135,11 +142,14 @@ impl Node {
     /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.
     pub async fn stop(self) {
         tracing::info!("stopping: no more operations are taken");
-        let dropped = self.bundler.drain().await;
-        for hash in &dropped {
-            println!("dropped: {hash} was not mined before shutdown");
+        let left = self.bundler.drain().await;
+        for Left { user_op_hash, transaction } in &left {
+            match transaction {
+                Some(transaction) => println!("sent: {user_op_hash} in {transaction}, not mined before shutdown"),
+                None => println!("dropped: {user_op_hash} was not sent before shutdown"),
+            }
         }
-        println!("stopped: {} accepted operations dropped", dropped.len());
+        println!("stopped: {} accepted operations not mined", left.len());
         let _ = self.server.stop();
         // Connections that are kept alive do not hold the process up.
         let _ = tokio::time::timeout(Duration::from_millis(500), self.server.stopped()).await;
@@ -168,6 +178,7 @@ fn sponsorship(deployment: &Deployment) -> Result<paymaster::Config> {
             tokens: BTreeSet::from([deployment.token]),
             spender: deployment.payment_escrow,
             factories: BTreeSet::from([deployment.smart_account_factory]),
+            max_pre_verification_gas: 300_000,
             max_cost,
         },
     })

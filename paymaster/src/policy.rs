@@ -25,6 +25,8 @@ pub struct Policy {
     pub spender: Address,
     /// Factories that may create the account on our gas.
     pub factories: BTreeSet<Address>,
+    /// Most `preVerificationGas` of one operation.
+    pub max_pre_verification_gas: u128,
     /// Most that one operation may cost, in wei, at its own fee and gas limits.
     pub max_cost: U256,
 }
@@ -70,9 +72,17 @@ pub enum Denial {
     /// The account comes from somewhere else.
     #[error("accounts of factory {0} are not sponsored")]
     Factory(Address),
-    /// The account runs code of its own choosing on our gas before it is validated.
-    #[error("EIP-7702 initialisation is not sponsored")]
-    Eip7702Initialisation,
+    /// The account would run whatever code it delegates to, so that its calls tell nothing.
+    #[error("EIP-7702 accounts are not sponsored")]
+    Eip7702,
+    /// Paid to whoever bundles, used or not: the way to turn a deposit into cash.
+    #[error("preVerificationGas {given} is over the {limit} that is sponsored")]
+    PreVerificationGas {
+        /// Of the operation.
+        given: u128,
+        /// Of the policy.
+        limit: u128,
+    },
     /// It could cost more than one operation may.
     #[error("the operation may cost {cost} wei; at most {limit} wei are sponsored")]
     TooExpensive {
@@ -93,8 +103,15 @@ impl Policy {
             Some(Initializer::Factory { address, .. }) if !self.factories.contains(address) => {
                 return Err(Denial::Factory(*address));
             }
-            Some(Initializer::Eip7702 { data }) if !data.is_empty() => return Err(Denial::Eip7702Initialisation),
+            Some(Initializer::Eip7702 { .. }) => return Err(Denial::Eip7702),
             _ => {}
+        }
+        if op.eip7702_auth.is_some() {
+            return Err(Denial::Eip7702);
+        }
+        if op.pre_verification_gas > self.max_pre_verification_gas {
+            let (given, limit) = (op.pre_verification_gas, self.max_pre_verification_gas);
+            return Err(Denial::PreVerificationGas { given, limit });
         }
         let cost = op.required_prefund(version);
         if cost > self.max_cost {
@@ -139,6 +156,7 @@ mod tests {
             tokens: BTreeSet::from([TOKEN]),
             spender: ESCROW,
             factories: BTreeSet::from([FACTORY]),
+            max_pre_verification_gas: 100,
             max_cost: U256::from(1_000),
         }
     }
@@ -220,6 +238,17 @@ mod tests {
         assert_eq!(decide(&op), Ok(()));
         op.initializer = Some(Initializer::Factory { address: STRANGER, data: Bytes::new() });
         assert_eq!(decide(&op), Err(Denial::Factory(STRANGER)));
+    }
+
+    #[test]
+    fn gas_that_is_paid_out_unmetered_is_bounded_and_delegated_accounts_are_denied() {
+        let mut op = operation(&[call(MARKET, [1, 2, 3, 4])]);
+        op.pre_verification_gas = 101;
+        assert_eq!(decide(&op), Err(Denial::PreVerificationGas { given: 101, limit: 100 }));
+        op.pre_verification_gas = 100;
+        assert_eq!(decide(&op), Ok(()));
+        op.initializer = Some(Initializer::Eip7702 { data: Bytes::new() });
+        assert_eq!(decide(&op), Err(Denial::Eip7702));
     }
 
     #[test]

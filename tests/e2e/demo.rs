@@ -97,5 +97,5 @@ async fn dev_brings_everything_up_and_runs_the_demo() {
     assert_demo_succeeded(&output);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.lines().any(|line| line == "ready"), "{text}");
-    assert!(text.lines().any(|line| line == "stopped: 0 accepted operations dropped"), "{text}");
+    assert!(text.lines().any(|line| line == "stopped: 0 accepted operations not mined"), "{text}");
 }

@@ -100,6 +100,7 @@ pub(crate) async fn admit(
         .await??
     };
     let validated = verdict(&run, &op, entry_point, version)?;
+    verdict::check_expiry(&validated, head.block.next_timestamp(unix_now()), head.block.number + 1)?;
     Ok(Admitted { op, hash, entry_point, version, validated })
 }
 

@@ -9,6 +9,9 @@ use crate::{
     rejection::Entity,
 };
 
+/// Seconds (or, as blocks, a tenth of them) that an operation must still hold, to be mined and not only proven.
+const MARGIN: u64 = 10;
+
 /// The account's and the paymaster's answers, joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validated {
@@ -65,6 +68,23 @@ pub(crate) fn verdict(
 
 fn read(word: U256, entity: Entity, version: EntryPointVersion) -> Result<ValidationData, Rejection> {
     ValidationData::unpack(word, version).map_err(|window| Rejection::Window { entity, window })
+}
+
+/// Refuses what would be over before it could be mined.
+pub(crate) fn check_expiry(validated: &Validated, timestamp: u64, block: u64) -> Result<(), Rejection> {
+    for (entity, data) in [(Entity::Account, Some(validated.account)), (Entity::Paymaster, validated.paymaster)] {
+        let Some(data) = data else { continue };
+        let needed = if data.by_block { block + MARGIN / 10 } else { timestamp + MARGIN };
+        if data.valid_until < needed {
+            return Err(Rejection::TimeRange {
+                entity,
+                message: format!("expires at {}, too soon to be mined", data.valid_until),
+                valid_after: Some(data.valid_after),
+                valid_until: Some(data.valid_until),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Puts a revert of `handleOps` under its ERC-7769 code, by the EntryPoint's `AAxx` text.

@@ -6,13 +6,12 @@
 use std::collections::HashSet;
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::{Address, B256, Bytes},
     rpc::types::state::StateOverride,
 };
-use erc4337::EntryPointVersion;
+use erc4337::{EntryPointVersion, revert::EntryPointRevert};
 
 use crate::{
-    Rejection,
     admission::{Admitted, reject_revert},
     evm::{Ending, HandleOps, SimulationError, StopAt},
     gas,
@@ -65,8 +64,10 @@ pub(crate) fn choose<'a>(waiting: impl Iterator<Item = &'a Admitted>, max_gas: u
 pub(crate) struct Proven {
     /// What is left of it, and works.
     pub(crate) bundle: Bundle,
-    /// What was put out, and why.
+    /// What fails by itself, and why.
     pub(crate) dropped: Vec<(B256, String)>,
+    /// What fails after the others, or may be innocent: for another bundle.
+    pub(crate) returned: Vec<B256>,
     /// Gas that the transaction will use.
     pub(crate) gas_used: u64,
 }
@@ -81,7 +82,7 @@ pub(crate) fn prove(
     chain_id: u64,
     bundler: Address,
 ) -> Result<Proven, SimulationError> {
-    let mut dropped = Vec::new();
+    let (mut dropped, mut returned) = (Vec::new(), Vec::new());
     let mut gas_used = 0;
     while !bundle.operations.is_empty() {
         let operations: Vec<_> = bundle.operations.iter().map(|admitted| &*admitted.op).collect();
@@ -104,21 +105,28 @@ pub(crate) fn prove(
                 break;
             }
             Ending::Reverted(data) => culprit(&data, &bundle),
-            Ending::Halted(reason) => (bundle.operations.len() - 1, format!("the bundle halted: {reason:?}")),
+            Ending::Halted(reason) => (None, format!("the bundle halted: {reason:?}")),
         };
-        dropped.push((bundle.operations.remove(culprit).hash, why));
+        match culprit {
+            // The first is validated before any other could have done anything to it.
+            Some(0) => dropped.push((bundle.operations.remove(0).hash, why)),
+            Some(index) => returned.push(bundle.operations.remove(index).hash),
+            None if bundle.operations.len() == 1 => dropped.push((bundle.operations.remove(0).hash, why)),
+            // It could be any of them: alone, the first shows whether it is the one.
+            None => returned.extend(bundle.operations.drain(1..).map(|admitted| admitted.hash)),
+        }
     }
-    Ok(Proven { bundle, dropped, gas_used })
+    Ok(Proven { bundle, dropped, returned, gas_used })
 }
 
-/// Which operation made the bundle revert; the last if the EntryPoint does not say.
-fn culprit(data: &alloy::primitives::Bytes, bundle: &Bundle) -> (usize, String) {
-    use erc4337::revert::EntryPointRevert;
-    let last = bundle.operations.len() - 1;
-    let index = match EntryPointRevert::decode(data) {
-        EntryPointRevert::FailedOp { index, .. } => index.min(last),
-        EntryPointRevert::Other(_) => last,
-    };
-    let rejection: Rejection = reject_revert(data, &bundle.operations[index].op, None, None);
-    (index, rejection.to_string())
+/// Which operation made the bundle revert, if the EntryPoint says, and why.
+fn culprit(data: &Bytes, bundle: &Bundle) -> (Option<usize>, String) {
+    let revert = EntryPointRevert::decode(data);
+    match &revert {
+        EntryPointRevert::FailedOp { index, .. } if *index < bundle.operations.len() => {
+            let rejection = reject_revert(data, &bundle.operations[*index].op, None, None);
+            (Some(*index), rejection.to_string())
+        }
+        _ => (None, revert.to_string()),
+    }
 }

@@ -27,7 +27,7 @@ use crate::{
     config::BundlingMode,
     follower::Inclusion,
     mempool::{Inserted, Mempool},
-    node::NodeClient,
+    node::{NodeClient, NodeError},
     submitter::{InFlight, Submitter},
 };
 
@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Take nothing more, send what there is, answer when all is mined.
     Drain(oneshot::Sender<()>),
     /// Give up what is left.
-    Abandon(oneshot::Sender<Vec<B256>>),
+    Abandon(oneshot::Sender<Vec<Left>>),
     /// Of our own tasks.
     Internal(Report),
 }
@@ -62,7 +62,7 @@ pub(crate) enum Report {
     /// It could not be: the operations go back.
     NotProven(Vec<B256>, String),
     /// The node took the transaction, or said why not.
-    Broadcast(B256, Result<(), String>),
+    Broadcast(B256, Result<(), NodeError>),
     /// This nonce has been used: by ours, then with its success and block, or by somebody else's transaction.
     Settled { nonce: u64, mined: Option<Mined> },
 }
@@ -72,6 +72,15 @@ pub(crate) enum Report {
 pub(crate) struct Mined {
     pub(crate) success: bool,
     pub(crate) block: u64,
+}
+
+/// An accepted operation that was not seen mined before shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its hash.
+    pub user_op_hash: B256,
+    /// The transaction it was sent in, which may still be mined; none if it was dropped unsent.
+    pub transaction: Option<B256>,
 }
 
 /// The engine's state.
@@ -171,6 +180,10 @@ impl Engine {
             return Err(Rejection::ShuttingDown);
         }
         let hash = admitted.hash;
+        // Admitted on an older head than we have handled since.
+        if self.records.get(hash).is_some_and(|record| matches!(record.status, Status::Included(_))) {
+            return Ok(hash);
+        }
         let record = Record::pending(&admitted);
         match self.mempool.insert(admitted)? {
             Inserted::Known => return Ok(hash),
@@ -197,7 +210,9 @@ impl Engine {
             let overdue = self.head.block.number >= in_flight.sent_at + self.config.blocks_before_escalation;
             if overdue {
                 match self.submitter.escalate(in_flight, self.head.fees, self.head.block.number) {
-                    Ok(()) => self.broadcast(),
+                    Ok(true) => self.broadcast(),
+                    // Its operations do not pay for more: they wait until they can, and others go first.
+                    Ok(false) => self.release("its bundle was not mined and could not be made dearer"),
                     Err(error) => tracing::error!(%error, "not escalated"),
                 }
             }
@@ -241,28 +256,50 @@ impl Engine {
                 tracing::debug!(%transaction, "broadcast");
                 self.answer_bundle_requests(Some(transaction));
             }
-            Report::Broadcast(transaction, Err(why)) => {
-                // Kept in flight: it may have arrived all the same. The nonce tells, with the next head.
-                tracing::warn!(%transaction, why, "the node did not take the transaction");
+            Report::Broadcast(transaction, Err(error)) => {
+                tracing::warn!(%transaction, %error, "the node did not take the transaction");
                 self.answer_bundle_requests(None);
-                self.check_in_flight();
+                let first = self.in_flight.as_ref().is_some_and(|in_flight| {
+                    in_flight.attempts.len() == 1 && in_flight.attempts[0].transaction == transaction
+                });
+                if first && matches!(error, NodeError::Refused { .. }) {
+                    self.release("the node refused its bundle");
+                } else {
+                    // It may have arrived all the same. The nonce tells, with the next head.
+                    self.check_in_flight();
+                }
             }
             Report::Settled { nonce, mined } => self.settle(nonce, mined),
+        }
+    }
+
+    /// Gives the bundle in flight up. Whatever is sent next bears the same nonce, so that only one can be mined.
+    fn release(&mut self, why: &str) {
+        let Some(in_flight) = self.in_flight.take() else { return };
+        let hashes = in_flight.bundle.hashes();
+        for hash in self.mempool.return_failed(&hashes) {
+            self.records.set(hash, Status::Dropped { reason: format!("{why}, three times") });
+        }
+        for hash in hashes {
+            self.records.unsubmit(hash);
         }
     }
 
     /// Signs a proven bundle, keeps it, and only then sends it.
     fn send(&mut self, proven: Proven, nonce: u64) {
         self.proving = false;
+        self.mempool.return_to_waiting(&proven.returned);
         for (hash, reason) in proven.dropped {
             tracing::info!(user_op_hash = %hash, reason, "dropped from the bundle");
             self.drop_operation(hash, reason);
         }
-        if proven.bundle.operations.is_empty() {
+        let hashes = proven.bundle.hashes();
+        // Some may have been mined by others, or given up, while the proof ran: what it proved is no more.
+        if hashes.is_empty() || hashes.iter().any(|hash| !self.mempool.contains(*hash)) {
+            self.mempool.return_to_waiting(&hashes);
             self.try_bundle(false);
             return;
         }
-        let hashes = proven.bundle.hashes();
         match self.submitter.first(proven.bundle, nonce, self.head.fees, self.head.block.number) {
             Ok(in_flight) => {
                 if let Some(attempt) = in_flight.attempts.last() {
@@ -291,6 +328,12 @@ impl Engine {
         }
         // The node may be ahead of the head we have handled, whose inclusions would then still be to come.
         if mined.is_some_and(|mined| mined.block > self.head.block.number) {
+            return;
+        }
+        // One such answer may come of two backends that disagree, or of an attempt made since it was asked for.
+        if let (None, Some(in_flight)) = (mined, &mut self.in_flight)
+            && !std::mem::replace(&mut in_flight.unaccounted, true)
+        {
             return;
         }
         let Some(in_flight) = self.in_flight.take() else { return };
@@ -332,12 +375,25 @@ impl Engine {
         }
     }
 
-    fn abandon(&mut self) -> Vec<B256> {
+    /// What is left at shutdown. What was not sent will not be; what was may still be mined.
+    fn abandon(&mut self) -> Vec<Left> {
+        let sent = self
+            .in_flight
+            .as_ref()
+            .and_then(|in_flight| Some((in_flight.bundle.hashes(), in_flight.attempts.last()?.transaction)));
         let left: Vec<B256> = self.mempool.all().map(|admitted| admitted.hash).collect();
-        for hash in &left {
-            self.drop_operation(*hash, "not mined before shutdown".into());
-        }
-        left
+        left.into_iter()
+            .map(|user_op_hash| {
+                let transaction = sent
+                    .as_ref()
+                    .filter(|(hashes, _)| hashes.contains(&user_op_hash))
+                    .map(|(_, transaction)| *transaction);
+                if transaction.is_none() {
+                    self.drop_operation(user_op_hash, "not sent before shutdown".into());
+                }
+                Left { user_op_hash, transaction }
+            })
+            .collect()
     }
 
     /// Work for a task, which reports back. Without anyone left to ask, there is nobody to work for.

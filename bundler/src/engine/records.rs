@@ -94,6 +94,9 @@ impl Records {
 
     pub(super) fn set(&mut self, hash: B256, status: Status) {
         if let Some(record) = self.by_hash.get_mut(&hash) {
+            if matches!(record.status, Status::Included(_)) {
+                return;
+            }
             let ends = status.is_terminal() && !record.status.is_terminal();
             record.status = status;
             if ends {

@@ -15,7 +15,8 @@ impl Engine {
         let Some(outbox) = self.outbox() else { return };
         let (node, bundler, chain_id) = (self.node.clone(), self.submitter.address(), self.config.chain.chain_id);
         // The newest head there is, which may be newer than the one last handled.
-        let head = self.heads.borrow().clone();
+        let newest = self.heads.borrow().clone();
+        let head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
         tokio::spawn(async move {
             let hashes = bundle.hashes();
             let proof = tokio::task::spawn_blocking(move || builder::prove(bundle, &head, chain_id, bundler));
@@ -39,7 +40,7 @@ impl Engine {
         };
         let node = self.node.clone();
         tokio::spawn(async move {
-            let result = node.send_raw_transaction(&attempt.raw).await.map(|_| ()).map_err(|error| error.to_string());
+            let result = node.send_raw_transaction(&attempt.raw).await.map(|_| ());
             tell(&outbox, Report::Broadcast(attempt.transaction, result)).await;
         });
     }

@@ -1,6 +1,7 @@
 //! One run of an EntryPoint's `handleOps` over pinned state.
 
 use alloy::{
+    eips::eip7702::SignedAuthorization,
     primitives::{Address, Bytes, Log, U256},
     rpc::types::state::StateOverride,
     sol_types::SolEvent,
@@ -96,7 +97,7 @@ impl HandleOps<'_> {
         apply(self.overrides, &mut db)?;
         for op in self.operations {
             if let Some(auth) = &op.eip7702_auth {
-                delegate(&mut db, op.sender, auth.address)?;
+                delegate(&mut db, op.sender, auth, self.trust_signatures)?;
             }
         }
 
@@ -174,12 +175,24 @@ fn apply(overrides: &StateOverride, db: &mut CacheDB<&StateView>) -> Result<(), 
 }
 
 /// What the authorization in an operation will have done by the time the operation runs (EIP-7702).
-fn delegate(db: &mut CacheDB<&StateView>, account: Address, to: Address) -> Result<(), StateError> {
+///
+/// As on chain it does nothing unless its nonce is the account's and the account is no contract; in estimation, where
+/// it may be a dummy, it always counts.
+fn delegate(
+    db: &mut CacheDB<&StateView>,
+    account: Address,
+    auth: &SignedAuthorization,
+    always: bool,
+) -> Result<(), StateError> {
     let mut info = db.load_account(account)?.info.clone();
-    let bytecode = Bytecode::new_eip7702(to);
+    let is_contract = info.code.as_ref().is_some_and(|code| !code.is_empty() && !code.is_eip7702());
+    if !always && (info.nonce != auth.nonce || is_contract) {
+        return Ok(());
+    }
+    let bytecode = Bytecode::new_eip7702(auth.address);
     info.code_hash = bytecode.hash_slow();
     info.code = Some(bytecode);
-    info.nonce += 1;
+    info.nonce = info.nonce.saturating_add(1);
     db.insert_account_info(account, info);
     Ok(())
 }

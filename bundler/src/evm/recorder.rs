@@ -156,8 +156,11 @@ impl Recorder {
         frame.demand = open.demand.max(frame.gas_used);
         frame.success = result.result.is_ok();
         frame.out_of_gas = is_out_of_gas(result.result);
-        frame.output =
-            if result.output.len() > OUTPUT_KEPT { result.output.slice(..OUTPUT_KEPT) } else { result.output.clone() };
+        frame.output = if result.output.len() > OUTPUT_KEPT {
+            Bytes::copy_from_slice(&result.output[..OUTPUT_KEPT])
+        } else {
+            result.output.clone()
+        };
         let needed = frame.demand.saturating_sub(stipend);
         if let Some(parent) = self.stack.last_mut() {
             // The caller keeps one 64th: for the callee to get `needed`, this much must be left at the call.

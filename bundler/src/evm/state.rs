@@ -8,7 +8,10 @@ use std::{
     },
 };
 
-use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy::{
+    eips::BlockNumberOrTag,
+    primitives::{Address, B256, Bytes, U256, keccak256},
+};
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
@@ -22,6 +25,8 @@ use crate::node::{BatchReader, NodeClient, NodeError};
 
 /// Reads in one batch at most; larger sets go in several.
 const BATCH: usize = 500;
+/// Values that are fetched again for a new block; past this, only those that the last block's operations used.
+const CARRIED: usize = 4_000;
 
 /// State could not be read, so there is no verdict.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -35,8 +40,8 @@ pub enum StateError {
     /// The EVM asked for code by a hash that no account it saw has.
     #[error("no code with hash {0} was read")]
     UnknownCode(B256),
-    /// The hash of a past block was asked for; nothing that validates may depend on one.
-    #[error("hash of block {0} is not served")]
+    /// The node does not have the block whose hash was asked for.
+    #[error("hash of block {0} is not known to the node")]
     BlockHash(u64),
 }
 
@@ -80,6 +85,22 @@ struct Known {
     slots: HashMap<(Address, U256), U256>,
     /// Code never changes under its hash.
     codes: HashMap<B256, Bytecode>,
+    /// What was read of this view, beside what it was made with.
+    used: Wanted,
+}
+
+impl Known {
+    /// What the next block's view should know from the start.
+    fn to_carry(&self) -> Wanted {
+        if self.accounts.len() * 3 + self.slots.len() <= CARRIED {
+            let accounts = self.accounts.keys().copied().collect();
+            return Wanted { accounts, slots: self.slots.keys().copied().collect() };
+        }
+        Wanted {
+            accounts: self.used.accounts.iter().copied().take(CARRIED / 6).collect(),
+            slots: self.used.slots.iter().copied().take(CARRIED / 2).collect(),
+        }
+    }
 }
 
 impl StateView {
@@ -97,8 +118,10 @@ impl StateView {
         let wanted = {
             let known = self.lock();
             let mut theirs = next.lock();
-            theirs.codes.clone_from(&known.codes);
-            Wanted { accounts: known.accounts.keys().copied().collect(), slots: known.slots.keys().copied().collect() }
+            let wanted = known.to_carry();
+            let hashes = wanted.accounts.iter().filter_map(|account| Some(known.accounts.get(account)?.code_hash));
+            theirs.codes.extend(hashes.filter_map(|hash| Some((hash, known.codes.get(&hash)?.clone()))));
+            wanted
         };
         next.prefetch(&wanted).await?;
         Ok(next)
@@ -196,9 +219,13 @@ impl DatabaseRef for StateView {
     type Error = StateError;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
-        if let Some(info) = self.lock().accounts.get(&address) {
-            self.hit();
-            return Ok(Some(info.clone()));
+        {
+            let mut known = self.lock();
+            known.used.accounts.insert(address);
+            if let Some(info) = known.accounts.get(&address) {
+                self.hit();
+                return Ok(Some(info.clone()));
+            }
         }
         self.runtime.block_on(self.fetch(&[address], &[]))?;
         Ok(self.lock().accounts.get(&address).cloned())
@@ -212,16 +239,23 @@ impl DatabaseRef for StateView {
     }
 
     fn storage_ref(&self, address: Address, index: StorageKey) -> Result<StorageValue, Self::Error> {
-        if let Some(value) = self.lock().slots.get(&(address, index)) {
-            self.hit();
-            return Ok(*value);
+        {
+            let mut known = self.lock();
+            known.used.slots.insert((address, index));
+            if let Some(value) = known.slots.get(&(address, index)) {
+                self.hit();
+                return Ok(*value);
+            }
         }
         self.runtime.block_on(self.fetch(&[], &[(address, index)]))?;
         Ok(self.lock().slots.get(&(address, index)).copied().unwrap_or_default())
     }
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, Self::Error> {
-        Err(StateError::BlockHash(number))
+        // Ancestors of a block are what they are: asking by number could only err across a reorganisation, which
+        // makes this whole view obsolete.
+        let block = self.runtime.block_on(self.node.block(BlockNumberOrTag::Number(number)))?;
+        block.map(|block| block.header.hash).ok_or(StateError::BlockHash(number))
     }
 }
 

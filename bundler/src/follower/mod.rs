@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Blocks searched for one user operation whose inclusion was not watched.
-pub(crate) const LOOKBACK: u64 = 10_000;
+pub(crate) const LOOKBACK: u64 = 9_999;
 
 /// Follows the head of one node.
 #[derive(Debug)]
@@ -111,9 +111,12 @@ impl Follower {
         let transactions: BTreeSet<B256> = events.iter().filter_map(|log| log.transaction_hash).collect();
         let mut receipts: HashMap<B256, Arc<TransactionReceipt>> = HashMap::new();
         for transaction in transactions {
-            if let Some(receipt) = self.node.receipt(transaction).await? {
-                receipts.insert(transaction, Arc::new(receipt));
-            }
+            // A node that has the logs but not the receipt yet is asked again: nothing mined may be missed.
+            let receipt = self.node.receipt(transaction).await?.ok_or_else(|| NodeError::Unreadable {
+                method: "eth_getTransactionReceipt",
+                reason: format!("no receipt of {transaction}, whose logs are there"),
+            })?;
+            receipts.insert(transaction, Arc::new(receipt));
         }
         Ok(events
             .iter()

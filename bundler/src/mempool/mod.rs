@@ -148,6 +148,11 @@ impl Mempool {
         self.slots.get(&Slot { entry_point, sender, nonce }).copied()
     }
 
+    /// Whether this operation is held.
+    pub fn contains(&self, hash: B256) -> bool {
+        self.entries.contains_key(&hash)
+    }
+
     /// Number of operations held.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -69,6 +69,8 @@ pub(crate) struct InFlight {
     pub(crate) attempts: Vec<Attempt>,
     /// Head at the time of the last attempt.
     pub(crate) sent_at: u64,
+    /// Whether its nonce was once found used by no transaction of ours.
+    pub(crate) unaccounted: bool,
 }
 
 /// Not signed: the key refused. Only a broken key does.
@@ -101,24 +103,24 @@ impl Submitter {
         head: u64,
     ) -> Result<InFlight, SigningError> {
         let attempt = self.sign(&bundle, nonce, Fees::first(&bundle, suggestion))?;
-        Ok(InFlight { bundle, nonce, attempts: vec![attempt], sent_at: head })
+        Ok(InFlight { bundle, nonce, attempts: vec![attempt], sent_at: head, unaccounted: false })
     }
 
-    /// Adds a dearer transaction if fees allow; else the last one stands, to be sent again.
+    /// Adds a dearer transaction; whether fees allowed one.
     pub(crate) fn escalate(
         &self,
         in_flight: &mut InFlight,
         suggestion: FeeSuggestion,
         head: u64,
-    ) -> Result<(), SigningError> {
+    ) -> Result<bool, SigningError> {
         in_flight.sent_at = head;
         let Some(fees) = in_flight.attempts.last().and_then(|last| last.fees.escalated(&in_flight.bundle, suggestion))
         else {
-            return Ok(());
+            return Ok(false);
         };
         let attempt = self.sign(&in_flight.bundle, in_flight.nonce, fees)?;
         in_flight.attempts.push(attempt);
-        Ok(())
+        Ok(true)
     }
 
     fn sign(&self, bundle: &Bundle, nonce: u64, fees: Fees) -> Result<Attempt, SigningError> {

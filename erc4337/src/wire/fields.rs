@@ -7,6 +7,9 @@ use alloy::{
 };
 use serde_json::{Map, Value};
 
+/// Bytes in one field: nodes take no larger transactions (128 KiB).
+const MAX_BYTES: usize = 128 * 1024;
+
 /// Why an operation's JSON was refused. The text begins with the field's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
@@ -98,9 +101,11 @@ impl<'a> Fields<'a> {
 
     pub(super) fn bytes(&self, field: &'static str) -> Result<Option<Bytes>, FieldError> {
         let Some(value) = self.get(field) else { return Ok(None) };
-        decode_hex(value)
-            .map(|bytes| Some(bytes.into()))
-            .ok_or(FieldError::Malformed { field, expected: "0x-prefixed hex bytes" })
+        let bytes = decode_hex(value).ok_or(FieldError::Malformed { field, expected: "0x-prefixed hex bytes" })?;
+        if bytes.len() > MAX_BYTES {
+            return Err(FieldError::TooLarge { field, max: "131072 bytes, what a transaction may be" });
+        }
+        Ok(Some(bytes.into()))
     }
 
     pub(super) fn quantity(&self, field: &'static str) -> Result<Option<U256>, FieldError> {

@@ -7,7 +7,9 @@ use alloy::{
 use serde_json::Value;
 
 use super::fields::{FieldError, Fields};
-use crate::{EntryPointVersion, Initializer, Paymaster, UserOperation, pack::EIP7702_INIT_CODE_PREFIX};
+use crate::{
+    EntryPointVersion, Initializer, Paymaster, UserOperation, pack::EIP7702_INIT_CODE_PREFIX, unpack::split_signature,
+};
 
 /// An operation whose gas, fees and signature may still be open.
 ///
@@ -194,6 +196,13 @@ fn paymaster(fields: &Fields<'_>, version: EntryPointVersion) -> Result<Option<P
         let instead = "`paymasterData`";
         return Err(FieldError::WrongVersion { field: "paymasterSignature", version, instead });
     }
+    // Some clients put it where the contract reads it: at the end of the data.
+    let (data, signature) = if signature.is_empty() && version.supports_paymaster_signature() {
+        let (data, signature) = split_signature(&data, version);
+        (Bytes::copy_from_slice(data), Bytes::copy_from_slice(signature))
+    } else {
+        (data, signature)
+    };
     if signature.len() > usize::from(u16::MAX) {
         return Err(FieldError::TooLarge { field: "paymasterSignature", max: "65535 bytes" });
     }

@@ -30,7 +30,7 @@ pub const DEMO_MODEL: &str = "llama-3.3-70b-instruct";
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// HTTP URL of an Ethereum node.
-    #[arg(long, env = "FABSTIR_NODE_URL")]
+    #[arg(long, env = "FABSTIR_NODE_URL", hide_env_values = true)]
     node_url: String,
     /// Where to write the addresses.
     #[arg(long, env = "FABSTIR_DEPLOYMENT")]
