@@ -12,7 +12,7 @@ const PER_TOKEN: u128 = 4;
 /// The floor price of a token, whatever is executed.
 const FLOOR_PER_TOKEN: u128 = 10;
 /// Gas that every operation is metered for at the very least: its cold account, nonce and deposit.
-const LEAST_METERED: u128 = 20_000;
+const LEAST_METERED: u128 = 25_000;
 
 /// Gas of `handleOps` outside of what it meters, for a bundle of one: decoding, events, paying the bundler.
 ///
