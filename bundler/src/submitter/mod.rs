@@ -166,3 +166,89 @@ impl Submitter {
         Ok(transaction.into_signed(signature).into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use alloy::primitives::U256;
+    use erc4337::{EntryPointVersion, UserOperation, ValidationData};
+
+    use super::*;
+    use crate::admission::{Admitted, Validated};
+
+    fn bundle(fees: &[(u128, u128)]) -> Bundle {
+        let operations = fees.iter().map(|(max_fee_per_gas, max_priority_fee_per_gas)| Admitted {
+            op: Arc::new(UserOperation {
+                sender: Address::ZERO,
+                nonce: U256::ZERO,
+                initializer: None,
+                call_data: Bytes::new(),
+                call_gas_limit: 0,
+                verification_gas_limit: 0,
+                pre_verification_gas: 0,
+                max_fee_per_gas: *max_fee_per_gas,
+                max_priority_fee_per_gas: *max_priority_fee_per_gas,
+                paymaster: None,
+                signature: Bytes::new(),
+                eip7702_auth: None,
+            }),
+            hash: B256::ZERO,
+            entry_point: Address::ZERO,
+            version: EntryPointVersion::V0_8,
+            validated: Validated { account: ValidationData::VALID, paymaster: None, gas_used: 0 },
+        });
+        let operations = operations.collect();
+        Bundle { entry_point: Address::ZERO, version: EntryPointVersion::V0_8, operations }
+    }
+
+    const SUGGESTION: FeeSuggestion = FeeSuggestion { base_fee: 100, priority_fee: 10 };
+
+    #[test]
+    fn the_first_bid_is_the_suggestion_with_room_for_the_base_fee_to_double() {
+        assert_eq!(Fees::first(&bundle(&[(1_000, 50)]), SUGGESTION), Fees { max_fee: 210, priority_fee: 10 });
+    }
+
+    #[test]
+    fn no_bid_is_above_what_the_meanest_operation_pays() {
+        let bundle = bundle(&[(1_000, 50), (150, 3), (400, 50)]);
+        assert_eq!(Fees::first(&bundle, SUGGESTION), Fees { max_fee: 150, priority_fee: 3 });
+    }
+
+    #[test]
+    fn bids_rise_by_more_than_a_tenth_until_the_operations_do_not_pay_for_more() {
+        let bundle = bundle(&[(1_000, 50)]);
+        let mut fees = Fees::first(&bundle, SUGGESTION);
+        let mut rises = 0;
+        while let Some(next) = fees.escalated(&bundle, SUGGESTION) {
+            assert!(next.max_fee * 10 > fees.max_fee * 11 && next.priority_fee * 10 > fees.priority_fee * 11);
+            assert!(next.max_fee <= 1_000 && next.priority_fee <= 50);
+            (fees, rises) = (next, rises + 1);
+        }
+        assert!(rises >= 5, "{rises} rises, to {fees:?}");
+    }
+
+    #[test]
+    fn a_bundle_with_an_authorization_is_an_eip7702_transaction_of_the_signer() {
+        use alloy::{
+            consensus::{Transaction, transaction::SignerRecoverable},
+            eips::{
+                eip2718::Decodable2718,
+                eip7702::{Authorization, SignedAuthorization},
+            },
+        };
+        let submitter = Submitter::new(PrivateKeySigner::random(), 8453);
+        let mut bundle = bundle(&[(1_000, 50)]);
+        let inner = Authorization { chain_id: U256::from(8453), address: Address::repeat_byte(1), nonce: 0 };
+        let auth = SignedAuthorization::new_unchecked(inner, 0, U256::ONE, U256::ONE);
+        let mut op = (*bundle.operations[0].op).clone();
+        op.eip7702_auth = Some(auth.clone());
+        bundle.operations[0].op = Arc::new(op);
+        let in_flight = submitter.first(bundle, 7, SUGGESTION, 1).unwrap();
+        let raw = &in_flight.attempts[0].raw;
+        let envelope = TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap();
+        assert_eq!(envelope.authorization_list(), Some([auth].as_slice()));
+        assert_eq!(envelope.recover_signer().unwrap(), submitter.address());
+        assert_eq!((envelope.nonce(), *envelope.tx_hash()), (7, in_flight.attempts[0].transaction));
+    }
+}
