@@ -129,7 +129,6 @@ impl Recorder {
         self.trace
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of a frame, from two kinds of input")]
     fn open(&mut self, kind: FrameKind, caller: Address, target: Address, selector: Option<[u8; 4]>, gas_limit: u64) {
         let index = self.trace.frames.len();
         self.trace.frames.push(Frame {
