@@ -64,6 +64,7 @@ contract PaymentEscrow is IPaymentEscrow, ReentrancyGuardTransient, EIP712 {
         uint256 fee;
     }
 
+    /// @dev The controllers; zero where there are fewer. Immutables, so that knowing them costs no storage read.
     address private immutable CONTROLLER_0;
     address private immutable CONTROLLER_1;
     address private immutable CONTROLLER_2;

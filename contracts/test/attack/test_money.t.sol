@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import { IJobMarketplace } from "../../src/marketplace/interfaces/IJobMarketplace.sol";
 import { INodeRegistry } from "../../src/marketplace/interfaces/INodeRegistry.sol";
 import { IPaymentEscrow } from "../../src/marketplace/interfaces/IPaymentEscrow.sol";
-import { Forcer, HookCaller, HostileReceiver } from "../support/Attackers.sol";
+import { Force, HookCaller, HostileReceiver } from "../support/Attackers.sol";
 import { HostileToken } from "../support/HostileToken.sol";
 import { MarketTest } from "../support/MarketTest.sol";
 
@@ -183,7 +183,8 @@ contract MoneyAttackTest is MarketTest {
 
     function test_forced_eth_is_nobodys_credit() public {
         attacker.execute(address(escrow), 1 ether, abi.encodeCall(IPaymentEscrow.deposit, (ETH, 1 ether)));
-        new Forcer{ value: 5 }(payable(address(escrow)));
+        vm.deal(address(this), 5);
+        Force.send(address(escrow), 5);
         assertEq(escrow.liabilitiesOf(ETH), 1 ether);
         assertEq(escrow.skim(ETH), 5);
         assertEq(address(escrow).balance, escrow.liabilitiesOf(ETH));

@@ -62,9 +62,12 @@ contract HookCaller is ITransferHook {
     }
 }
 
-/// @notice Forces ETH on an account that does not take any.
-contract Forcer {
-    constructor(address payable target) payable {
-        selfdestruct(target);
+/// @notice Forces ETH on an account that does not take any: its creation code is `PUSH20 target SELFDESTRUCT`.
+library Force {
+    function send(address target, uint256 value) internal {
+        bytes memory code = abi.encodePacked(hex"73", target, hex"ff");
+        assembly {
+            if iszero(create(value, add(code, 0x20), mload(code))) { revert(0, 0) }
+        }
     }
 }

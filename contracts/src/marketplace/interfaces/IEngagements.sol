@@ -26,7 +26,8 @@ interface IEngagements {
         address token;
         /// @dev Base units that the host earned, fee included.
         uint256 earned;
-        /// @dev Base units of `earned` kept as protocol fee.
+        /// @dev Base units of `earned` that are the protocol's fee. Each settlement of a session rounded its own fee down,
+        /// so what was taken may be less by up to one base unit for each.
         uint256 fee;
         /// @dev How it ended.
         Result result;
