@@ -8,7 +8,7 @@ use alloy::{
 use crate::EntryPointVersion;
 
 /// A user operation, unpacked, complete with every field its EntryPoint reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserOperation {
     /// The account that acts.
     pub sender: Address,
@@ -54,7 +54,7 @@ pub enum Initializer {
 }
 
 /// Who pays for an operation, and within which limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Paymaster {
     /// The contract with the deposit.
     pub address: Address,
@@ -117,24 +117,18 @@ mod tests {
 
     fn with_paymaster() -> UserOperation {
         UserOperation {
-            sender: Address::ZERO,
             nonce: U256::from(7) << 64 | U256::from(3),
-            initializer: None,
-            call_data: Bytes::new(),
             call_gas_limit: 1,
             verification_gas_limit: 10,
             pre_verification_gas: 100,
             max_fee_per_gas: 2,
             max_priority_fee_per_gas: 1,
             paymaster: Some(Paymaster {
-                address: Address::ZERO,
                 verification_gas_limit: 1_000,
                 post_op_gas_limit: 10_000,
-                data: Bytes::new(),
-                signature: Bytes::new(),
+                ..Paymaster::default()
             }),
-            signature: Bytes::new(),
-            eip7702_auth: None,
+            ..UserOperation::default()
         }
     }
 

@@ -164,17 +164,13 @@ mod tests {
     fn operation(calls: &[Call]) -> UserOperation {
         UserOperation {
             sender: Address::repeat_byte(7),
-            nonce: U256::ZERO,
-            initializer: None,
             call_data: calls::encode(calls),
             call_gas_limit: 10,
             verification_gas_limit: 10,
             pre_verification_gas: 10,
             max_fee_per_gas: 1,
             max_priority_fee_per_gas: 1,
-            paymaster: None,
-            signature: Bytes::new(),
-            eip7702_auth: None,
+            ..UserOperation::default()
         }
     }
 

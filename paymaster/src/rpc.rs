@@ -116,8 +116,7 @@ impl Service {
                 .filter(|limit| *limit > 0)
                 .unwrap_or_else(|| verification_gas(&op)),
             post_op_gas_limit: asked.and_then(|paymaster| paymaster.post_op_gas_limit).unwrap_or(POST_OP_GAS),
-            data: Default::default(),
-            signature: Default::default(),
+            ..Paymaster::default()
         };
         let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
         self.decide(&priced, &request)?;

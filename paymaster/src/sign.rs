@@ -96,26 +96,15 @@ mod tests {
     use super::*;
 
     fn operation() -> (UserOperation, Paymaster) {
-        let limits = Paymaster {
-            address: Address::repeat_byte(8),
-            verification_gas_limit: 1,
-            post_op_gas_limit: 0,
-            data: Bytes::new(),
-            signature: Bytes::new(),
-        };
+        let limits = Paymaster { address: Address::repeat_byte(8), verification_gas_limit: 1, ..Paymaster::default() };
         let op = UserOperation {
             sender: Address::repeat_byte(7),
-            nonce: U256::ZERO,
-            initializer: None,
-            call_data: Bytes::new(),
             call_gas_limit: 10,
             verification_gas_limit: 10,
             pre_verification_gas: 10,
             max_fee_per_gas: 1,
             max_priority_fee_per_gas: 1,
-            paymaster: None,
-            signature: Bytes::new(),
-            eip7702_auth: None,
+            ..UserOperation::default()
         };
         (op, limits)
     }

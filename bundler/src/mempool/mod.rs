@@ -143,11 +143,6 @@ impl Mempool {
         }
     }
 
-    /// The operation that occupies this sender's nonce.
-    pub fn occupant(&self, entry_point: Address, sender: Address, nonce: U256) -> Option<B256> {
-        self.slots.get(&Slot { entry_point, sender, nonce }).copied()
-    }
-
     /// Whether this operation is held.
     pub fn contains(&self, hash: B256) -> bool {
         self.entries.contains_key(&hash)

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::{Address, B256, U256};
 use erc4337::{EntryPointVersion, UserOperation, ValidationData};
 
 use super::{Inserted, Mempool};
@@ -10,16 +10,9 @@ fn operation(sender: u8, nonce: u64, fee: u128, id: u8) -> Admitted {
     let op = UserOperation {
         sender: Address::repeat_byte(sender),
         nonce: U256::from(nonce),
-        initializer: None,
-        call_data: Bytes::new(),
-        call_gas_limit: 0,
-        verification_gas_limit: 0,
-        pre_verification_gas: 0,
         max_fee_per_gas: fee,
         max_priority_fee_per_gas: fee,
-        paymaster: None,
-        signature: Bytes::new(),
-        eip7702_auth: None,
+        ..UserOperation::default()
     };
     Admitted {
         op: Arc::new(op),
@@ -87,10 +80,8 @@ fn an_operation_is_given_up_after_its_third_reverted_bundle() {
 #[test]
 fn removal_frees_the_nonce() {
     let mut pool = Mempool::default();
-    let admitted = operation(1, 7, 100, 1);
-    let (entry_point, sender) = (admitted.entry_point, admitted.op.sender);
-    pool.insert(admitted).unwrap();
-    assert_eq!(pool.occupant(entry_point, sender, U256::from(7)), Some(B256::repeat_byte(1)));
+    pool.insert(operation(1, 7, 100, 1)).unwrap();
     pool.remove(B256::repeat_byte(1));
-    assert_eq!(pool.occupant(entry_point, sender, U256::from(7)), None);
+    // At no higher fee, it could not have taken an occupied one.
+    assert_eq!(pool.insert(operation(1, 7, 100, 2)).unwrap(), Inserted::New);
 }

@@ -180,18 +180,9 @@ mod tests {
     fn bundle(fees: &[(u128, u128)]) -> Bundle {
         let operations = fees.iter().map(|(max_fee_per_gas, max_priority_fee_per_gas)| Admitted {
             op: Arc::new(UserOperation {
-                sender: Address::ZERO,
-                nonce: U256::ZERO,
-                initializer: None,
-                call_data: Bytes::new(),
-                call_gas_limit: 0,
-                verification_gas_limit: 0,
-                pre_verification_gas: 0,
                 max_fee_per_gas: *max_fee_per_gas,
                 max_priority_fee_per_gas: *max_priority_fee_per_gas,
-                paymaster: None,
-                signature: Bytes::new(),
-                eip7702_auth: None,
+                ..UserOperation::default()
             }),
             hash: B256::ZERO,
             entry_point: Address::ZERO,
