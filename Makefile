@@ -2,13 +2,14 @@
 #
 #   make dev    a local chain with everything on it, one gasless job run through it, then served until Ctrl-C
 #   make test   every test
-#   make lint   formatting and static checks
+#   make lint   formatting and static checks, storage layouts among them
+#   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust lint build contracts vectors clean
+.PHONY: help dev test test-contracts test-rust deep lint build contracts vectors clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -56,8 +57,11 @@ test-rust: build $(VIEM)/node_modules/.installed
 lint: contracts $(VIEM)/node_modules/.installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cd $(CONTRACTS) && $(FORGE) fmt --check
+	cd $(CONTRACTS) && $(FORGE) fmt --check && node tools/layouts.js
 	cd $(VIEM) && npm run --silent check
+
+deep: contracts
+	cd $(CONTRACTS) && FOUNDRY_PROFILE=deep $(FORGE) test --offline --match-path 'test/invariant/test_invariants.t.sol'
 
 # Writes the golden userOpHash vectors anew, from the real EntryPoints.
 vectors: contracts

@@ -8,7 +8,8 @@ import { IReputationSystem } from "../../src/marketplace/interfaces/IReputationS
 import { ISessionMarketplace } from "../../src/marketplace/interfaces/ISessionMarketplace.sol";
 import { HostileToken } from "../support/HostileToken.sol";
 import { MarketTest } from "../support/MarketTest.sol";
-import { MarketHandler, Parts } from "./MarketHandler.sol";
+import { MarketHandler } from "./MarketHandler.sol";
+import { Parts } from "./MarketModel.sol";
 
 /// @notice The ten invariants, as functions, so that `test_mutants` can show that each of them can fail.
 abstract contract Invariants is MarketTest {
