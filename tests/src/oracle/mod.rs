@@ -80,6 +80,8 @@ impl Oracle {
         let (factory, paymaster) = (op.factory(), op.paymaster_address());
         let parties = Parties { version, entry_point, sender: op.sender, factory, paymaster };
         let frames = phases::frames(&root, &parties);
+        // An error in the script would make the instruction fail.
+        ensure!(steps.output == root.output, "the tracers disagree on the outcome: {}", steps.output);
         ensure!(frames.len() == steps.entered + 1, "the tracers disagree on frames");
         for event in &steps.events {
             ensure!(frames[event.frame].contract == event.contract, "the tracers disagree on {event:?}");
