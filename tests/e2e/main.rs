@@ -4,5 +4,6 @@
 
 mod demo;
 mod entry_points;
+mod oracle;
 mod refusals;
 mod shutdown;
