@@ -1,0 +1,17 @@
+//! Validation programs: accounts, factories and paymasters written opcode by opcode, to see which rule of ERC-7562
+//! the bundler says they break.
+//!
+//! ```text
+//!  snippet ─┐                                                      ┌──► the product's verdict
+//!           ├─► Scenario (pieces of each entity) ──► World (anvil) ─┤
+//!  random  ─┘                                                      └──► the expectation, or the oracle's verdict
+//! ```
+//!
+//! - [`asm`]: an assembler. - [`piece`]: what programs are made of. - [`helpers`]: contracts they call.
+//! - [`snippet`], [`calls`], [`storage`]: one rule each, broken and kept. - [`matrix`]: all of them, everywhere.
+//! - [`random`]: whatever the dice say, and what is left of it when it is shrunk.
+//! - [`scenario`]: from programs to an operation. - [`world`]: onto the chain. - [`verdict`]: what is said of it.
+
+pub mod asm;
+pub mod helpers;
+pub mod piece;
