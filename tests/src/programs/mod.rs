@@ -15,3 +15,10 @@
 pub mod asm;
 pub mod helpers;
 pub mod piece;
+pub mod scenario;
+pub mod verdict;
+pub mod world;
+
+pub use scenario::{Entity, Scenario, Stake};
+pub use verdict::Verdict;
+pub use world::World;
