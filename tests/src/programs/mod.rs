@@ -13,12 +13,17 @@
 //! - [`scenario`]: from programs to an operation. - [`world`]: onto the chain. - [`verdict`]: what is said of it.
 
 pub mod asm;
+pub mod calls;
 pub mod helpers;
+pub mod matrix;
 pub mod piece;
 pub mod scenario;
+pub mod snippet;
+pub mod storage;
 pub mod verdict;
 pub mod world;
 
+pub use matrix::{Case, matrix};
 pub use scenario::{Entity, Scenario, Stake};
 pub use verdict::Verdict;
 pub use world::World;
