@@ -5,4 +5,5 @@
 mod demo;
 mod entry_points;
 mod refusals;
+mod rules;
 mod shutdown;

@@ -1,0 +1,53 @@
+//! ERC-7562: each rule broken by each entity, one at a time, and kept by its twin.
+
+use futures::{StreamExt, stream};
+use serde_json::json;
+use tests::{
+    Stack,
+    programs::{
+        Case, World, matrix,
+        verdict::{Refusal, send},
+    },
+};
+
+/// Operations under way at once.
+const AT_ONCE: usize = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rule_is_held_against_every_entity_that_breaks_it_and_no_other() {
+    let stack = Stack::start(&["--debug-rpc"]).await.unwrap();
+    stack.node.ask("debug_bundler_setBundlingMode", vec![json!("manual")]).await.unwrap();
+    let world = World::new(&stack).await.unwrap();
+    let cases = matrix(|version| world.entry_point(version));
+    let breaking = cases.iter().filter(|case| case.rule.is_some()).count();
+    assert!(breaking >= 600, "{breaking} cases break a rule");
+    world.place(cases.iter().map(|case| &case.placement)).await.unwrap();
+
+    let failures: Vec<String> = stream::iter(&cases)
+        .map(|case| async {
+            let said = send(&stack, &case.op, case.version, case.entry_point).await.unwrap();
+            complaint(case, said)
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    let (failed, all) = (failures.len(), cases.len());
+    assert!(failures.is_empty(), "{failed} of {all} cases, {breaking} breaking:\n{}", failures.join("\n"));
+}
+
+fn complaint(case: &Case, said: Result<(), Refusal>) -> Option<String> {
+    match (case.rule, said) {
+        (None, Ok(())) => None,
+        (None, Err(refusal)) => Some(format!("{}: refused: {}", case.name, refusal.words)),
+        (Some((rule, entity)), Ok(())) => Some(format!("{}: accepted, breaks {rule} ({entity})", case.name)),
+        (Some((rule, entity)), Err(refusal)) => {
+            let entity = entity.to_string();
+            let right = refusal.rule == rule
+                && refusal.entity == entity
+                && [-32502, -32505].contains(&refusal.code)
+                && case.code.is_none_or(|code| refusal.code == code);
+            (!right).then(|| format!("{}: {rule} ({entity}) wanted, {} said", case.name, refusal.words))
+        }
+    }
+}
