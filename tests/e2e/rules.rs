@@ -5,7 +5,12 @@ use serde_json::json;
 use tests::{
     Stack,
     programs::{
-        Case, World, matrix,
+        Case, Scenario, World,
+        asm::op,
+        matrix,
+        piece::Piece,
+        random::Random,
+        shrink::shrink,
         verdict::{Refusal, send},
     },
 };
@@ -49,5 +54,20 @@ fn complaint(case: &Case, said: Result<(), Refusal>) -> Option<String> {
                 && case.code.is_none_or(|code| refusal.code == code);
             (!right).then(|| format!("{}: {rule} ({entity}) wanted, {} said", case.name, refusal.words))
         }
+    }
+}
+
+#[tokio::test]
+async fn a_program_is_shrunk_to_what_it_is_about() {
+    let timestamp = Piece::opcode(op::TIMESTAMP);
+    for seed in 0..20 {
+        let mut scenario = Random::new(seed).scenario();
+        scenario.account.program.push(timestamp.clone());
+        let about = |scenario: &Scenario| scenario.account.program.contains(&timestamp);
+        let holds = async |candidates: &[Scenario]| Ok(candidates.iter().map(about).collect());
+        let least = shrink(scenario.clone(), holds).await.unwrap();
+        let mut expected = Scenario::new(scenario.version);
+        expected.account.program.push(timestamp.clone());
+        assert_eq!(least, expected);
     }
 }

@@ -16,6 +16,11 @@ pub const STOP: Address = address!("0x5709000000000000000000000000000000005709")
 /// Nothing.
 pub const NOBODY: Address = address!("0x0b0d000000000000000000000000000000000b0d");
 
+/// Runs the store's code by EIP-7702.
+pub const DELEGATED: Address = address!("0x7702570400000000000000000000000077025704");
+/// Would run that of an account without code.
+pub const DELEGATED_TO_NOBODY: Address = address!("0x77020b0d00000000000000000000000077020b0d");
+
 /// First of the bytes that order an access; those of calls follow.
 const ORDERS: u8 = 0xa0;
 
@@ -31,11 +36,22 @@ pub fn hop(kind: CallKind, to: Address) -> Vec<u8> {
 }
 
 /// Those that are everywhere.
-pub fn common() -> [(Address, Bytes); 3] {
+pub fn common() -> [(Address, Bytes); 5] {
     let mut store = Asm::default();
     obey(&mut store);
     let store = store.finish();
-    [(STORE, store.clone()), (RELAY, store), (STOP, Bytes::from_static(&[op::STOP]))]
+    [
+        (STORE, store.clone()),
+        (RELAY, store),
+        (STOP, Bytes::from_static(&[op::STOP])),
+        (DELEGATED, delegation(STORE)),
+        (DELEGATED_TO_NOBODY, delegation(NOBODY)),
+    ]
+}
+
+/// What EIP-7702 leaves at an account that runs this contract's code.
+pub fn delegation(to: Address) -> Bytes {
+    [&[0xef, 0x01, 0x00], to.as_slice()].concat().into()
 }
 
 /// Obeys the order in calldata and stops; stops if there is none.

@@ -28,6 +28,10 @@ pub enum Who {
     Stop,
     /// An account that has never been touched.
     Nobody,
+    /// An account that runs the store's code by EIP-7702.
+    Delegated,
+    /// An account that would run the code of one without any.
+    DelegatedToNobody,
     /// A precompile, or where one could be.
     Precompile(u16),
     /// Any other.
@@ -309,7 +313,7 @@ impl Word {
     }
 
     /// Its value, computed here.
-    fn value(&self, place: &Place) -> U256 {
+    pub fn value(&self, place: &Place) -> U256 {
         match self {
             Self::Literal(value) => *value,
             Self::Address(who) => U256::from_be_bytes(place.resolve(*who).into_word().0),
@@ -334,6 +338,8 @@ impl Place {
             Who::Relay => helpers::RELAY,
             Who::Stop => helpers::STOP,
             Who::Nobody => helpers::NOBODY,
+            Who::Delegated => helpers::DELEGATED,
+            Who::DelegatedToNobody => helpers::DELEGATED_TO_NOBODY,
             Who::Precompile(number) => Address::from_word(U256::from(number).into()),
             Who::Literal(address) => address,
         }

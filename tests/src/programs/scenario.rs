@@ -8,13 +8,13 @@ use erc4337::{EntryPointVersion, Initializer, Paymaster, UserOperation};
 use super::{
     asm::{Asm, op},
     helpers,
-    piece::{Piece, Place, Who, Word, emit},
+    piece::{Access, Piece, Place, Who, Word, emit},
 };
 
 /// What a factory is asked: whatever else it is told are orders.
 const CREATE_ACCOUNT: [u8; 4] = [0xc4, 0xea, 0x7e, 0xac];
 /// Gas for each validation; a call that eats 63 of 64 parts of it leaves enough.
-const VERIFICATION_GAS: u128 = 1_000_000;
+const VERIFICATION_GAS: u128 = 2_000_000;
 
 /// Whose phase of validation it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +67,13 @@ pub struct Actor {
     pub stake: Option<Stake>,
 }
 
+/// The account is one by EIP-7702 and runs its program's code by delegation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delegation {
+    /// Orders that the EntryPoint carries to it before validation (v0.8 and later): an access to its storage.
+    pub orders: Option<(Access, Word)>,
+}
+
 /// An operation, by what its entities do in validation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
@@ -76,6 +83,8 @@ pub struct Scenario {
     pub account: Actor,
     /// The factory; the account is there already if there is none.
     pub factory: Option<Actor>,
+    /// Whether and how the account is delegated, if it is there already.
+    pub delegation: Option<Delegation>,
     /// Who pays, if not the account.
     pub paymaster: Option<Actor>,
 }
@@ -96,7 +105,7 @@ pub struct Placement {
 impl Scenario {
     /// The account alone.
     pub fn new(version: EntryPointVersion) -> Self {
-        Self { version, account: Actor::default(), factory: None, paymaster: None }
+        Self { version, account: Actor::default(), factory: None, delegation: None, paymaster: None }
     }
 
     /// The actor of this entity, made if need be.
@@ -136,8 +145,13 @@ impl Scenario {
         let mut entities = BTreeMap::from([(sender, self.account.stake)]);
 
         let code = account(&self.account.program, &mut place);
-        // Not yet there: its factory copies it from the template.
-        place.contracts.insert(if self.factory.is_some() { template } else { sender }, code);
+        let delegation = self.delegation.as_ref().filter(|_| self.factory.is_none());
+        // Not yet there: its factory copies it from the template. Or delegated, and the template is what it runs.
+        let elsewhere = self.factory.is_some() || delegation.is_some();
+        place.contracts.insert(if elsewhere { template } else { sender }, code);
+        if delegation.is_some() {
+            place.contracts.insert(sender, helpers::delegation(template));
+        }
         if let Some(actor) = &self.factory {
             let code = factory_code(&actor.program, &mut place);
             place.contracts.insert(factory, code);
@@ -149,13 +163,18 @@ impl Scenario {
             entities.insert(paymaster, actor.stake);
         }
 
+        let orders = delegation.and_then(|delegation| delegation.orders.as_ref()).map(|(access, slot)| {
+            let data = [&[helpers::order(*access)], slot.value(&place).to_be_bytes::<32>().as_slice()].concat();
+            Initializer::Eip7702 { data: data.into() }
+        });
+        let initializer = match self.factory {
+            Some(_) => Some(Initializer::Factory { address: factory, data: CREATE_ACCOUNT.into() }),
+            None => orders,
+        };
         let limit = if self.version.is_packed() { VERIFICATION_GAS } else { 0 };
         let op = UserOperation {
             sender,
-            initializer: self
-                .factory
-                .as_ref()
-                .map(|_| Initializer::Factory { address: factory, data: CREATE_ACCOUNT.into() }),
+            initializer,
             verification_gas_limit: VERIFICATION_GAS,
             pre_verification_gas: 100_000,
             max_fee_per_gas: 3_000_000_000,
