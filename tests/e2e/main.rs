@@ -4,6 +4,7 @@
 
 mod demo;
 mod entry_points;
+mod oracle;
 mod refusals;
 mod rules;
 mod shutdown;

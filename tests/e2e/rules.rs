@@ -1,9 +1,11 @@
 //! ERC-7562: each rule broken by each entity, one at a time, and kept by its twin.
 
+use alloy::primitives::utils::parse_ether;
 use futures::{StreamExt, stream};
 use serde_json::json;
 use tests::{
     Stack,
+    oracle::{Opinion, Oracle},
     programs::{
         Case, Scenario, World,
         asm::op,
@@ -20,8 +22,7 @@ const AT_ONCE: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rule_is_held_against_every_entity_that_breaks_it_and_no_other() {
-    let stack = Stack::start(&["--debug-rpc"]).await.unwrap();
-    stack.node.ask("debug_bundler_setBundlingMode", vec![json!("manual")]).await.unwrap();
+    let stack = stack().await;
     let world = World::new(&stack).await.unwrap();
     let cases = matrix(|version| world.entry_point(version));
     let breaking = cases.iter().filter(|case| case.rule.is_some()).count();
@@ -39,6 +40,38 @@ async fn every_rule_is_held_against_every_entity_that_breaks_it_and_no_other() {
         .await;
     let (failed, all) = (failures.len(), cases.len());
     assert!(failures.is_empty(), "{failed} of {all} cases, {breaking} breaking:\n{}", failures.join("\n"));
+}
+
+/// A stack that bundles only when asked.
+async fn stack() -> Stack {
+    let stack = Stack::start(&["--debug-rpc"]).await.unwrap();
+    stack.node.ask("debug_bundler_setBundlingMode", vec![json!("manual")]).await.unwrap();
+    stack
+}
+
+fn oracle(stack: &Stack) -> Oracle {
+    // Stakes of the programs are one ether or one wei.
+    Oracle::new(&stack.anvil.url, parse_ether("0.1").unwrap(), 86_400).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oracle_expects_what_the_matrix_expects() {
+    let stack = stack().await;
+    let (world, oracle) = (World::new(&stack).await.unwrap(), oracle(&stack));
+    let cases = matrix(|version| world.entry_point(version));
+    world.place(cases.iter().map(|case| &case.placement)).await.unwrap();
+    let failures: Vec<String> = stream::iter(&cases)
+        .map(|case| async {
+            let opinion = oracle.judge(case.version, case.entry_point, &case.op).await.unwrap();
+            let expected = case.rule.iter().map(|(rule, entity)| ((*rule).to_owned(), entity.to_string())).collect();
+            let expected = Opinion::Judged(expected);
+            (opinion != expected).then(|| format!("{}: {opinion:?}", case.name))
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
 
 fn complaint(case: &Case, said: Result<(), Refusal>) -> Option<String> {

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::Address;
 use anyhow::Result;
-use erc4337::{EntryPointVersion, UserOperation};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
@@ -14,7 +12,7 @@ use super::{
     shrink::shrink,
     verdict::{Verdict, explain},
 };
-use crate::Stack;
+use crate::{Stack, oracle::Oracle};
 
 /// Operations that share a block.
 const AT_ONCE: usize = 500;
@@ -22,13 +20,6 @@ const AT_ONCE: usize = 500;
 const ASKED_AT_ONCE: usize = 8;
 /// Disagreements after which there is no point in going on.
 const ENOUGH: usize = 5;
-
-/// Somebody else who knows the rules.
-#[allow(async_fn_in_trait, reason = "used here only")]
-pub trait Judge {
-    /// All rules that an operation breaks.
-    async fn judge(&self, version: EntryPointVersion, entry_point: Address, op: &UserOperation) -> Result<Verdict>;
-}
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -45,18 +36,18 @@ pub struct Tally {
     pub disagreements: Vec<String>,
 }
 
-/// The product and a judge, on the same chain.
+/// The product and the oracle, on the same chain.
 #[derive(Debug)]
-pub struct Campaign<'a, J> {
+pub struct Campaign<'a> {
     /// Of the product.
     pub stack: &'a Stack,
     /// Where programs are placed.
     pub world: World<'a>,
-    /// The other.
-    pub judge: J,
+    /// The other judge.
+    pub oracle: Oracle,
 }
 
-impl<J: Judge> Campaign<'_, J> {
+impl Campaign<'_> {
     /// Judges those that are kept on disk.
     ///
     /// # Errors
@@ -101,7 +92,7 @@ impl<J: Judge> Campaign<'_, J> {
         let least = shrink(scenario, async |candidates| {
             rounds += 1;
             let placements = self.placements(candidates, |index| format!("{name} round {rounds} candidate {index}"));
-            Ok(self.both(&placements).await?.iter().map(|(product, judge)| !product.agrees(judge)).collect())
+            Ok(self.both(&placements).await?.iter().map(|(product, oracle)| !product.agrees(oracle)).collect())
         })
         .await?;
         let placements = self.placements(std::slice::from_ref(&least), |_| format!("{name} shrunk"));
@@ -127,8 +118,8 @@ impl<J: Judge> Campaign<'_, J> {
             .map(|placement| async {
                 let entry_point = self.world.entry_point(placement.version);
                 let product = explain(self.stack, entry_point, placement).await?;
-                let judge = self.judge.judge(placement.version, entry_point, &placement.op).await?;
-                anyhow::Ok((product, judge))
+                let oracle = self.oracle.judge(placement.version, entry_point, &placement.op).await?;
+                anyhow::Ok((product, Verdict::from(oracle)))
             })
             .buffered(ASKED_AT_ONCE)
             .try_collect()
@@ -138,9 +129,9 @@ impl<J: Judge> Campaign<'_, J> {
 
 impl Tally {
     /// Takes note of a pair; whether they agree.
-    fn count(&mut self, (product, judge): &(Verdict, Verdict)) -> bool {
+    fn count(&mut self, (product, oracle): &(Verdict, Verdict)) -> bool {
         self.judged += 1;
-        match judge {
+        match oracle {
             Verdict::Failed(_) => self.failed += 1,
             Verdict::Judged(rules) if rules.is_empty() => self.lawful += 1,
             Verdict::Judged(rules) => {
@@ -149,10 +140,10 @@ impl Tally {
                 }
             }
         }
-        product.agrees(judge)
+        product.agrees(oracle)
     }
 }
 
-fn in_words((product, judge): &(Verdict, Verdict)) -> String {
-    format!("the bundler says {product:?}, the oracle {judge:?}")
+fn in_words((product, oracle): &(Verdict, Verdict)) -> String {
+    format!("the bundler says {product:?}, the oracle {oracle:?}")
 }

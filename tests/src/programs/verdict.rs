@@ -9,7 +9,7 @@ use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
 
 use super::scenario::Placement;
-use crate::Stack;
+use crate::{Stack, oracle::Opinion};
 
 /// All that is said against an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,15 @@ pub async fn explain(stack: &Stack, entry_point: Address, placement: &Placement)
 
 fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_default().to_owned()
+}
+
+impl From<Opinion> for Verdict {
+    fn from(opinion: Opinion) -> Self {
+        match opinion {
+            Opinion::Failed(reason) => Self::Failed(reason),
+            Opinion::Judged(broken) => Self::Judged(broken),
+        }
+    }
 }
 
 /// Why an operation is refused: code, rule, entity, and all of it in words.
