@@ -66,7 +66,7 @@ deep: contracts
 
 # FABSTIR_SEED=… for others than yesterday's.
 oracle: build
-	FABSTIR_PROGRAMS=10000 cargo test --workspace --locked --test e2e rules::random -- --nocapture
+	FABSTIR_PROGRAMS=10000 cargo test --workspace --locked --test e2e oracle -- --nocapture
 
 # Writes the golden userOpHash vectors anew, from the real EntryPoints.
 vectors: contracts

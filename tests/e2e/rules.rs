@@ -7,7 +7,7 @@ use tests::{
     Stack,
     oracle::{Opinion, Oracle},
     programs::{
-        Case, Scenario, World,
+        Campaign, Case, Scenario, World,
         asm::op,
         matrix,
         piece::Piece,
@@ -42,6 +42,16 @@ async fn every_rule_is_held_against_every_entity_that_breaks_it_and_no_other() {
     assert!(failures.is_empty(), "{failed} of {all} cases, {breaking} breaking:\n{}", failures.join("\n"));
 }
 
+/// How many programs are judged by the oracle.
+fn programs() -> usize {
+    std::env::var("FABSTIR_PROGRAMS").map_or(200, |text| text.parse().unwrap())
+}
+
+/// What the dice begin with.
+fn seed() -> u64 {
+    std::env::var("FABSTIR_SEED").map_or(7562, |text| text.parse().unwrap())
+}
+
 /// A stack that bundles only when asked.
 async fn stack() -> Stack {
     let stack = Stack::start(&["--debug-rpc"]).await.unwrap();
@@ -58,7 +68,10 @@ fn oracle(stack: &Stack) -> Oracle {
 async fn the_oracle_expects_what_the_matrix_expects() {
     let stack = stack().await;
     let (world, oracle) = (World::new(&stack).await.unwrap(), oracle(&stack));
-    let cases = matrix(|version| world.entry_point(version));
+    let mut cases = matrix(|version| world.entry_point(version));
+    // The oracle takes its time: some of them, unless there is time for all.
+    let step = cases.len().div_ceil(programs());
+    cases = cases.into_iter().skip(seed() as usize % step).step_by(step).collect();
     world.place(cases.iter().map(|case| &case.placement)).await.unwrap();
     let failures: Vec<String> = stream::iter(&cases)
         .map(|case| async {
@@ -88,6 +101,26 @@ fn complaint(case: &Case, said: Result<(), Refusal>) -> Option<String> {
             (!right).then(|| format!("{}: {rule} ({entity}) wanted, {} said", case.name, refusal.words))
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_programs_are_judged_by_the_bundler_as_by_the_oracle() {
+    let stack = stack().await;
+    let campaign = Campaign { stack: &stack, world: World::new(&stack).await.unwrap(), oracle: oracle(&stack) };
+    let kept = campaign.replay().await.unwrap();
+    assert!(kept.disagreements.is_empty(), "still:\n{}", kept.disagreements.join("\n"));
+
+    let (seed, programs) = (seed(), programs());
+    let tally = campaign.run(seed, programs).await.unwrap();
+    println!("seed {seed}: {} programs, {} failed, {} lawful", tally.judged, tally.failed, tally.lawful);
+    for ((rule, entity), times) in &tally.broken {
+        println!("{times:6} {rule} by the {entity}");
+    }
+    let found = tally.disagreements.join("\n");
+    assert!(found.is_empty(), "{programs} programs of seed {seed}, {} kept ones:\n{found}", kept.judged);
+    // A campaign that the EntryPoint refuses, or that breaks nothing or all, would show little.
+    assert!(tally.failed * 4 < tally.judged, "{} of {} failed", tally.failed, tally.judged);
+    assert!(tally.lawful * 20 > tally.judged, "{} of {} are lawful", tally.lawful, tally.judged);
 }
 
 #[tokio::test]
