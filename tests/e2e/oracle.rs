@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use alloy::{
-    primitives::{Address, Bytes, U256, address, hex, keccak256},
+    eips::eip7702::Authorization,
+    primitives::{Address, Bytes, Signature, U256, address, hex, keccak256},
     sol_types::SolCall,
 };
 use erc4337::{EntryPointVersion, Initializer, Paymaster, UserOperation, abi::entry_point_v08};
@@ -94,9 +95,10 @@ impl Bench {
         self.says(&UserOperation { paymaster: Some(paymaster), ..self.operation() }).await
     }
 
-    /// The factory runs what this makes of the account's address, and then makes the account.
-    async fn factory(&self, program: impl Fn(Address) -> Vec<u8>) -> Opinion {
-        let init = [&hex!("60078060095f395ff3"), VALID].concat();
+    /// The factory runs what this makes of the account's address, and then makes the account, which runs that.
+    async fn factory(&self, program: impl Fn(Address) -> Vec<u8>, account: &[u8]) -> Opinion {
+        let length = u8::try_from(account.len() + VALID.len()).unwrap();
+        let init = [&[0x60, length], &hex!("8060095f395ff3")[..], account, VALID].concat();
         let sender = FACTORY.create2_from_code(U256::ZERO.to_be_bytes(), &init);
         let program = program(sender);
         let create = |at: usize| {
@@ -204,6 +206,11 @@ async fn the_oracle_knows_lawful_instructions_from_others_in_every_version() {
             ("out of gas, caught", with_gas(&hex!("6103e8"), 0xf1, OTHER, 0, 0), &["OP-020"]),
             ("precompile out of gas", with_gas(&hex!("6001"), 0xf1, precompile(2), 0, 0), &["OP-020"]),
             ("CREATE2", hex!("5f5f5f5ff550").into(), &["OP-031"]),
+            (
+                "CREATE2 with more than it has",
+                [&hex!("5f5f5f")[..], &word(U256::MAX), &hex!("f550")].concat(),
+                &["OP-031"],
+            ),
             ("CREATE", hex!("5f5f5ff050").into(), &["OP-011"]),
             ("no code", code_of(0x3b, NOBODY, &[0x50]), &["OP-041"]),
             ("hash of code", code_of(0x3f, OTHER, &[0x50]), &[]),
@@ -219,6 +226,7 @@ async fn the_oracle_knows_lawful_instructions_from_others_in_every_version() {
             ("DELEGATECALL", call(0xf4, ep, 0, 4), &["OP-054"]),
             ("balanceOf", own_call(entry_point_v08::balanceOfCall { account: ACCOUNT }.abi_encode()), &["OP-054"]),
             ("value to itself", call(0xf1, precompile(4), 1, 0), &["OP-061"]),
+            ("more than it has", call(0xf1, precompile(4), u64::MAX, 0), &["OP-061"]),
             ("identity", call(0xf1, precompile(4), 0, 0), &[]),
             ("secp256r1", call(0xf1, precompile(0x100), 0, 0), &[]),
             ("KZG", with_gas(&hex!("61c350"), 0xfa, precompile(0xa), 0, 0), &["OP-062"]),
@@ -240,6 +248,7 @@ async fn the_oracle_knows_lawful_instructions_from_others_in_every_version() {
             ("of another fork", &hex!("4b"), &["OP-013"]),
             ("REVERT", &hex!("5f5ffd"), &[]),
             ("GAS at its end", &hex!("5a"), &["OP-012"]),
+            ("CREATE2, twice the same", &hex!("5f5f5f5ff5505f5f5f5ff550"), &["OP-031"]),
             // CREATE, of which the code that RETURN gives is too long for the gas.
             ("no gas to store code", &hex!("646110005ff35f526005601b5ff050"), &["OP-011", "OP-020"]),
         ] {
@@ -307,11 +316,14 @@ async fn the_oracle_judges_factories_in_every_version() {
     for version in EntryPointVersion::ALL {
         let bench = Bench::new(version).await;
         bench.set(OTHER, READER).await;
-        assert_eq!(bench.factory(|_| vec![]).await, lawful(), "{version}");
-        assert_eq!(bench.factory(|sender| code_of(0x3b, sender, &[0x50])).await, lawful(), "{version}: OP-042");
+        assert_eq!(bench.factory(|_| vec![], &[]).await, lawful(), "{version}");
+        assert_eq!(bench.factory(|sender| code_of(0x3b, sender, &[0x50]), &[]).await, lawful(), "{version}: OP-042");
         let deposit = |account| entry_point_v08::depositToCall { account }.abi_encode();
+        // EXTCODESIZE of itself: it has code since the factory ran. BALANCE is the account's fault.
+        assert_eq!(bench.factory(|_| vec![], &hex!("303b50")).await, lawful(), "{version}: OP-041");
+        assert_eq!(bench.factory(|_| vec![], &hex!("303150")).await, broken(&["OP-080"], "account"), "{version}");
         assert_eq!(
-            bench.factory(|sender| call_with(0xf1, bench.entry_point, 7, &deposit(sender))).await,
+            bench.factory(|sender| call_with(0xf1, bench.entry_point, 7, &deposit(sender)), &[]).await,
             lawful(),
             "{version}: OP-052"
         );
@@ -320,11 +332,15 @@ async fn the_oracle_judges_factories_in_every_version() {
             ("no code", code_of(0x3b, NOBODY, &[0x50]), &["OP-041"]),
             ("own storage", hex!("5f5450").to_vec(), &["STO-031"]),
         ] {
-            assert_eq!(bench.factory(|_| program.clone()).await, broken(rules, "factory"), "{version}: {name}");
+            assert_eq!(bench.factory(|_| program.clone(), &[]).await, broken(rules, "factory"), "{version}: {name}");
         }
-        assert_eq!(bench.factory(|sender| slot(number(sender))).await, broken(&["STO-022"], "factory"), "{version}");
+        assert_eq!(
+            bench.factory(|sender| slot(number(sender)), &[]).await,
+            broken(&["STO-022"], "factory"),
+            "{version}"
+        );
         bench.stake(FACTORY, 100, 86_400).await;
-        assert_eq!(bench.factory(|sender| slot(number(sender))).await, lawful(), "{version}");
+        assert_eq!(bench.factory(|sender| slot(number(sender)), &[]).await, lawful(), "{version}");
     }
 }
 
@@ -336,6 +352,32 @@ async fn what_the_entry_point_refuses_is_not_judged() {
             bench.set(ACCOUNT, &hex::decode(program).unwrap()).await;
             let Opinion::Failed(data) = bench.says(&bench.operation()).await else { panic!("{version}: {program}") };
             assert!(data.contains(&hex::encode(says)), "{version}: {data}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eip7702_sender_is_judged_with_the_code_it_will_have() {
+    for version in EntryPointVersion::ALL.into_iter().filter(|version| version.supports_eip7702()) {
+        let bench = Bench::new(version).await;
+        let signature = Signature::new(U256::from(1), U256::from(1), false);
+        let auth = Authorization { chain_id: U256::from(31337), address: OTHER, nonce: 0 }.into_signed(signature);
+        for (init, code, opinion) in [
+            ("", "600154600155", lawful()),
+            ("", "4250", broken(&["OP-011"], "account")),
+            // TIMESTAMP only when called with three bytes.
+            ("", "3660031415600a5742505b", lawful()),
+            ("00ffff", "3660031415600a5742505b", broken(&["OP-011"], "account")),
+        ] {
+            bench.set(OTHER, &[&hex::decode(code).unwrap()[..], VALID].concat()).await;
+            let data = Bytes::from(hex::decode(init).unwrap());
+            let op = UserOperation {
+                sender: NOBODY,
+                initializer: Some(Initializer::Eip7702 { data }),
+                eip7702_auth: Some(auth.clone()),
+                ..bench.operation()
+            };
+            assert_eq!(bench.says(&op).await, opinion, "{version}: {init} {code}");
         }
     }
 }

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use self::{
     phases::Parties,
-    rules::Case,
+    rules::{Case, Mappings},
     trace::{Call, Steps},
 };
 
@@ -69,7 +69,7 @@ impl Oracle {
     /// Its opinion of one operation.
     pub async fn judge(&self, version: EntryPointVersion, entry_point: Address, op: &UserOperation) -> Result<Opinion> {
         let calldata = validation_only(version, op);
-        // Without steps this takes a fiftieth of the time, and is all there is to say of many.
+        // Without steps this takes next to no time, and is all there is to say of many.
         let root: Call = self.trace(entry_point, op, &calldata, json!({ "tracer": "callTracer" })).await?;
         if root.output != sure_failure(version) {
             return Ok(Opinion::Failed(root.output.to_string()));
@@ -80,6 +80,8 @@ impl Oracle {
         let (factory, paymaster) = (op.factory(), op.paymaster_address());
         let parties = Parties { version, entry_point, sender: op.sender, factory, paymaster };
         let frames = phases::frames(&root, &parties);
+        // An error in the script would make the instruction fail.
+        ensure!(steps.output == root.output, "the tracers disagree on the outcome: {}", steps.output);
         ensure!(frames.len() == steps.entered + 1, "the tracers disagree on frames");
         for event in &steps.events {
             ensure!(frames[event.frame].contract == event.contract, "the tracers disagree on {event:?}");
@@ -94,7 +96,9 @@ impl Oracle {
             Some(_) => !self.ask::<Bytes>("eth_getCode", json!([op.sender, "latest"])).await?.is_empty(),
             None => true,
         };
-        Ok(Opinion::Judged(Case { parties, deployed, staked, frames: &frames, steps: &steps }.judge()))
+        let mappings = Mappings::new(&steps.preimages);
+        let case = Case { parties, deployed, staked, frames: &frames, events: &steps.events, mappings };
+        Ok(Opinion::Judged(case.judge()))
     }
 
     async fn trace<T: DeserializeOwned>(

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 
 use super::{
     phases::{Frame, Parties, Role},
-    trace::{Event, Steps},
+    trace::Event,
 };
 
 const GAS: u8 = 0x5a;
@@ -42,7 +42,20 @@ pub(super) struct Case<'a> {
     /// Those of the parties that have enough stake.
     pub(super) staked: BTreeSet<Address>,
     pub(super) frames: &'a [Frame],
-    pub(super) steps: &'a Steps,
+    pub(super) events: &'a [Event],
+    pub(super) mappings: Mappings,
+}
+
+/// Where mappings by address begin: the word hashed first, and the hash.
+pub(super) struct Mappings(BTreeSet<(B256, U256)>);
+
+impl Mappings {
+    /// From all 64-byte preimages that were seen.
+    pub(super) fn new(preimages: &[Bytes]) -> Self {
+        Self(
+            preimages.iter().map(|preimage| (B256::from_slice(&preimage[..32]), number(keccak256(preimage)))).collect(),
+        )
+    }
 }
 
 impl Case<'_> {
@@ -58,7 +71,7 @@ impl Case<'_> {
             }
         }
         let mut created = 0;
-        for event in &self.steps.events {
+        for event in self.events {
             let frame = &self.frames[event.frame];
             let (Some(role), false) = (frame.role, frame.exempt) else { continue };
             match event.op {
@@ -159,10 +172,8 @@ impl Case<'_> {
     /// Whether the slot is the address itself, or follows a hash of it by less than 128.
     fn is_associated(&self, slot: U256, address: Address) -> bool {
         let word = address.into_word();
-        slot == U256::from_be_bytes(word.0)
-            || self.steps.preimages.iter().any(|preimage| {
-                preimage[..32] == word[..] && slot.wrapping_sub(number(keccak256(preimage))) < U256::from(128)
-            })
+        let follows = |hash: U256| slot.wrapping_sub(hash) < U256::from(128);
+        slot == number(word) || self.mappings.0.iter().any(|(first, hash)| *first == word && follows(*hash))
     }
 }
 

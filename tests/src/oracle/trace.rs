@@ -28,6 +28,8 @@ pub(super) struct Steps {
     pub(super) events: Vec<Event>,
     /// Whatever 64 bytes were hashed, by anybody.
     pub(super) preimages: Vec<Bytes>,
+    /// Of the whole run.
+    pub(super) output: Bytes,
 }
 
 /// An instruction that a rule may be about.

@@ -83,8 +83,13 @@
 
     fault: function () {},
 
-    result: function () {
-        return { entered: this.entered, events: this.events, preimages: this.preimages };
+    result: function (run) {
+        return {
+            entered: this.entered,
+            events: this.events,
+            preimages: this.preimages,
+            output: toHex(run.output),
+        };
     },
 
     hash: function (log) {
