@@ -4,6 +4,7 @@
 #   make test   every test
 #   make lint   formatting and static checks, storage layouts among them
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
+#   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
@@ -62,6 +63,10 @@ lint: contracts $(VIEM)/node_modules/.installed
 
 deep: contracts
 	cd $(CONTRACTS) && FOUNDRY_PROFILE=deep $(FORGE) test --offline --match-path 'test/invariant/test_invariants.t.sol'
+
+# FABSTIR_SEED=… for others than yesterday's.
+oracle: build
+	FABSTIR_PROGRAMS=10000 cargo test --workspace --locked --test e2e oracle -- --nocapture
 
 # Writes the golden userOpHash vectors anew, from the real EntryPoints.
 vectors: contracts

@@ -6,4 +6,5 @@ mod demo;
 mod entry_points;
 mod oracle;
 mod refusals;
+mod rules;
 mod shutdown;

@@ -5,7 +5,10 @@ use std::process::Stdio;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use anyhow::{Context, Result, bail};
 use jsonrpsee::{
-    core::client::ClientT,
+    core::{
+        client::ClientT,
+        params::{ArrayParams, BatchRequestBuilder},
+    },
     http_client::{HttpClient, HttpClientBuilder},
     rpc_params,
 };
@@ -62,11 +65,28 @@ impl Anvil {
 
     /// Any method, standard or anvil's own: the test's business, not the product's.
     pub async fn ask(&self, method: &str, params: Vec<Value>) -> Result<Value> {
-        let mut array = jsonrpsee::core::params::ArrayParams::new();
+        let mut array = ArrayParams::new();
         for param in params {
             array.insert(param)?;
         }
         Ok(self.rpc.request(method, array).await?)
+    }
+
+    /// Many at once, in one request; their answers are not wanted, but that they are no errors.
+    pub async fn ask_all(&self, calls: &[(&str, Vec<Value>)]) -> Result<()> {
+        let mut batch = BatchRequestBuilder::new();
+        for (method, params) in calls {
+            let mut array = ArrayParams::new();
+            for param in params {
+                array.insert(param)?;
+            }
+            batch.insert(method, array)?;
+        }
+        let answers = self.rpc.batch_request::<Value>(batch).await?;
+        match answers.into_iter().find_map(Result::err) {
+            Some(error) => bail!("{error:?}"),
+            None => Ok(()),
+        }
     }
 
     /// A transaction from anvil's first account, waited for; its receipt.

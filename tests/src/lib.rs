@@ -7,12 +7,14 @@
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
 //! - [`oracle`]: what ERC-7562 says of an operation, from a trace of anvil.
+//! - [`programs`]: entities written opcode by opcode, to break the rules of ERC-7562 one at a time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails its test by panicking")]
 
 pub mod accounts;
 pub mod anvil;
 pub mod oracle;
+pub mod programs;
 pub mod proxy;
 pub mod stack;
 

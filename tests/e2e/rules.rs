@@ -1,0 +1,139 @@
+//! ERC-7562: each rule broken by each entity, one at a time, and kept by its twin.
+
+use alloy::primitives::utils::parse_ether;
+use futures::{StreamExt, stream};
+use serde_json::json;
+use tests::{
+    Stack,
+    oracle::{Opinion, Oracle},
+    programs::{
+        Campaign, Case, Scenario, World,
+        asm::op,
+        matrix,
+        piece::Piece,
+        random::Random,
+        shrink::shrink,
+        verdict::{Refusal, send},
+    },
+};
+
+/// Operations under way at once.
+const AT_ONCE: usize = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rule_is_held_against_every_entity_that_breaks_it_and_no_other() {
+    let stack = stack().await;
+    let world = World::new(&stack).await.unwrap();
+    let cases = matrix(|version| world.entry_point(version));
+    let breaking = cases.iter().filter(|case| case.rule.is_some()).count();
+    assert!(breaking >= 600, "{breaking} cases break a rule");
+    world.place(cases.iter().map(|case| &case.placement)).await.unwrap();
+
+    let failures: Vec<String> = stream::iter(&cases)
+        .map(|case| async {
+            let said = send(&stack, &case.op, case.version, case.entry_point).await.unwrap();
+            complaint(case, said)
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    let (failed, all) = (failures.len(), cases.len());
+    assert!(failures.is_empty(), "{failed} of {all} cases, {breaking} breaking:\n{}", failures.join("\n"));
+}
+
+/// How many programs are judged by the oracle.
+fn programs() -> usize {
+    std::env::var("FABSTIR_PROGRAMS").map_or(200, |text| text.parse().unwrap())
+}
+
+/// What the dice begin with.
+fn seed() -> u64 {
+    std::env::var("FABSTIR_SEED").map_or(7562, |text| text.parse().unwrap())
+}
+
+/// A stack that bundles only when asked.
+async fn stack() -> Stack {
+    let stack = Stack::start(&["--debug-rpc"]).await.unwrap();
+    stack.node.ask("debug_bundler_setBundlingMode", vec![json!("manual")]).await.unwrap();
+    stack
+}
+
+fn oracle(stack: &Stack) -> Oracle {
+    // Stakes of the programs are one ether or one wei.
+    Oracle::new(&stack.anvil.url, parse_ether("0.1").unwrap(), 86_400).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oracle_expects_what_the_matrix_expects() {
+    let stack = stack().await;
+    let (world, oracle) = (World::new(&stack).await.unwrap(), oracle(&stack));
+    let mut cases = matrix(|version| world.entry_point(version));
+    // The oracle takes its time: some of them, unless there is time for all.
+    let step = cases.len().div_ceil(programs());
+    cases = cases.into_iter().skip(seed() as usize % step).step_by(step).collect();
+    world.place(cases.iter().map(|case| &case.placement)).await.unwrap();
+    let failures: Vec<String> = stream::iter(&cases)
+        .map(|case| async {
+            let opinion = oracle.judge(case.version, case.entry_point, &case.op).await.unwrap();
+            let expected = case.rule.iter().map(|(rule, entity)| ((*rule).to_owned(), entity.to_string())).collect();
+            let expected = Opinion::Judged(expected);
+            (opinion != expected).then(|| format!("{}: {opinion:?}", case.name))
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+fn complaint(case: &Case, said: Result<(), Refusal>) -> Option<String> {
+    match (case.rule, said) {
+        (None, Ok(())) => None,
+        (None, Err(refusal)) => Some(format!("{}: refused: {}", case.name, refusal.words)),
+        (Some((rule, entity)), Ok(())) => Some(format!("{}: accepted, breaks {rule} ({entity})", case.name)),
+        (Some((rule, entity)), Err(refusal)) => {
+            let entity = entity.to_string();
+            let right = refusal.rule == rule
+                && refusal.entity == entity
+                && [-32502, -32505].contains(&refusal.code)
+                && case.code.is_none_or(|code| refusal.code == code);
+            (!right).then(|| format!("{}: {rule} ({entity}) wanted, {} said", case.name, refusal.words))
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_programs_are_judged_by_the_bundler_as_by_the_oracle() {
+    let stack = stack().await;
+    let campaign = Campaign { stack: &stack, world: World::new(&stack).await.unwrap(), oracle: oracle(&stack) };
+    let kept = campaign.replay().await.unwrap();
+    assert!(kept.disagreements.is_empty(), "still:\n{}", kept.disagreements.join("\n"));
+
+    let (seed, programs) = (seed(), programs());
+    let tally = campaign.run(seed, programs).await.unwrap();
+    println!("seed {seed}: {} programs, {} failed, {} lawful", tally.judged, tally.failed, tally.lawful);
+    for ((rule, entity), times) in &tally.broken {
+        println!("{times:6} {rule} by the {entity}");
+    }
+    let found = tally.disagreements.join("\n");
+    assert!(found.is_empty(), "{programs} programs of seed {seed}, {} kept ones:\n{found}", kept.judged);
+    // A campaign that the EntryPoint refuses, or that breaks nothing or all, would show little.
+    assert!(tally.failed * 4 < tally.judged, "{} of {} failed", tally.failed, tally.judged);
+    assert!(tally.lawful * 20 > tally.judged, "{} of {} are lawful", tally.lawful, tally.judged);
+}
+
+#[tokio::test]
+async fn a_program_is_shrunk_to_what_it_is_about() {
+    let timestamp = Piece::opcode(op::TIMESTAMP);
+    for seed in 0..20 {
+        let mut scenario = Random::new(seed).scenario();
+        scenario.account.program.push(timestamp.clone());
+        let about = |scenario: &Scenario| scenario.account.program.contains(&timestamp);
+        let holds = async |candidates: &[Scenario]| Ok(candidates.iter().map(about).collect());
+        let least = shrink(scenario.clone(), holds).await.unwrap();
+        let mut expected = Scenario::new(scenario.version);
+        expected.account.program.push(timestamp.clone());
+        assert_eq!(least, expected);
+    }
+}

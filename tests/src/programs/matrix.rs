@@ -1,0 +1,157 @@
+//! Every snippet in every phase, staked and not, in every version, with its twin.
+
+use alloy::primitives::{Address, U256};
+use erc4337::{EntryPointVersion, UserOperation};
+
+use super::{
+    calls::calls,
+    piece::{Piece, Who},
+    scenario::{Entity, Placement, Scenario, Stake, names},
+    snippet::{Expected, Setting, Snippet, opcodes},
+    storage::storage,
+};
+
+/// An operation and what the bundler must say of it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Like a line of the specification.
+    pub name: String,
+    /// What it breaks, if anything, and who.
+    pub rule: Option<(&'static str, Entity)>,
+    /// The code of the refusal; none if that is left open.
+    pub code: Option<i32>,
+    /// Of the EntryPoint.
+    pub version: EntryPointVersion,
+    /// The EntryPoint.
+    pub entry_point: Address,
+    /// The operation.
+    pub op: UserOperation,
+    /// What must be on the chain for it.
+    pub placement: Placement,
+}
+
+/// All snippets.
+pub fn snippets() -> Vec<Snippet> {
+    [opcodes(), calls(), storage()].concat()
+}
+
+/// All cases; `entry_point` says where each version is.
+pub fn matrix(entry_point: impl Fn(EntryPointVersion) -> Address) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |name: String, rule, code, scenario: &Scenario| {
+        let (version, entry_point) = (scenario.version, entry_point(scenario.version));
+        let placement = scenario.place(&name, entry_point);
+        let op = placement.op.clone();
+        cases.push(Case { name, rule, code, version, entry_point, op, placement });
+    };
+    for (index, snippet) in snippets().iter().enumerate() {
+        for setting in settings(snippet, index) {
+            let name = format!("{}: {}", describe(&setting), snippet.name);
+            match snippet.expect(&setting) {
+                Expected::Meaningless => {}
+                Expected::Lawful => {
+                    add(format!("{name} is lawful"), None, None, &scenario(&setting, &snippet.pieces, snippet));
+                }
+                Expected::Breaks(rule) => {
+                    let rule = Some((rule, setting.entity));
+                    let scene = scenario(&setting, &snippet.pieces, snippet);
+                    add(name.clone(), rule, Some(-32502), &scene);
+                    if let Some(twin) = &snippet.twin {
+                        add(format!("{name}, lawful twin"), None, None, &scenario(&setting, twin, snippet));
+                    }
+                }
+            }
+        }
+    }
+    for (name, rule, code, scenario) in stakes() {
+        add(name, rule, code, &scenario);
+    }
+    cases
+}
+
+/// Where a snippet is tried. Creation is tried where it matters, by one version each in turn.
+fn settings(snippet: &Snippet, index: usize) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    // Another entity's storage needs that entity.
+    let factory = names(&snippet.pieces, Who::Factory);
+    for version in EntryPointVersion::ALL {
+        let creations: &[Option<bool>] = match () {
+            () if factory => &[Some(false), Some(true)],
+            () if snippet.mind_creation && version == EntryPointVersion::ALL[index % 4] => {
+                &[None, Some(false), Some(true)]
+            }
+            () => &[None],
+        };
+        for staked in [false, true] {
+            settings.push(Setting { version, entity: Entity::Factory, staked, creating: Some(staked) });
+            for entity in [Entity::Account, Entity::Paymaster] {
+                settings.extend(creations.iter().map(|&creating| Setting { version, entity, staked, creating }));
+            }
+        }
+    }
+    settings
+}
+
+fn describe(setting: &Setting) -> String {
+    let Setting { version, entity, staked, creating } = setting;
+    let stake = if *staked { "staked" } else { "unstaked" };
+    let made_by = match creating {
+        Some(_) if *entity == Entity::Factory => "",
+        Some(true) => " with a staked factory",
+        Some(false) => " with an unstaked factory",
+        None => "",
+    };
+    format!("{version} {stake} {entity}{made_by}")
+}
+
+fn scenario(setting: &Setting, program: &[Piece], snippet: &Snippet) -> Scenario {
+    let mut scenario = Scenario::new(setting.version);
+    if let Some(staked) = setting.creating {
+        scenario.actor(Entity::Factory).stake = staked.then(Stake::enough);
+    }
+    if names(&snippet.pieces, Who::Paymaster) {
+        scenario.actor(Entity::Paymaster);
+    }
+    let actor = scenario.actor(setting.entity);
+    actor.stake = setting.staked.then(Stake::enough);
+    // Storage of the sender is reached by its code.
+    let reaches = |piece: &Piece| matches!(piece, Piece::Store { at: Who::Sender, .. });
+    if setting.entity == Entity::Factory && program.iter().any(reaches) {
+        actor.program.push(Piece::CreateSender);
+    }
+    actor.program.extend_from_slice(program);
+    scenario
+}
+
+type StakeCase = (String, Option<(&'static str, Entity)>, Option<i32>, Scenario);
+
+/// Stakes that are not enough, and what they would have made lawful.
+fn stakes() -> Vec<StakeCase> {
+    let enough = Stake::enough();
+    let stakes = [
+        ("too low", Stake { wei: U256::from(1), ..enough }, Some(-32505)),
+        ("too short", Stake { delay: 86_399, ..enough }, Some(-32505)),
+        ("unlocked", Stake { locked: false, ..enough }, None),
+    ];
+    let wanted =
+        ["sto_031_own_by_sload", "sto_032_entitys_first_by_sstore", "sto_033_any_by_tload", "op_080_selfbalance"];
+    let snippets: Vec<Snippet> =
+        snippets().into_iter().filter(|snippet| wanted.contains(&snippet.name.as_str())).collect();
+    let mut cases = Vec::new();
+    for version in EntryPointVersion::ALL {
+        for (what, stake, code) in stakes {
+            for entity in Entity::ALL {
+                for snippet in &snippets {
+                    let creating = (entity == Entity::Factory).then_some(false);
+                    let setting = Setting { version, entity, staked: false, creating };
+                    let Expected::Breaks(rule) = snippet.expect(&setting) else { continue };
+                    let mut scenario = scenario(&setting, &snippet.pieces, snippet);
+                    scenario.actor(entity).stake = Some(stake);
+                    let name = format!("{version} {entity} with a stake that is {what}: {}", snippet.name);
+                    cases.push((name, Some((rule, entity)), code, scenario));
+                }
+            }
+        }
+    }
+    cases
+}
