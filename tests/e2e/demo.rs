@@ -15,6 +15,7 @@ const STANDARD_METHODS: [&str; 14] = [
     "eth_blockNumber",
     "eth_call",
     "eth_chainId",
+    "eth_estimateGas",
     "eth_feeHistory",
     "eth_getBalance",
     "eth_getBlockByHash",

@@ -4,6 +4,7 @@
 
 mod demo;
 mod entry_points;
+mod limits;
 mod oracle;
 mod refusals;
 mod rules;
