@@ -1,9 +1,11 @@
 //! What an operator may set.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use alloy::primitives::Address;
 use erc4337::{ChainPreset, EntryPointVersion};
+
+use crate::mempool::MempoolConfig;
 
 /// Settings of the bundler.
 #[derive(Clone, Debug)]
@@ -20,6 +22,16 @@ pub struct Config {
     pub debug_rpc: bool,
     /// Gas that one operation's validation may use at most.
     pub max_verification_gas: u128,
+    /// Time that one operation's validation may take in the EVM, waiting for the node not counted.
+    pub max_validation_time: Duration,
+    /// Values of state that one operation's validation may have fetched.
+    pub max_validation_reads: usize,
+    /// Validations and estimates that run at the same time; others wait.
+    pub max_concurrent_validations: usize,
+    /// What the mempool takes.
+    pub mempool: MempoolConfig,
+    /// File in which reputations outlive the process.
+    pub reputation_file: Option<PathBuf>,
     /// Blocks after which a transaction that is not mined is sent again at a higher fee.
     pub blocks_before_escalation: u64,
     /// How long to wait for sent bundles at shutdown.
@@ -48,6 +60,11 @@ impl Config {
             bundling: BundlingMode::Auto,
             debug_rpc: false,
             max_verification_gas: 5_000_000,
+            max_validation_time: Duration::from_secs(1),
+            max_validation_reads: 512,
+            max_concurrent_validations: 64,
+            mempool: MempoolConfig::default(),
+            reputation_file: None,
             blocks_before_escalation: 3,
             drain_timeout: Duration::from_secs(4),
         }

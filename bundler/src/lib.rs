@@ -9,6 +9,7 @@
 //!
 //! - [`rpc`]: ERC-7769 methods; parameters in, JSON out.
 //! - `admission`: static limits, EIP-7702 authorizations, then the EntryPoint itself; its answer is ours.
+//! - [`rules`]: ERC-7562, judged on the record of that run.
 //! - [`estimation`]: limits from measured frames, proven by a second run.
 //! - [`evm`]: revm over state of one pinned block, fetched with standard `eth_*` calls.
 //! - [`mempool`], `builder`, `submitter`: pure; what is accepted, what goes together, what is signed.
@@ -33,10 +34,11 @@ pub mod mempool;
 pub mod node;
 mod rejection;
 pub mod rpc;
+pub mod rules;
 mod service;
 mod submitter;
 
-pub use admission::{Admitted, Validated};
+pub use admission::{Admitted, Evidence, Validated};
 pub use config::{BundlingMode, Config};
 pub use engine::{Left, Record, Status};
 pub use head::Head;

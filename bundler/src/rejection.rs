@@ -4,10 +4,10 @@ use alloy::primitives::{Address, U256};
 use erc4337::{FieldError, error_code, validation_data::InvalidWindow};
 use serde_json::{Value, json};
 
-use crate::{evm::SimulationError, node::NodeError};
+use crate::{evm::SimulationError, node::NodeError, rules::Violation};
 
 /// Who an error is about (ERC-7562's entities).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Entity {
     /// The sender.
     Account,
@@ -65,9 +65,33 @@ pub enum Rejection {
     ReplacementUnderpriced { field: &'static str, nonce: U256, required: u128 },
     #[error("nonce: an operation with nonce {nonce} is in a bundle already and can no longer be replaced")]
     AlreadyBundled { nonce: U256 },
+    #[error("{0}")]
+    Rule(Box<Violation>),
+    #[error("{entity}: {address} is throttled: {count} of its operations are pending already (GREP-020)")]
+    Throttled { entity: Entity, address: Address, count: usize },
+    #[error("{entity}: {address} is banned: too few of its operations came to be included (GREP-010)")]
+    Banned { entity: Entity, address: Address },
+    #[error("{entity}: {address} is on this bundler's block list")]
+    Blocked { entity: Entity, address: Address },
+    #[error("{entity}: {address} has {count} operations pending and would have to be staked for more ({rule})")]
+    TooManyPending { entity: Entity, address: Address, count: usize, rule: &'static str },
+    #[error("{entity}: {address} is the sender of another pending operation (STO-040)")]
+    EntityIsSender { entity: Entity, address: Address },
+    #[error("sender: {address} is the {entity} of another pending operation (STO-040)")]
+    SenderIsEntity { entity: Entity, address: Address },
+    #[error("account: uses storage in {contract}, the sender of another pending operation (STO-041)")]
+    StorageOfSender { contract: Address },
+    #[error(
+        "paymaster: deposit {deposit} does not cover this operation beside those pending, {required} in all (EREP-010)"
+    )]
+    Overdrawn { paymaster: Address, deposit: U256, required: U256 },
+    #[error("mempool: full; to be taken, raise maxPriorityFeePerGas above {required}")]
+    Full { required: u128 },
+    #[error("the bundler is busy, try again: {0}")]
+    Busy(&'static str),
     #[error("the bundler is shutting down: send to another, or try again later")]
     ShuttingDown,
-    #[error("state could not be read, try again: {0}")]
+    #[error("simulation: {0}")]
     Simulation(#[from] SimulationError),
     #[error("state could not be read, try again: {0}")]
     Node(#[from] NodeError),
@@ -93,7 +117,18 @@ impl Rejection {
             Self::Aggregator(_) => error_code::UNSUPPORTED_AGGREGATOR,
             Self::PaymasterDeposit { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
             Self::ExecutionReverted { .. } => error_code::EXECUTION_REVERTED,
-            Self::ShuttingDown => error_code::LIMIT_EXCEEDED,
+            Self::Rule(violation) => violation.code(),
+            Self::EntityIsSender { .. } | Self::SenderIsEntity { .. } | Self::StorageOfSender { .. } => {
+                error_code::RULE_VIOLATION
+            }
+            Self::Throttled { .. } | Self::Banned { .. } | Self::Blocked { .. } => error_code::THROTTLED_OR_BANNED,
+            Self::TooManyPending { .. } => error_code::STAKE_TOO_LOW,
+            Self::Overdrawn { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
+            Self::ShuttingDown | Self::Busy(_) | Self::Full { .. } => error_code::LIMIT_EXCEEDED,
+            Self::Simulation(SimulationError::TooManyReads(_) | SimulationError::TooSlow(_)) => {
+                error_code::RULE_VIOLATION
+            }
+            Self::Simulation(SimulationError::MalformedCode(_)) => error_code::INVALID_FIELDS,
             Self::Simulation(_) | Self::Node(_) | Self::Internal(_) => error_code::INTERNAL,
         }
     }
@@ -108,9 +143,38 @@ impl Rejection {
             | Self::PaymasterSignature { .. }
             | Self::TimeRange { .. }
             | Self::PaymasterDeposit { .. }
+            | Self::Rule(_)
+            | Self::Overdrawn { .. }
             | Self::ExecutionReverted { .. } => true,
             Self::TooLow { field, .. } => *field == "maxFeePerGas",
             _ => false,
+        }
+    }
+
+    /// Whether it says something about the operation, and not about us or the node.
+    pub(crate) fn is_verdict(&self) -> bool {
+        !matches!(
+            self,
+            Self::Node(_)
+                | Self::Internal(_)
+                | Self::Busy(_)
+                | Self::ShuttingDown
+                | Self::Simulation(SimulationError::Node(_) | SimulationError::Evm(_))
+        )
+    }
+
+    /// Whose validation failed, if it was one of them.
+    pub(crate) fn culprit(&self) -> Option<Entity> {
+        match self {
+            Self::Rule(violation) => Some(violation.entity),
+            Self::TimeRange { entity, .. } | Self::Window { entity, .. } => Some(*entity),
+            Self::AccountSignature { .. } | Self::Authorization { .. } | Self::Aggregator(_) => Some(Entity::Account),
+            Self::Paymaster { .. } | Self::PaymasterSignature { .. } | Self::PaymasterDeposit { .. } => {
+                Some(Entity::Paymaster)
+            }
+            Self::EntryPoint { message } if message.starts_with("AA1") => Some(Entity::Factory),
+            Self::EntryPoint { message } if message.starts_with("AA2") => Some(Entity::Account),
+            _ => None,
         }
     }
 
@@ -138,7 +202,25 @@ impl Rejection {
             }
             Self::Aggregator(aggregator) => Some(json!({ "aggregator": aggregator })),
             Self::ExecutionReverted { data, .. } => Some(json!(data)),
+            Self::Rule(violation) => Some(violation.to_json()),
+            Self::Throttled { entity, address, .. } => Some(named("GREP-020", *entity, *address)),
+            Self::Banned { entity, address } => Some(named("GREP-010", *entity, *address)),
+            Self::Blocked { entity, address } => Some(named("block list", *entity, *address)),
+            Self::TooManyPending { entity, address, rule, .. } => Some(named(rule, *entity, *address)),
+            Self::EntityIsSender { entity, address } => Some(named("STO-040", *entity, *address)),
+            Self::SenderIsEntity { address, .. } => Some(named("STO-040", Entity::Account, *address)),
+            Self::StorageOfSender { contract } => Some(json!({ "rule": "STO-041", "contract": contract })),
+            Self::Overdrawn { paymaster, deposit, required } => Some(json!({
+                "rule": "EREP-010", "paymaster": paymaster, "deposit": deposit, "required": required,
+            })),
+            Self::Full { required } => {
+                Some(json!({ "field": "maxPriorityFeePerGas", "required": U256::from(*required) }))
+            }
             _ => None,
         }
     }
+}
+
+fn named(rule: &str, entity: Entity, address: Address) -> Value {
+    json!({ "rule": rule, "entity": entity.to_string(), "entityAddress": address })
 }

@@ -8,25 +8,33 @@ use alloy::{
     rpc::types::state::StateOverride,
     signers::local::PrivateKeySigner,
 };
-use erc4337::{EntryPointVersion, UserOperation, UserOperationRequest};
+use erc4337::{EntryPointVersion, UserOperation, UserOperationRequest, storage::DepositInfo};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
 use crate::{
     Config, Head, Rejection,
-    admission::{self, Admitted, entry_point_version},
+    admission::{self, Admitted, Examination, Grounds, entry_point_version},
     config::BundlingMode,
-    engine::{Command, Engine, Left, Record, Status},
+    engine::{Command, Engine, Left, Record, Screened, Screening, Status},
     estimation::{self, Estimate},
+    evm::{BlockPin, StateView, Wanted},
     follower::{self, Follower, Inclusion},
+    mempool::{
+        Counts, ReputationStatus,
+        store::{self, StoreError},
+    },
     node::{NodeClient, NodeError},
     submitter::Submitter,
 };
 
 /// Messages that may wait for the engine; senders wait when it is full.
 const INBOX: usize = 1_024;
+
+/// How long an operation waits for its turn to be validated.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long to wait for a head that the node is known to have.
 const CATCH_UP: Duration = Duration::from_secs(2);
@@ -53,6 +61,9 @@ pub enum StartError {
         /// Of which version.
         version: EntryPointVersion,
     },
+    /// Reputations from before cannot be read.
+    #[error(transparent)]
+    Reputation(#[from] StoreError),
     /// EntryPoint v0.9 takes bundles only from accounts without code.
     #[error("the bundler key {0} is EIP-7702-delegated; EntryPoint v0.9 refuses its bundles")]
     DelegatedKey(Address),
@@ -66,6 +77,8 @@ pub struct Bundler {
     heads: watch::Receiver<Head>,
     engine: mpsc::Sender<Command>,
     address: Address,
+    /// Validations and estimates that may run at once.
+    lanes: Arc<Semaphore>,
 }
 
 /// What is known of an included operation.
@@ -75,6 +88,17 @@ pub(crate) enum Found {
     Recorded(Record),
     /// From the chain.
     OnChain(Box<Inclusion>),
+}
+
+/// One operation's validation, laid open.
+#[derive(Debug)]
+pub(crate) struct Explanation {
+    pub(crate) op: Arc<UserOperation>,
+    pub(crate) version: EntryPointVersion,
+    /// Its hash, or why it was not even to be run.
+    pub(crate) screened: Result<B256, Rejection>,
+    pub(crate) examination: Examination,
+    pub(crate) block: BlockPin,
 }
 
 impl Bundler {
@@ -89,6 +113,7 @@ impl Bundler {
     ) -> Result<(Self, JoinHandle<()>), StartError> {
         let config = Arc::new(config);
         check(&config, &node, signer.address()).await?;
+        let reputation = config.reputation_file.as_deref().map(store::read).transpose()?.unwrap_or_default();
 
         let follower = Follower::new(node.clone(), Arc::clone(&config));
         let (heads_sender, heads) = watch::channel(follower.first().await?);
@@ -96,11 +121,13 @@ impl Bundler {
         let submitter = Submitter::new(signer, config.chain.chain_id);
         let address = submitter.address();
         let outbox = engine.downgrade();
-        let task =
-            tokio::spawn(Engine::new(Arc::clone(&config), node.clone(), submitter, heads.clone(), inbox, outbox).run());
+        let engine_task =
+            Engine::new(Arc::clone(&config), node.clone(), submitter, heads.clone(), inbox, outbox, reputation);
+        let task = tokio::spawn(engine_task.run());
         // The follower holds the engine weakly, so that it is the handles that keep both alive.
         tokio::spawn(follower.run(heads_sender, engine.downgrade()));
-        Ok((Self { config, node, heads, engine, address }, task))
+        let lanes = Arc::new(Semaphore::new(config.max_concurrent_validations));
+        Ok((Self { config, node, heads, engine, address, lanes }, task))
     }
 
     /// The key that bundles are sent from.
@@ -118,13 +145,117 @@ impl Bundler {
     /// # Errors
     /// If it is refused.
     pub async fn send(&self, op: UserOperation, entry_point: Address) -> Result<B256, Rejection> {
-        let admitted = self
-            .at_the_head(|head| {
-                let op = op.clone();
-                async move { admission::admit(op, entry_point, &self.config, &head, self.address).await }
-            })
-            .await?;
-        self.ask(|answer| Command::Add(Box::new(admitted), answer)).await?
+        let op = Arc::new(op);
+        let _lane = self.lane().await?;
+        let admitted = self.at_the_head(|head| self.admit(Arc::clone(&op), entry_point, head)).await?;
+        match admitted {
+            Ok(admitted) => self.ask(|answer| Command::Add(Box::new(admitted), answer)).await?,
+            Err(known) => Ok(known),
+        }
+    }
+
+    /// Validates; the hash alone if the operation is pending or mined already.
+    async fn admit(
+        &self,
+        op: Arc<UserOperation>,
+        entry_point: Address,
+        head: Head,
+    ) -> Result<Result<Admitted, B256>, Rejection> {
+        let on = self.grounds(&head);
+        let hash = admission::screen(&op, entry_point, on).await?;
+        let screening = Screening { op: Arc::clone(&op), hash, entry_point };
+        match self.ask(|answer| Command::Screen(screening, answer)).await?? {
+            Screened::Known => Ok(Err(hash)),
+            Screened::Validate(queued) => Ok(Ok(admission::admit(op, hash, entry_point, &queued, on).await?)),
+        }
+    }
+
+    /// The EntryPoint that is meant if none is named: the newest that is released, or else the newest served.
+    pub(crate) fn preferred_entry_point(&self) -> Address {
+        let served = &self.config.entry_points;
+        let default = served.iter().find(|(_, version)| **version == EntryPointVersion::V0_8);
+        default.or_else(|| served.iter().max_by_key(|(_, version)| **version)).map_or(Address::ZERO, |(it, _)| *it)
+    }
+
+    /// Takes an operation into the mempool whatever its validation says (`debug_bundler_addUserOps`).
+    ///
+    /// # Errors
+    /// If state cannot be read, or the mempool's own limits stand against it.
+    pub(crate) async fn add_unchecked(&self, op: UserOperation, entry_point: Address) -> Result<(), Rejection> {
+        let head = self.head();
+        let admitted = admission::take_as_valid(op, entry_point, self.grounds(&head)).await?;
+        self.ask(|answer| Command::Add(Box::new(admitted), answer)).await??;
+        Ok(())
+    }
+
+    /// Everything there is to know about an operation's validation, whatever comes of it.
+    ///
+    /// # Errors
+    /// If there was nothing to look at: state that could not be read, a malformed authorization.
+    pub(crate) async fn explain(&self, op: UserOperation, entry_point: Address) -> Result<Explanation, Rejection> {
+        let version = entry_point_version(&self.config, entry_point)?;
+        let _lane = self.lane().await?;
+        let head = self.head();
+        let on = self.grounds(&head);
+        let screened = admission::screen(&op, entry_point, on).await;
+        let op = Arc::new(op);
+        let queued = match &screened {
+            Ok(hash) => {
+                let screening = Screening { op: Arc::clone(&op), hash: *hash, entry_point };
+                match self.ask(|answer| Command::Screen(screening, answer)).await? {
+                    Ok(Screened::Validate(queued)) => queued,
+                    _ => Vec::new(),
+                }
+            }
+            Err(rejection) if !rejection.is_verdict() => return Err(screened.err().unwrap_or(Rejection::ShuttingDown)),
+            Err(_) => Vec::new(),
+        };
+        let examination = admission::examine(Arc::clone(&op), entry_point, version, &queued, on).await?;
+        Ok(Explanation { op, version, screened, examination, block: head.block })
+    }
+
+    /// How an address is staked in an EntryPoint, at the head.
+    ///
+    /// # Errors
+    /// If the EntryPoint is not served here, or state cannot be read.
+    pub(crate) async fn stake(&self, address: Address, entry_point: Address) -> Result<DepositInfo, Rejection> {
+        let version = entry_point_version(&self.config, entry_point)?;
+        let view = self.head().view;
+        let slots = erc4337::storage::deposit_slots(address);
+        let wanted = Wanted { slots: slots.map(|slot| (entry_point, slot)).into(), ..Wanted::default() };
+        view.prefetch(&wanted).await?;
+        Ok(DepositInfo::read(version, slots.map(|slot| view.slot(entry_point, slot).unwrap_or_default())))
+    }
+
+    /// Costs of reading state so far.
+    pub fn reads(&self) -> Arc<StateView> {
+        self.head().view
+    }
+
+    /// Forgets pending operations, reputations, or both.
+    ///
+    /// # Errors
+    /// If the bundler has stopped.
+    pub(crate) async fn clear(&self, operations: bool, reputations: bool) -> Result<(), Rejection> {
+        self.ask(|done| Command::Clear { operations, reputations, done }).await
+    }
+
+    pub(crate) async fn set_reputation(&self, entries: Vec<(Address, Counts)>) -> Result<(), Rejection> {
+        self.ask(|done| Command::SetReputation(entries, done)).await
+    }
+
+    pub(crate) async fn reputations(&self) -> Result<Vec<(Address, Counts, ReputationStatus)>, Rejection> {
+        self.ask(Command::DumpReputation).await
+    }
+
+    fn grounds<'a>(&'a self, head: &'a Head) -> Grounds<'a> {
+        Grounds { config: &self.config, head, bundler: self.address }
+    }
+
+    /// A place among those that validate. Waits a little: a burst passes, a flood does not.
+    async fn lane(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Rejection> {
+        let busy = || Rejection::Busy("too many operations are being validated");
+        tokio::time::timeout(PATIENCE, self.lanes.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
     /// Estimates the gas limits that a request leaves open.
@@ -137,6 +268,7 @@ impl Bundler {
         entry_point: Address,
         overrides: StateOverride,
     ) -> Result<Estimate, Rejection> {
+        let _lane = self.lane().await?;
         self.at_the_head(|head| {
             let (request, overrides) = (request.clone(), overrides.clone());
             async move {

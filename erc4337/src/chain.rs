@@ -11,21 +11,43 @@ pub struct ChainPreset {
     pub block_time: u64,
     /// Gas that one transaction, so one bundle, may use.
     pub max_transaction_gas: u64,
+    /// The rules of the EVM there.
+    pub hardfork: Hardfork,
+    /// Whether calls of the secp256r1 precompile at 0x100 are accepted in validation (OP-062).
+    pub p256: bool,
+    /// Wei from which an entity counts as staked (`MIN_STAKE_VALUE` of ERC-7562: about 1,000 US$).
+    pub min_stake: u128,
+}
+
+/// An Ethereum hardfork, as far as the EVM is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hardfork {
+    /// Without the P256 precompile, but for chains that added it on their own (RIP-7212).
+    Prague,
+    /// With P256 at 6,900 gas, `CLZ`, and a cap on a transaction's gas.
+    Osaka,
 }
 
 /// EIP-7825's cap, in force on Base too.
 const MAX_TRANSACTION_GAS: u64 = 16_777_216;
+/// One ether, in wei.
+const ETHER: u128 = 1_000_000_000_000_000_000;
 
 impl ChainPreset {
     /// Base mainnet.
-    pub const BASE: Self =
-        Self { chain_id: 8453, name: "base", block_time: 2, max_transaction_gas: MAX_TRANSACTION_GAS };
-    /// Base's test network.
-    pub const BASE_SEPOLIA: Self =
-        Self { chain_id: 84532, name: "base-sepolia", block_time: 2, max_transaction_gas: MAX_TRANSACTION_GAS };
+    pub const BASE: Self = Self {
+        chain_id: 8453,
+        name: "base",
+        block_time: 2,
+        max_transaction_gas: MAX_TRANSACTION_GAS,
+        hardfork: Hardfork::Osaka,
+        p256: true,
+        min_stake: ETHER / 4,
+    };
+    /// Base's test network, where ether is scarce rather than dear.
+    pub const BASE_SEPOLIA: Self = Self { chain_id: 84532, name: "base-sepolia", min_stake: ETHER / 100, ..Self::BASE };
     /// A development node on this machine.
-    pub const LOCAL: Self =
-        Self { chain_id: 31337, name: "local", block_time: 1, max_transaction_gas: MAX_TRANSACTION_GAS };
+    pub const LOCAL: Self = Self { chain_id: 31337, name: "local", block_time: 1, ..Self::BASE };
 
     /// The preset of a chain id; an unknown chain gets the strictest rules under its own id.
     pub fn for_chain(chain_id: u64) -> Self {

@@ -41,7 +41,7 @@ pub mod validation_data;
 pub mod version;
 pub mod wire;
 
-pub use chain::ChainPreset;
+pub use chain::{ChainPreset, Hardfork};
 pub use hash::{Eip7702DelegateUnknown, HashContext};
 pub use operation::{Initializer, Paymaster, UserOperation};
 pub use validation_data::ValidationData;

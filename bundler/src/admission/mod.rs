@@ -1,35 +1,30 @@
 //! From a complete operation to a verdict.
 //!
 //! ```text
-//!  UserOperation ──limits──► ──authorization──► ──EVM──► verdict ──► Admitted
-//!                   │              │                       │
-//!                   └──────────────┴── Rejection ◄─────────┘
+//!  UserOperation ──limits──► ──authorization──► ──EVM──► verdict ──rules──► Admitted
+//!                   │              │                       │         │
+//!                   └──────────────┴── Rejection ◄─────────┴─────────┘
 //! ```
 //!
-//! Static checks first, because they cost nothing; then the EntryPoint itself, in process.
+//! Static checks first, because they cost nothing; then the EntryPoint itself, in process; then ERC-7562 on what it
+//! was seen to do.
 
 mod authorization;
+mod examination;
 mod limits;
 mod verdict;
 
 use std::sync::Arc;
 
-use alloy::{
-    primitives::{Address, B256},
-    rpc::types::state::StateOverride,
-};
-use erc4337::{EntryPointVersion, HashContext, UserOperation};
+use alloy::primitives::{Address, B256, U256};
+use erc4337::{EntryPointVersion, HashContext, UserOperation, ValidationData};
 
 pub(crate) use authorization::on_chain_delegate;
+pub(crate) use examination::{Examination, examine, first_reads, sequence_on_chain};
 pub use verdict::Validated;
 pub(crate) use verdict::{reject_revert, verdict};
 
-use crate::{
-    Config, Head, Rejection,
-    evm::{HandleOps, StopAt, Wanted},
-    gas,
-    head::unix_now,
-};
+use crate::{Config, Head, Rejection, evm::Wanted, head::unix_now, rules::Parties};
 
 /// An operation that may enter the mempool.
 #[derive(Clone, Debug)]
@@ -44,6 +39,35 @@ pub struct Admitted {
     pub version: EntryPointVersion,
     /// What account and paymaster said.
     pub validated: Validated,
+    /// What the mempool needs to know of how it was validated.
+    pub evidence: Arc<Evidence>,
+}
+
+/// What a validation rests on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The block it was validated on.
+    pub block: B256,
+    /// State it read, the EntryPoint's own storage left out: nonces and deposits are kept book of instead.
+    pub reads: Wanted,
+    /// Code it depends on (COD-010).
+    pub code_hashes: Vec<(Address, B256)>,
+    /// Contracts it used associated storage in (STO-041).
+    pub associated: Vec<Address>,
+    /// Who is who, and how well staked.
+    pub parties: Parties,
+    /// The paymaster's deposit then, in wei.
+    pub paymaster_deposit: U256,
+    /// Operations of its sender and nonce key that go before it.
+    pub ahead: u64,
+}
+
+/// Who asks, and on what grounds they judge.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grounds<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) head: &'a Head,
+    pub(crate) bundler: Address,
 }
 
 /// The EntryPoint at this address.
@@ -57,65 +81,82 @@ pub(crate) fn entry_point_version(config: &Config, address: Address) -> Result<E
     })
 }
 
-/// Checks an operation against this head.
+/// The checks that cost little, and the operation's hash. Fetches what validation is sure to read.
+///
+/// # Errors
+/// The first reason not to look further.
+pub(crate) async fn screen(op: &UserOperation, entry_point: Address, on: Grounds<'_>) -> Result<B256, Rejection> {
+    let version = entry_point_version(on.config, entry_point)?;
+    limits::check(op, version, on.config, on.head)?;
+    let mut wanted = first_reads(op, entry_point, on.bundler);
+    wanted.extend(on.head.view.shared().forecast.of(op, version));
+    on.head.view.prefetch(&wanted).await?;
+    authorization::check(op, on.config.chain.chain_id, &on.head.view).await?;
+    let context = HashContext { version, entry_point, chain_id: on.config.chain.chain_id };
+    op.hash(&context, on_chain_delegate(op, &on.head.view).await?)
+        .map_err(|error| Rejection::Authorization { reason: error.to_string() })
+}
+
+/// Checks a screened operation against this head. `queued` are the sequence numbers, of its sender and nonce key,
+/// that are pending.
 ///
 /// # Errors
 /// The first reason not to take it.
 pub(crate) async fn admit(
-    op: UserOperation,
+    op: Arc<UserOperation>,
+    hash: B256,
     entry_point: Address,
-    config: &Config,
-    head: &Head,
-    bundler: Address,
+    queued: &[u64],
+    on: Grounds<'_>,
 ) -> Result<Admitted, Rejection> {
-    let version = entry_point_version(config, entry_point)?;
-    limits::check(&op, version, config, head)?;
-    authorization::check(&op, config.chain.chain_id, &head.view).await?;
-
-    let context = HashContext { version, entry_point, chain_id: config.chain.chain_id };
-    let hash = op
-        .hash(&context, on_chain_delegate(&op, &head.view).await?)
-        .map_err(|error| Rejection::Authorization { reason: error.to_string() })?;
-
-    head.view.prefetch(&first_reads(&op, entry_point, bundler)).await?;
-    let op = Arc::new(op);
-    let run = {
-        let (op, head) = (Arc::clone(&op), head.clone());
-        let chain_id = config.chain.chain_id;
-        blocking(move || {
-            HandleOps {
-                version,
-                entry_point,
-                chain_id,
-                operations: &[&op],
-                bundler,
-                gas_limit: u64::try_from(gas::bundle_gas_limit([&*op], version)).unwrap_or(u64::MAX),
-                stop_at: StopAt::Validation,
-                trust_signatures: false,
-                overrides: &StateOverride::default(),
-                now: unix_now(),
-            }
-            .run(&head.view, &head.block)
-        })
-        .await??
-    };
-    let validated = verdict(&run, &op, entry_point, version)?;
-    verdict::check_expiry(&validated, head.block.next_timestamp(unix_now()), head.block.number + 1)?;
-    Ok(Admitted { op, hash, entry_point, version, validated })
+    let version = entry_point_version(on.config, entry_point)?;
+    let examination = examine(Arc::clone(&op), entry_point, version, queued, on).await?;
+    let (validated, evidence) = examination.accept(entry_point, on)?;
+    verdict::check_expiry(&validated, on.head.block.next_timestamp(unix_now()), on.head.block.number + 1)?;
+    Ok(Admitted { op, hash, entry_point, version, validated, evidence: Arc::new(evidence) })
 }
 
-/// What validation is sure to read, so that one trip fetches it all.
-pub(crate) fn first_reads(op: &UserOperation, entry_point: Address, bundler: Address) -> Wanted {
-    let mut wanted = Wanted::default();
-    wanted.accounts.extend([entry_point, bundler, op.sender]);
-    wanted.accounts.extend(op.factory());
-    wanted.accounts.extend(op.paymaster_address());
-    wanted.accounts.extend(op.eip7702_auth.as_ref().map(|auth| auth.address));
-    wanted.slots.insert((entry_point, erc4337::storage::nonce_slot(op.sender, op.nonce_key())));
-    for payer in [Some(op.sender), op.paymaster_address()].into_iter().flatten() {
-        wanted.slots.extend(erc4337::storage::deposit_slots(payer).map(|slot| (entry_point, slot)));
-    }
-    wanted
+/// An operation as if it had been found valid, but with the evidence of its validation, for tests of what comes after.
+///
+/// # Errors
+/// If there was nothing to run, or state could not be read.
+pub(crate) async fn take_as_valid(
+    op: UserOperation,
+    entry_point: Address,
+    on: Grounds<'_>,
+) -> Result<Admitted, Rejection> {
+    let version = entry_point_version(on.config, entry_point)?;
+    on.head.view.prefetch(&first_reads(&op, entry_point, on.bundler)).await?;
+    let context = HashContext { version, entry_point, chain_id: on.config.chain.chain_id };
+    let hash = op
+        .hash(&context, on_chain_delegate(&op, &on.head.view).await?)
+        .map_err(|error| Rejection::Authorization { reason: error.to_string() })?;
+    let op = Arc::new(op);
+    let examination = examine(Arc::clone(&op), entry_point, version, &[], on).await?;
+    let validated = Validated { account: ValidationData::VALID, paymaster: None, gas_used: examination.run.gas_used };
+    Ok(Admitted {
+        op,
+        hash,
+        entry_point,
+        version,
+        validated,
+        evidence: Arc::new(examination.evidence(entry_point, on)),
+    })
+}
+
+/// Validates again what was accepted, on a newer head: fees and limits are not asked about again.
+///
+/// # Errors
+/// The first reason for which it can no longer be included.
+pub(crate) async fn revalidate(admitted: &Admitted, queued: &[u64], on: Grounds<'_>) -> Result<Admitted, Rejection> {
+    let wanted = {
+        let mut wanted = first_reads(&admitted.op, admitted.entry_point, on.bundler);
+        wanted.extend(admitted.evidence.reads.clone());
+        wanted
+    };
+    on.head.view.prefetch(&wanted).await?;
+    authorization::check(&admitted.op, on.config.chain.chain_id, &on.head.view).await?;
+    admit(Arc::clone(&admitted.op), admitted.hash, admitted.entry_point, queued, on).await
 }
 
 /// Runs CPU-bound or state-reading work off the async threads.

@@ -11,10 +11,12 @@
 
 mod records;
 mod tasks;
+mod upkeep;
 
 use std::sync::Arc;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
+use erc4337::UserOperation;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use records::Records;
@@ -26,7 +28,7 @@ use crate::{
     builder::{self, Proven},
     config::BundlingMode,
     follower::Inclusion,
-    mempool::{Inserted, Mempool},
+    mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
     node::{NodeClient, NodeError},
     submitter::{InFlight, Submitter},
 };
@@ -36,10 +38,18 @@ use crate::{
 pub(crate) enum Command {
     /// Take this operation.
     Add(Box<Admitted>, oneshot::Sender<Result<B256, Rejection>>),
+    /// Is there a reason not even to validate this operation?
+    Screen(Screening, oneshot::Sender<Result<Screened, Rejection>>),
     /// What is known of this operation?
     Look(B256, oneshot::Sender<Option<Record>>),
     /// What is in the mempool, oldest first?
     Dump(oneshot::Sender<Vec<Admitted>>),
+    /// Forget pending operations, reputations, or both.
+    Clear { operations: bool, reputations: bool, done: oneshot::Sender<()> },
+    /// Set these reputations.
+    SetReputation(Vec<(Address, Counts)>, oneshot::Sender<()>),
+    /// How does everyone stand?
+    DumpReputation(oneshot::Sender<Vec<(Address, Counts, ReputationStatus)>>),
     /// A new head, and what was mined since the last.
     Head(Head, Vec<Inclusion>),
     /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
@@ -61,10 +71,29 @@ pub(crate) enum Report {
     Proven(Box<Proven>, u64),
     /// It could not be: the operations go back.
     NotProven(Vec<B256>, String),
+    /// These were validated again.
+    Refreshed(Vec<(B256, Result<Admitted, Rejection>)>),
     /// The node took the transaction, or said why not.
     Broadcast(B256, Result<(), NodeError>),
     /// This nonce has been used: by ours, then with its success and block, or by somebody else's transaction.
     Settled { nonce: u64, mined: Option<Mined> },
+}
+
+/// An operation before its validation.
+#[derive(Debug)]
+pub(crate) struct Screening {
+    pub(crate) op: Arc<UserOperation>,
+    pub(crate) hash: B256,
+    pub(crate) entry_point: Address,
+}
+
+/// What there is to say about an operation before its validation.
+#[derive(Debug)]
+pub(crate) enum Screened {
+    /// It is pending or mined already.
+    Known,
+    /// Validate it; of its nonce key, these sequence numbers are pending.
+    Validate(Vec<u64>),
 }
 
 /// A transaction of ours on chain.
@@ -98,6 +127,8 @@ pub(crate) struct Engine {
     mode: BundlingMode,
     /// Operations being proven.
     proving: bool,
+    /// Operations being validated again.
+    refreshing: bool,
     in_flight: Option<InFlight>,
     waiting_for_bundle: Vec<oneshot::Sender<Option<B256>>>,
     draining: Option<oneshot::Sender<()>>,
@@ -112,9 +143,11 @@ impl Engine {
         heads: watch::Receiver<Head>,
         inbox: mpsc::Receiver<Command>,
         outbox: mpsc::WeakSender<Command>,
+        reputation: Reputation,
     ) -> Self {
         let head = heads.borrow().clone();
         let mode = config.bundling;
+        let mempool = Mempool::new(config.mempool.clone(), reputation);
         Self {
             config,
             node,
@@ -122,11 +155,12 @@ impl Engine {
             heads,
             inbox,
             outbox,
-            mempool: Mempool::default(),
+            mempool,
             records: Records::default(),
             head,
             mode,
             proving: false,
+            refreshing: false,
             in_flight: None,
             waiting_for_bundle: Vec::new(),
             draining: None,
@@ -147,6 +181,20 @@ impl Engine {
         match command {
             Command::Add(admitted, answer) => {
                 let _ = answer.send(self.add(*admitted));
+            }
+            Command::Screen(screening, answer) => {
+                let _ = answer.send(self.screen(&screening));
+            }
+            Command::Clear { operations, reputations, done } => {
+                self.clear(operations, reputations);
+                let _ = done.send(());
+            }
+            Command::SetReputation(entries, done) => {
+                entries.into_iter().for_each(|(entity, counts)| self.mempool.reputation_mut().set(entity, counts));
+                let _ = done.send(());
+            }
+            Command::DumpReputation(answer) => {
+                let _ = answer.send(self.reputations());
             }
             Command::Look(hash, answer) => {
                 let _ = answer.send(self.records.get(hash));
@@ -185,10 +233,9 @@ impl Engine {
             return Ok(hash);
         }
         let record = Record::pending(&admitted);
-        match self.mempool.insert(admitted)? {
+        match self.mempool.insert(admitted, &self.head.block)? {
             Inserted::Known => return Ok(hash),
-            Inserted::New => {}
-            Inserted::Replaced(old) => self.records.set(old, Status::Dropped { reason: format!("replaced by {hash}") }),
+            Inserted::New(dropped) => self.record_drops(dropped),
         }
         self.records.insert(hash, record);
         self.try_bundle(false);
@@ -196,9 +243,9 @@ impl Engine {
     }
 
     fn advance(&mut self, head: Head, inclusions: Vec<Inclusion>) {
-        self.head = head;
+        let previous = std::mem::replace(&mut self.head, head);
         for inclusion in inclusions {
-            if let Some(admitted) = self.mempool.remove(inclusion.hash) {
+            if let Some(admitted) = self.mempool.remove_included(inclusion.hash) {
                 tracing::info!(
                     user_op_hash = %inclusion.hash, sender = %admitted.op.sender,
                     transaction = %inclusion.transaction(), success = inclusion.event.success, "included"
@@ -206,6 +253,7 @@ impl Engine {
             }
             self.records.include(inclusion);
         }
+        self.keep_up(&previous);
         if let Some(in_flight) = &mut self.in_flight {
             let overdue = self.head.block.number >= in_flight.sent_at + self.config.blocks_before_escalation;
             if overdue {
@@ -223,6 +271,7 @@ impl Engine {
 
     /// Starts a bundle if there is something to bundle and the signer is free.
     fn try_bundle(&mut self, asked: bool) {
+        self.refresh();
         if self.proving || self.in_flight.is_some() {
             return;
         }
@@ -230,7 +279,7 @@ impl Engine {
         let chosen = wanted
             .then(|| {
                 let max_gas = self.config.chain.max_transaction_gas;
-                builder::choose(self.mempool.waiting(), max_gas, self.head.fees.base_fee)
+                builder::choose(&self.mempool, max_gas, self.head.fees.base_fee)
             })
             .flatten();
         match chosen {
@@ -239,6 +288,8 @@ impl Engine {
                 self.proving = true;
                 self.prove(bundle);
             }
+            // What is being validated again may come to be bundled yet.
+            None if self.refreshing => {}
             None => self.answer_bundle_requests(None),
         }
     }
@@ -248,10 +299,11 @@ impl Engine {
             Report::Proven(proven, nonce) => self.send(*proven, nonce),
             Report::NotProven(hashes, why) => {
                 tracing::warn!(why, "bundle not proven; trying again with the next head");
-                self.mempool.return_to_waiting(&hashes);
+                self.mempool.give_back(&hashes);
                 self.proving = false;
                 self.answer_bundle_requests(None);
             }
+            Report::Refreshed(results) => self.refreshed(results),
             Report::Broadcast(transaction, Ok(())) => {
                 tracing::debug!(%transaction, "broadcast");
                 self.answer_bundle_requests(Some(transaction));
@@ -277,9 +329,8 @@ impl Engine {
     fn release(&mut self, why: &str) {
         let Some(in_flight) = self.in_flight.take() else { return };
         let hashes = in_flight.bundle.hashes();
-        for hash in self.mempool.return_failed(&hashes) {
-            self.records.set(hash, Status::Dropped { reason: format!("{why}, three times") });
-        }
+        let given_up = self.mempool.give_back_failed(&hashes, why);
+        self.record_drops(given_up);
         for hash in hashes {
             self.records.unsubmit(hash);
         }
@@ -288,15 +339,27 @@ impl Engine {
     /// Signs a proven bundle, keeps it, and only then sends it.
     fn send(&mut self, proven: Proven, nonce: u64) {
         self.proving = false;
-        self.mempool.return_to_waiting(&proven.returned);
-        for (hash, reason) in proven.dropped {
-            tracing::info!(user_op_hash = %hash, reason, "dropped from the bundle");
-            self.drop_operation(hash, reason);
+        self.mempool.give_back(&proven.returned);
+        // Only on the state that they passed their second validation on is a failure held against anybody.
+        let same_state = proven.block == self.head.block.hash;
+        for failed in proven.dropped {
+            tracing::info!(user_op_hash = %failed.hash, failed.reason, "dropped from the bundle");
+            let blame = failed.culprit.filter(|_| same_state).map(Blame::Bundle);
+            let dropped = self.mempool.take_out(failed.hash, failed.reason, blame);
+            self.record_drops(dropped);
+        }
+        for failed in proven.disturbed {
+            let given_up = self.mempool.give_back_failed(&[failed.hash], &failed.reason);
+            self.record_drops(given_up);
+            if let Some(culprit) = failed.culprit.filter(|_| same_state) {
+                let dropped = self.mempool.blame(failed.hash, culprit, &failed.reason);
+                self.record_drops(dropped);
+            }
         }
         let hashes = proven.bundle.hashes();
         // Some may have been mined by others, or given up, while the proof ran: what it proved is no more.
         if hashes.is_empty() || hashes.iter().any(|hash| !self.mempool.contains(*hash)) {
-            self.mempool.return_to_waiting(&hashes);
+            self.mempool.give_back(&hashes);
             self.try_bundle(false);
             return;
         }
@@ -316,7 +379,7 @@ impl Engine {
             }
             Err(error) => {
                 tracing::error!(%error, "bundle not sent");
-                self.mempool.return_to_waiting(&hashes);
+                self.mempool.give_back(&hashes);
                 self.answer_bundle_requests(None);
             }
         }
@@ -340,18 +403,18 @@ impl Engine {
         // Operations that were included are gone from the mempool already; what is left did not make it.
         let hashes = in_flight.bundle.hashes();
         let given_up = match mined {
-            Some(Mined { success: false, .. }) => self.mempool.return_failed(&hashes),
+            Some(Mined { success: false, .. }) => {
+                self.mempool.give_back_failed(&hashes, "its bundle was mined and reverted")
+            }
             Some(_) | None => {
-                self.mempool.return_to_waiting(&hashes);
+                self.mempool.give_back(&hashes);
                 Vec::new()
             }
         };
         for hash in hashes {
             self.records.unsubmit(hash);
         }
-        for hash in given_up {
-            self.records.set(hash, Status::Dropped { reason: "its bundles were mined and reverted".into() });
-        }
+        self.record_drops(given_up);
         self.try_bundle(false);
     }
 
@@ -375,12 +438,13 @@ impl Engine {
         }
     }
 
-    /// What is left at shutdown. What was not sent will not be; what was may still be mined.
+    /// What is left at shutdown, reputations among it. What was not sent will not be; what was may still be mined.
     fn abandon(&mut self) -> Vec<Left> {
         let sent = self
             .in_flight
             .as_ref()
             .and_then(|in_flight| Some((in_flight.bundle.hashes(), in_flight.attempts.last()?.transaction)));
+        self.persist_reputation();
         let left: Vec<B256> = self.mempool.all().map(|admitted| admitted.hash).collect();
         left.into_iter()
             .map(|user_op_hash| {

@@ -13,13 +13,13 @@ impl Engine {
     /// Executes the bundle in process and asks for the signer's nonce, then reports.
     pub(super) fn prove(&self, bundle: Bundle) {
         let Some(outbox) = self.outbox() else { return };
-        let (node, bundler, chain_id) = (self.node.clone(), self.submitter.address(), self.config.chain.chain_id);
+        let (node, bundler, chain) = (self.node.clone(), self.submitter.address(), self.config.chain.clone());
         // The newest head there is, which may be newer than the one last handled.
         let newest = self.heads.borrow().clone();
         let head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
         tokio::spawn(async move {
             let hashes = bundle.hashes();
-            let proof = tokio::task::spawn_blocking(move || builder::prove(bundle, &head, chain_id, bundler));
+            let proof = tokio::task::spawn_blocking(move || builder::prove(bundle, &head, &chain, bundler));
             let (proof, nonce) = tokio::join!(proof, node.transaction_count(bundler));
             let report = match (proof, nonce) {
                 (Ok(Ok(proven)), Ok(nonce)) => Report::Proven(Box::new(proven), nonce),

@@ -5,18 +5,17 @@ use alloy::{
     rpc::types::state::StateOverride,
 };
 use erc4337::{EntryPointVersion, UserOperation, storage};
-use revm::DatabaseRef;
 
-use crate::evm::{StateError, StateView};
+use crate::evm::StateView;
 
-/// Adds overrides so that the payer covers `op` in full.
+/// Adds overrides so that the payer covers `op` in full. What it has is known: it is read first of all.
 pub(super) fn as_if_funded(
     op: &UserOperation,
     entry_point: Address,
     version: EntryPointVersion,
     view: &StateView,
     overrides: &mut StateOverride,
-) -> Result<(), StateError> {
+) {
     let prefund = op.required_prefund(version);
     if let Some(paymaster) = op.paymaster_address() {
         // The deposit is the low 112 bits of the first slot, alone there from v0.7 on.
@@ -25,7 +24,7 @@ pub(super) fn as_if_funded(
         let pretend = overrides.entry(entry_point).or_default();
         // If the caller pretends about the EntryPoint's whole storage, that stands.
         if pretend.state.is_none() {
-            let current = view.storage_ref(entry_point, slot)?;
+            let current = view.slot(entry_point, slot).unwrap_or_default();
             let raised = (current & !deposit) | (current & deposit).max(prefund.min(deposit));
             pretend.state_diff.get_or_insert_default().entry(B256::from(slot)).or_insert(raised.into());
         }
@@ -33,9 +32,8 @@ pub(super) fn as_if_funded(
         let pretend = overrides.entry(op.sender).or_default();
         let balance = match pretend.balance {
             Some(balance) => balance,
-            None => view.basic_ref(op.sender)?.map_or(U256::ZERO, |account| account.balance),
+            None => view.account(op.sender).map_or(U256::ZERO, |account| account.balance),
         };
         pretend.balance = Some(balance.saturating_add(prefund));
     }
-    Ok(())
 }

@@ -18,7 +18,7 @@ use alloy::{
     sol_types::SolEvent,
 };
 use erc4337::{
-    EntryPointVersion, UserOperation, UserOperationRequest,
+    ChainPreset, EntryPointVersion, UserOperation, UserOperationRequest,
     abi::entry_point_v08::{UserOperationEvent, UserOperationPrefundTooLow},
     revert::Reason,
 };
@@ -26,7 +26,7 @@ use erc4337::{
 use crate::{
     Config, Head, Rejection,
     admission::{blocking, entry_point_version, first_reads, reject_revert},
-    evm::{Ending, HandleOps, Run, StopAt},
+    evm::{Budget, Ending, HandleOps, Run, StopAt},
     gas,
     head::unix_now,
 };
@@ -84,7 +84,7 @@ pub(crate) async fn estimate(
     let estimator = Estimator {
         entry_point,
         version,
-        chain_id: config.chain.chain_id,
+        chain: config.chain.clone(),
         max_verification_gas: config.max_verification_gas,
         bundler,
         overrides,
@@ -166,7 +166,7 @@ impl Open {
 struct Estimator {
     entry_point: Address,
     version: EntryPointVersion,
-    chain_id: u64,
+    chain: ChainPreset,
     max_verification_gas: u128,
     bundler: Address,
     overrides: StateOverride,
@@ -212,12 +212,11 @@ impl Estimator {
 
     fn simulate(&self, op: &UserOperation) -> Result<Run, Rejection> {
         let mut overrides = self.overrides.clone();
-        funding::as_if_funded(op, self.entry_point, self.version, &self.head.view, &mut overrides)
-            .map_err(crate::evm::SimulationError::from)?;
+        funding::as_if_funded(op, self.entry_point, self.version, &self.head.view, &mut overrides);
         Ok(HandleOps {
             version: self.version,
             entry_point: self.entry_point,
-            chain_id: self.chain_id,
+            chain: &self.chain,
             operations: &[op],
             bundler: self.bundler,
             gas_limit: u64::try_from(gas::bundle_gas_limit([op], self.version)).unwrap_or(u64::MAX),
@@ -225,6 +224,7 @@ impl Estimator {
             trust_signatures: true,
             overrides: &overrides,
             now: unix_now(),
+            budget: Budget::EXECUTION,
         }
         .run(&self.head.view, &self.head.block)?)
     }

@@ -1,12 +1,14 @@
 //! One run of an EntryPoint's `handleOps` over pinned state.
 
+use std::time::{Duration, Instant};
+
 use alloy::{
     eips::eip7702::SignedAuthorization,
     primitives::{Address, Bytes, Log, U256},
     rpc::types::state::StateOverride,
     sol_types::SolEvent,
 };
-use erc4337::{EntryPointVersion, UserOperation, abi::entry_point_v08, pack};
+use erc4337::{ChainPreset, EntryPointVersion, UserOperation, abi::entry_point_v08, pack};
 use revm::{
     Context, InspectEvm, MainBuilder, MainContext,
     bytecode::Bytecode,
@@ -15,10 +17,19 @@ use revm::{
         result::{EVMError, ExecutionResult, HaltReason},
     },
     database::CacheDB,
-    primitives::{TxKind, hardfork::SpecId},
+    primitives::TxKind,
 };
 
-use super::{BlockPin, StateError, StateView, Trace, recorder::Recorder};
+use super::{
+    BlockPin, StateView, Trace, Wanted,
+    recorder::{Recorder, Watch},
+    rules_of_chain::{precompiles, spec},
+    speculation::Speculation,
+};
+use crate::node::NodeError;
+
+/// Times a run is made again because it met unknown state, each time after one more round trip.
+const ROUNDS: usize = 64;
 
 /// How far to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +47,8 @@ pub struct HandleOps<'a> {
     pub version: EntryPointVersion,
     /// Its address.
     pub entry_point: Address,
-    /// EIP-155 chain id.
-    pub chain_id: u64,
+    /// The chain.
+    pub chain: &'a ChainPreset,
     /// The bundle.
     pub operations: &'a [&'a UserOperation],
     /// Who sends the transaction and gets the fees: an account without code.
@@ -52,6 +63,22 @@ pub struct HandleOps<'a> {
     pub overrides: &'a StateOverride,
     /// Seconds since 1970.
     pub now: u64,
+    /// What it may cost.
+    pub budget: Budget,
+}
+
+/// What one run may cost at most, so that none can starve the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Time in the EVM, waiting for the node not counted.
+    pub time: Duration,
+    /// Values fetched from the node.
+    pub fetches: usize,
+}
+
+impl Budget {
+    /// For what is executed whole: a bundle, an estimate.
+    pub const EXECUTION: Self = Self { time: Duration::from_secs(5), fetches: 4_000 };
 }
 
 /// How the transaction ended.
@@ -74,14 +101,27 @@ pub struct Run {
     pub gas_used: u64,
     /// Frame by frame.
     pub trace: Trace,
+    /// What it read.
+    pub reads: Wanted,
+    /// Round trips made for it.
+    pub trips: usize,
 }
 
 /// There is no result to speak of.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulationError {
     /// State could not be read.
-    #[error(transparent)]
-    State(#[from] StateError),
+    #[error("state could not be read: {0}")]
+    Node(#[from] NodeError),
+    /// It reads more than it may.
+    #[error("more than {0} values of state would be read")]
+    TooManyReads(usize),
+    /// It takes longer than it may.
+    #[error("more than {0:?} would be spent in the EVM")]
+    TooSlow(Duration),
+    /// The code to pretend for an account is no code.
+    #[error("stateOverride: code of {0} is malformed")]
+    MalformedCode(Address),
     /// The EVM refused the transaction itself.
     #[error("the EVM refused the run: {0}")]
     Evm(String),
@@ -91,13 +131,36 @@ impl HandleOps<'_> {
     /// Runs it. Blocks while state is fetched: call on a blocking thread.
     ///
     /// # Errors
-    /// If state cannot be read. A bundle that fails is no error but an [`Ending`].
+    /// If state cannot be read, or the budget is spent. A bundle that fails is no error but an [`Ending`].
     pub fn run(&self, view: &StateView, block: &BlockPin) -> Result<Run, SimulationError> {
-        let mut db = CacheDB::new(view);
+        let too_many = || SimulationError::TooManyReads(self.budget.fetches);
+        let deadline = Instant::now() + self.budget.time;
+        let (mut waited, mut fetched) = (Duration::ZERO, 0);
+        for trips in 0..ROUNDS {
+            let (mut run, missing) = self.attempt(view, block, deadline + waited)?;
+            if missing.is_empty() {
+                run.trips = trips;
+                return Ok(run);
+            }
+            fetched += missing.len();
+            if fetched > self.budget.fetches {
+                return Err(too_many());
+            }
+            let asked = Instant::now();
+            view.fetch_blocking(&missing)?;
+            waited += asked.elapsed();
+        }
+        Err(too_many())
+    }
+
+    /// One run, and what was not known of the state it read: of no use itself unless that is nothing.
+    fn attempt(&self, view: &StateView, block: &BlockPin, deadline: Instant) -> Result<(Run, Wanted), SimulationError> {
+        let speculation = Speculation::new(view);
+        let mut db = CacheDB::new(&speculation);
         apply(self.overrides, &mut db)?;
         for op in self.operations {
             if let Some(auth) = &op.eip7702_auth {
-                delegate(&mut db, op.sender, auth, self.trust_signatures)?;
+                delegate(&mut db, op.sender, auth, self.trust_signatures);
             }
         }
 
@@ -107,15 +170,15 @@ impl HandleOps<'_> {
             .data(pack::handle_ops(self.version, self.operations.iter().copied(), self.bundler))
             .gas_limit(self.gas_limit)
             .gas_price(block.next_base_fee)
-            .chain_id(Some(self.chain_id))
+            .chain_id(Some(self.chain.chain_id))
             .build()
             .map_err(|error| SimulationError::Evm(format!("{error:?}")))?;
 
         let mut evm = Context::mainnet()
             .with_db(db)
             .modify_cfg_chained(|cfg| {
-                cfg.set_spec_and_mainnet_gas_params(SpecId::OSAKA);
-                cfg.chain_id = self.chain_id;
+                cfg.set_spec_and_mainnet_gas_params(spec(self.chain));
+                cfg.chain_id = self.chain.chain_id;
                 cfg.disable_nonce_check = true;
                 cfg.disable_balance_check = true;
                 cfg.disable_block_gas_limit = true;
@@ -124,51 +187,71 @@ impl HandleOps<'_> {
                 cfg.tx_gas_limit_cap = Some(u64::MAX);
             })
             .with_block(block.next_env(self.now))
-            .build_mainnet_with_inspector(self.recorder());
+            .build_mainnet_with_inspector(self.recorder(deadline))
+            .with_precompiles(precompiles(self.chain));
 
         let result = evm.inspect_one_tx(tx).map_err(|error| match error {
-            EVMError::Database(error) => SimulationError::State(error),
+            EVMError::Database(never) => match never {},
             other => SimulationError::Evm(other.to_string()),
         })?;
+        let trace = evm.inspector.into_trace().ok_or(SimulationError::TooSlow(self.budget.time))?;
+        drop(evm.ctx);
         let gas_used = result.tx_gas_used();
         let ending = match result {
             ExecutionResult::Success { logs, .. } => Ending::Completed(logs),
             ExecutionResult::Revert { output, .. } => Ending::Reverted(output),
             ExecutionResult::Halt { reason, .. } => Ending::Halted(reason),
         };
-        Ok(Run { ending, gas_used, trace: evm.inspector.into_trace() })
+        let (reads, missing) = speculation.into_reads();
+        Ok((Run { ending, gas_used, trace, reads, trips: 0 }, missing))
     }
 
-    fn recorder(&self) -> Recorder {
-        let topic = entry_point_v08::BeforeExecution::SIGNATURE_HASH;
-        let recorder =
-            Recorder::new(self.entry_point, U256::from_be_bytes(topic.0), self.stop_at == StopAt::Validation);
-        if !self.trust_signatures {
-            return recorder;
-        }
+    fn recorder(&self, deadline: Instant) -> Recorder {
         let selectors = self.version.selectors();
-        // The word of the verdict: `(validationData)` of the account, `(context, validationData)` of the paymaster.
-        recorder.trust(vec![(selectors.validate_user_op, 0), (selectors.validate_paymaster_user_op, 1)])
+        Recorder::new(Watch {
+            entry_point: self.entry_point,
+            selectors,
+            before_execution: U256::from_be_bytes(entry_point_v08::BeforeExecution::SIGNATURE_HASH.0),
+            stop_after_validation: self.stop_at == StopAt::Validation,
+            // The word of the verdict: `(validationData)` of the account, `(context, validationData)` of the paymaster.
+            trusted: if self.trust_signatures {
+                vec![(selectors.validate_user_op, 0), (selectors.validate_paymaster_user_op, 1)]
+            } else {
+                Vec::new()
+            },
+            deadline: Some(deadline),
+        })
     }
 }
 
-fn apply(overrides: &StateOverride, db: &mut CacheDB<&StateView>) -> Result<(), StateError> {
+type Db<'a> = CacheDB<&'a Speculation<'a>>;
+
+/// A read of the speculative database cannot fail.
+fn certain<T>(result: Result<T, std::convert::Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
+
+fn apply(overrides: &StateOverride, db: &mut Db<'_>) -> Result<(), SimulationError> {
     for (address, pretend) in overrides {
-        let mut info = db.load_account(*address)?.info.clone();
+        let mut info = certain(db.load_account(*address)).info.clone();
         info.balance = pretend.balance.unwrap_or(info.balance);
         info.nonce = pretend.nonce.unwrap_or(info.nonce);
         if let Some(code) = &pretend.code {
-            let bytecode = Bytecode::new_raw_checked(code.clone()).map_err(|_| StateError::MalformedCode(*address))?;
+            let bytecode =
+                Bytecode::new_raw_checked(code.clone()).map_err(|_| SimulationError::MalformedCode(*address))?;
             info.code_hash = bytecode.hash_slow();
             info.code = Some(bytecode);
         }
         db.insert_account_info(*address, info);
         if let Some(state) = &pretend.state {
             let words = state.iter().map(|(slot, value)| ((*slot).into(), (*value).into()));
-            db.replace_account_storage(*address, words.collect())?;
+            certain(db.replace_account_storage(*address, words.collect()));
         }
         for (slot, value) in pretend.state_diff.iter().flatten() {
-            db.insert_account_storage(*address, (*slot).into(), (*value).into())?;
+            certain(db.insert_account_storage(*address, (*slot).into(), (*value).into()));
         }
     }
     Ok(())
@@ -178,21 +261,15 @@ fn apply(overrides: &StateOverride, db: &mut CacheDB<&StateView>) -> Result<(), 
 ///
 /// As on chain it does nothing unless its nonce is the account's and the account is no contract; in estimation, where
 /// it may be a dummy, it always counts.
-fn delegate(
-    db: &mut CacheDB<&StateView>,
-    account: Address,
-    auth: &SignedAuthorization,
-    always: bool,
-) -> Result<(), StateError> {
-    let mut info = db.load_account(account)?.info.clone();
+fn delegate(db: &mut Db<'_>, account: Address, auth: &SignedAuthorization, always: bool) {
+    let mut info = certain(db.load_account(account)).info.clone();
     let is_contract = info.code.as_ref().is_some_and(|code| !code.is_empty() && !code.is_eip7702());
     if !always && (info.nonce != auth.nonce || is_contract) {
-        return Ok(());
+        return;
     }
     let bytecode = Bytecode::new_eip7702(auth.address);
     info.code_hash = bytecode.hash_slow();
     info.code = Some(bytecode);
     info.nonce = info.nonce.saturating_add(1);
     db.insert_account_info(account, info);
-    Ok(())
 }

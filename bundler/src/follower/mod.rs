@@ -23,8 +23,8 @@ pub(crate) use lookup::{find_inclusion, find_operation};
 use crate::{
     Config, Head,
     engine::Command,
-    evm::{BlockPin, ReadCounters, StateView},
-    node::{NodeClient, NodeError},
+    evm::{BlockPin, Shared, StateView},
+    node::{FeeSuggestion, NodeClient, NodeError},
 };
 
 /// Blocks searched for one user operation whose inclusion was not watched.
@@ -35,12 +35,12 @@ pub(crate) const LOOKBACK: u64 = 9_999;
 pub(crate) struct Follower {
     node: NodeClient,
     config: Arc<Config>,
-    counters: Arc<ReadCounters>,
+    shared: Arc<Shared>,
 }
 
 impl Follower {
     pub(crate) fn new(node: NodeClient, config: Arc<Config>) -> Self {
-        Self { node, config, counters: Arc::default() }
+        Self { node, config, shared: Arc::default() }
     }
 
     /// The head as it is now.
@@ -48,9 +48,9 @@ impl Follower {
     /// # Errors
     /// If the node does not tell.
     pub(crate) async fn first(&self) -> Result<Head, NodeError> {
-        let block = self.latest().await?;
-        let view = StateView::new(self.node.clone(), block.hash, Arc::clone(&self.counters));
-        self.pin(&block, view).await
+        let (block, fees) = self.pin(&self.latest().await?).await?;
+        let view = StateView::new(self.node.clone(), block.hash, Arc::clone(&self.shared));
+        Ok(Head { block, view: Arc::new(view), fees })
     }
 
     /// Publishes heads until nobody listens. A node that fails is asked again at the next interval.
@@ -84,9 +84,10 @@ impl Follower {
             return Ok(None);
         }
         let from = (previous.block.number + 1).min(block.number);
-        let (view, inclusions) =
-            tokio::try_join!(previous.view.advance_to(block.hash), self.inclusions(from, block.number))?;
-        Ok(Some((self.pin(&block, view).await?, inclusions)))
+        let number = block.number;
+        let (block, fees) = self.pin(&block).await?;
+        let (view, inclusions) = tokio::try_join!(previous.view.advance_to(&block), self.inclusions(from, number))?;
+        Ok(Some((Head { block, view: Arc::new(view), fees }, inclusions)))
     }
 
     async fn latest(&self) -> Result<alloy::rpc::types::Header, NodeError> {
@@ -95,9 +96,9 @@ impl Follower {
         Ok(block.ok_or_else(unreadable)?.header)
     }
 
-    async fn pin(&self, block: &alloy::rpc::types::Header, view: StateView) -> Result<Head, NodeError> {
+    async fn pin(&self, block: &alloy::rpc::types::Header) -> Result<(BlockPin, FeeSuggestion), NodeError> {
         let fees = self.node.fees().await?;
-        Ok(Head { block: BlockPin::new(block, fees.base_fee), view: Arc::new(view), fees })
+        Ok((BlockPin::new(block, fees.base_fee), fees))
     }
 
     /// Every operation that the served EntryPoints executed in these blocks.

@@ -1,18 +1,43 @@
 //! Operations that were accepted and are not yet mined. A pure state machine: no clock, no I/O.
+//!
+//! ```text
+//!  Admitted ──gate──► waiting ──► bundled ──► (mined)
+//!                       ▲ │ ▲        │
+//!            refreshed ─┘ ▼ └────────┘ its bundle failed
+//!                       stale: a new block changed what its validation read
+//! ```
+//!
+//! What goes out, for whatever reason, goes with a [`Dropped`] that says why.
 
-use std::collections::{BTreeMap, HashMap};
+mod config;
+mod gate;
+mod reputation;
+pub mod store;
+mod upkeep;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use alloy::primitives::{Address, B256, U256};
 
-use crate::{Rejection, admission::Admitted};
+pub use config::MempoolConfig;
+pub use reputation::{Counts, Reputation, ReputationStatus};
+pub use upkeep::{Blame, Dropped};
+
+use crate::{Rejection, admission::Admitted, evm::BlockPin, rejection::Entity};
+use gate::{cost, entities};
 
 /// Per cent by which both fees must rise for one operation to take another's place (ERC-4337 mempools: 10 %).
 const REPLACEMENT_BUMP: u128 = 10;
 /// Bundles an operation may fail in before it is given up.
 const MAX_FAILURES: u32 = 3;
+/// Bytes that an operation takes beside its own fields, roughly.
+const OVERHEAD: usize = 2_048;
 
 /// What an operation occupies: two cannot share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Slot {
     entry_point: Address,
     sender: Address,
@@ -29,6 +54,8 @@ impl Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Waiting,
+    /// What its validation read has changed since.
+    Stale,
     Bundled,
 }
 
@@ -38,67 +65,192 @@ struct Entry {
     phase: Phase,
     arrival: u64,
     failures: u32,
+    /// Height of the head when it came.
+    since: u64,
+    /// Operations of its nonce key that go before it.
+    ahead: u64,
+    bytes: usize,
+}
+
+impl Entry {
+    /// What it is worth to keep: dearer ones first, then those that came earlier.
+    fn worth(&self) -> (u128, std::cmp::Reverse<u64>) {
+        (self.admitted.op.max_priority_fee_per_gas, std::cmp::Reverse(self.arrival))
+    }
+}
+
+/// How often an address is named by pending operations, part by part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Parts {
+    account: usize,
+    factory: usize,
+    paymaster: usize,
+}
+
+impl Parts {
+    fn total(self) -> usize {
+        self.account + self.factory + self.paymaster
+    }
+
+    fn part(&mut self, entity: Entity) -> &mut usize {
+        match entity {
+            Entity::Account => &mut self.account,
+            Entity::Factory => &mut self.factory,
+            Entity::Paymaster => &mut self.paymaster,
+        }
+    }
 }
 
 /// What became of an insertion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// It is new.
-    New,
+    /// It is new; these had to make room for it.
+    New(Vec<Dropped>),
     /// The very same operation was there already.
     Known,
-    /// It took the place of this one.
-    Replaced(B256),
 }
 
 /// The mempool.
 #[derive(Debug, Default)]
 pub struct Mempool {
+    config: Arc<MempoolConfig>,
+    reputation: Reputation,
     entries: HashMap<B256, Entry>,
-    slots: HashMap<Slot, B256>,
+    slots: BTreeMap<Slot, B256>,
     arrivals: BTreeMap<u64, B256>,
     next_arrival: u64,
+    /// By what they are worth, the worst first; none that is bundled.
+    evictable: BTreeSet<(u128, std::cmp::Reverse<u64>)>,
+    named: HashMap<Address, Parts>,
+    /// Wei that pending operations may cost each paymaster, by EntryPoint.
+    owed: HashMap<(Address, Address), U256>,
+    bytes: usize,
 }
 
 impl Mempool {
-    /// Takes an operation in.
+    /// An empty one, with what is known of entities from before.
+    pub fn new(config: MempoolConfig, reputation: Reputation) -> Self {
+        Self { config: Arc::new(config), reputation, ..Self::default() }
+    }
+
+    /// Takes an operation in at this head. If it was validated at another, it has to be again before it is bundled.
     ///
     /// # Errors
-    /// If another operation of the same sender and nonce pays as much or nearly, or is in a bundle already.
-    pub fn insert(&mut self, admitted: Admitted) -> Result<Inserted, Rejection> {
+    /// If a limit, a reputation or another operation stands against it. Nothing has changed then.
+    pub fn insert(&mut self, admitted: Admitted, head: &BlockPin) -> Result<Inserted, Rejection> {
         if self.entries.contains_key(&admitted.hash) {
             return Ok(Inserted::Known);
         }
         let slot = Slot::of(&admitted);
         let replaced = self.slots.get(&slot).copied();
-        if let Some(entry) = replaced.and_then(|hash| self.entries.get(&hash)) {
+        let standing = replaced.and_then(|hash| self.entries.get(&hash));
+        if let Some(entry) = standing {
             may_replace(entry, &admitted)?;
+        } else {
+            self.screen(&admitted.op)?;
         }
-        if let Some(replaced) = replaced {
-            self.remove(replaced);
+        self.check_limits(&admitted, standing.map(|entry| &entry.admitted))?;
+
+        let bytes = size(&admitted);
+        let mut dropped = Vec::new();
+        if let Some(hash) = replaced {
+            dropped.extend(self.take_out(hash, format!("replaced by {}", admitted.hash), None));
+        } else {
+            dropped = self.make_room(&admitted, bytes)?;
         }
         let arrival = self.next_arrival;
         self.next_arrival += 1;
+        for (entity, address) in entities(&admitted.op) {
+            *self.named.entry(address).or_default().part(entity) += 1;
+        }
+        if let Some(paymaster) = admitted.op.paymaster_address() {
+            let owed = self.owed.entry((admitted.entry_point, paymaster)).or_default();
+            *owed = owed.saturating_add(cost(&admitted));
+        }
+        self.bytes += bytes;
         self.slots.insert(slot, admitted.hash);
         self.arrivals.insert(arrival, admitted.hash);
-        self.entries.insert(admitted.hash, Entry { admitted, phase: Phase::Waiting, arrival, failures: 0 });
-        Ok(replaced.map_or(Inserted::New, Inserted::Replaced))
+        for address in accountable(&admitted) {
+            self.reputation.seen(address);
+        }
+        let (hash, ahead) = (admitted.hash, admitted.evidence.ahead);
+        let phase = if admitted.evidence.block == head.hash { Phase::Waiting } else { Phase::Stale };
+        let entry = Entry { admitted, phase, arrival, failures: 0, since: head.number, ahead, bytes };
+        self.evictable.insert(entry.worth());
+        self.entries.insert(hash, entry);
+        Ok(Inserted::New(dropped))
     }
 
-    /// Takes an operation out, whatever its phase.
+    /// The worst go until there is room, if the newcomer is worth more than they.
+    fn make_room(&mut self, newcomer: &Admitted, bytes: usize) -> Result<Vec<Dropped>, Rejection> {
+        let (mut free_places, mut free_bytes) = (
+            self.config.max_operations.saturating_sub(self.entries.len()),
+            self.config.max_bytes.saturating_sub(self.bytes),
+        );
+        let mut victims = Vec::new();
+        for (fee, arrival) in &self.evictable {
+            if free_places > 0 && free_bytes >= bytes {
+                break;
+            }
+            if *fee >= newcomer.op.max_priority_fee_per_gas {
+                return Err(Rejection::Full { required: *fee });
+            }
+            let victim = self.arrivals.get(&arrival.0).and_then(|hash| self.entries.get(hash));
+            if let Some(victim) = victim {
+                free_places += 1;
+                free_bytes += victim.bytes;
+                victims.push(victim.admitted.hash);
+            }
+        }
+        if free_places == 0 || free_bytes < bytes {
+            return Err(Rejection::Full { required: u128::MAX });
+        }
+        let evict = |hash: B256| self.take_out(hash, "evicted: the mempool was full of dearer operations".into(), None);
+        Ok(victims.into_iter().flat_map(evict).collect())
+    }
+
+    /// Takes an operation out, whatever its phase, with nothing said to anybody.
     pub fn remove(&mut self, hash: B256) -> Option<Admitted> {
         let entry = self.entries.remove(&hash)?;
+        self.evictable.remove(&entry.worth());
         self.slots.remove(&Slot::of(&entry.admitted));
         self.arrivals.remove(&entry.arrival);
+        self.bytes -= entry.bytes;
+        for (entity, address) in entities(&entry.admitted.op) {
+            if let Some(parts) = self.named.get_mut(&address) {
+                *parts.part(entity) = parts.part(entity).saturating_sub(1);
+                if parts.total() == 0 {
+                    self.named.remove(&address);
+                }
+            }
+        }
+        if let Some(paymaster) = entry.admitted.op.paymaster_address() {
+            let key = (entry.admitted.entry_point, paymaster);
+            if let Some(owed) = self.owed.get_mut(&key) {
+                *owed = owed.saturating_sub(cost(&entry.admitted));
+                if owed.is_zero() {
+                    self.owed.remove(&key);
+                }
+            }
+        }
         Some(entry.admitted)
     }
 
-    /// Operations that wait for a bundle, oldest first.
+    /// Takes out an operation that was mined, and counts it for whom it names.
+    pub fn remove_included(&mut self, hash: B256) -> Option<Admitted> {
+        let admitted = self.remove(hash)?;
+        for address in accountable(&admitted) {
+            self.reputation.included(address);
+        }
+        Some(admitted)
+    }
+
+    /// Operations that could go into a bundle now, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = &Admitted> {
         self.arrivals
             .values()
             .filter_map(|hash| self.entries.get(hash))
-            .filter(|entry| entry.phase == Phase::Waiting)
+            .filter(|entry| entry.phase == Phase::Waiting && entry.ahead == 0)
             .map(|entry| &entry.admitted)
     }
 
@@ -107,19 +259,28 @@ impl Mempool {
         self.arrivals.values().filter_map(|hash| self.entries.get(hash)).map(|entry| &entry.admitted)
     }
 
+    /// Sequence numbers pending under the nonce key of `op`, lowest first.
+    pub fn sequences(&self, entry_point: Address, sender: Address, nonce: U256) -> Vec<u64> {
+        let first = (nonce >> 64) << 64;
+        let last = first | U256::from(u64::MAX);
+        let slot = |nonce| Slot { entry_point, sender, nonce };
+        self.slots.range(slot(first)..=slot(last)).map(|(slot, _)| (slot.nonce & U256::from(u64::MAX)).to()).collect()
+    }
+
     /// Marks operations as part of a bundle: they are not chosen again until returned.
     pub fn mark_bundled(&mut self, hashes: &[B256]) {
         self.set_phase(hashes, Phase::Bundled);
     }
 
-    /// Returns operations whose bundle will not be mined through no fault of theirs.
-    pub fn return_to_waiting(&mut self, hashes: &[B256]) {
-        self.set_phase(hashes, Phase::Waiting);
+    /// Gives back operations whose bundle will not be mined through no fault of theirs. Blocks that came meanwhile may
+    /// have changed what they rest on.
+    pub fn give_back(&mut self, hashes: &[B256]) {
+        self.set_phase(hashes, Phase::Stale);
     }
 
-    /// Returns operations whose bundle was mined and reverted; gives back those that have had their chances.
-    pub fn return_failed(&mut self, hashes: &[B256]) -> Vec<B256> {
-        self.return_to_waiting(hashes);
+    /// Gives back operations whose bundle failed; takes out those that have had their chances.
+    pub fn give_back_failed(&mut self, hashes: &[B256], why: &str) -> Vec<Dropped> {
+        self.give_back(hashes);
         let mut given_up = Vec::new();
         for hash in hashes {
             if let Some(entry) = self.entries.get_mut(hash) {
@@ -129,16 +290,18 @@ impl Mempool {
                 }
             }
         }
-        for hash in &given_up {
-            self.remove(*hash);
-        }
-        given_up
+        given_up.into_iter().flat_map(|hash| self.take_out(hash, format!("{why}, three times"), None)).collect()
     }
 
     fn set_phase(&mut self, hashes: &[B256], phase: Phase) {
         for hash in hashes {
             if let Some(entry) = self.entries.get_mut(hash) {
                 entry.phase = phase;
+                if phase == Phase::Bundled {
+                    self.evictable.remove(&entry.worth());
+                } else {
+                    self.evictable.insert(entry.worth());
+                }
             }
         }
     }
@@ -157,6 +320,37 @@ impl Mempool {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+
+    /// Bytes held, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Reputations.
+    pub fn reputation(&self) -> &Reputation {
+        &self.reputation
+    }
+
+    /// Reputations, to change.
+    pub fn reputation_mut(&mut self) -> &mut Reputation {
+        &mut self.reputation
+    }
+
+    /// Limits.
+    pub fn config(&self) -> &Arc<MempoolConfig> {
+        &self.config
+    }
+
+    fn parts(&self, address: Address) -> Parts {
+        self.named.get(&address).copied().unwrap_or_default()
+    }
+}
+
+/// Entities whose reputation an operation counts for: paymasters, and others if staked (ERC-7562).
+fn accountable(admitted: &Admitted) -> impl Iterator<Item = Address> {
+    let parties = &admitted.evidence.parties;
+    let staked = [Some(parties.account), parties.factory].into_iter().flatten().filter(|party| party.is_staked());
+    staked.chain(parties.paymaster).map(|party| party.address)
 }
 
 fn may_replace(standing: &Entry, newcomer: &Admitted) -> Result<(), Rejection> {
@@ -175,6 +369,24 @@ fn may_replace(standing: &Entry, newcomer: &Admitted) -> Result<(), Rejection> {
         }
     }
     Ok(())
+}
+
+/// Bytes that holding an operation takes, roughly.
+fn size(admitted: &Admitted) -> usize {
+    let op = &admitted.op;
+    let paymaster = op.paymaster.as_ref().map_or(0, |paymaster| paymaster.data.len() + paymaster.signature.len());
+    let initializer = match &op.initializer {
+        Some(erc4337::Initializer::Factory { data, .. } | erc4337::Initializer::Eip7702 { data }) => data.len(),
+        None => 0,
+    };
+    let evidence = &admitted.evidence;
+    OVERHEAD
+        + op.call_data.len()
+        + op.signature.len()
+        + paymaster
+        + initializer
+        + evidence.reads.len() * 96
+        + evidence.code_hashes.len() * 52
 }
 
 #[cfg(test)]

@@ -1,37 +1,100 @@
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use alloy::primitives::{Address, B256, U256};
-use erc4337::{EntryPointVersion, UserOperation, ValidationData};
+use erc4337::{EntryPointVersion, Paymaster, UserOperation, ValidationData};
 
-use super::{Inserted, Mempool};
-use crate::{Rejection, admission::Admitted, admission::Validated};
+use super::*;
+use crate::{
+    Head, Rejection,
+    admission::{Admitted, Evidence, Validated},
+    evm::{BlockPin, Shared, StateView},
+    node::{FeeSuggestion, NodeClient},
+    rules::{Parties, Party, Standing},
+};
 
+const NOW: u64 = 1_000_000;
+const STRANGER: Address = Address::repeat_byte(0x99);
+const PAYMASTER: Address = Address::repeat_byte(0xaa);
+
+fn block(number: u64) -> BlockPin {
+    BlockPin {
+        hash: B256::left_padding_from(&number.to_be_bytes()),
+        parent: B256::left_padding_from(&number.saturating_sub(1).to_be_bytes()),
+        number,
+        timestamp: NOW,
+        gas_limit: 30_000_000,
+        beneficiary: Address::ZERO,
+        next_base_fee: 1,
+        prevrandao: B256::ZERO,
+    }
+}
+
+/// A head that knows only what it is told.
+fn head(number: u64) -> Head {
+    let node = NodeClient::new("http://127.0.0.1:1").unwrap();
+    let block = block(number);
+    let view = Arc::new(StateView::new(node, block.hash, Arc::<Shared>::default()));
+    Head { block, view, fees: FeeSuggestion { base_fee: 1, priority_fee: 1 } }
+}
+
+fn party(address: Address, staked: bool) -> Party {
+    Party { address, standing: if staked { Standing::Staked } else { Standing::Unstaked } }
+}
+
+/// An operation without a paymaster, validated on block 1.
 fn operation(sender: u8, nonce: u64, fee: u128, id: u8) -> Admitted {
     let op = UserOperation {
         sender: Address::repeat_byte(sender),
         nonce: U256::from(nonce),
         max_fee_per_gas: fee,
         max_priority_fee_per_gas: fee,
+        pre_verification_gas: 1,
         ..UserOperation::default()
     };
+    let entry_point = EntryPointVersion::V0_8.canonical_address();
+    let parties = Parties { entry_point, account: party(op.sender, false), account_exists: true, ..Parties::default() };
+    let evidence = Evidence { block: block(1).hash, parties, ..Evidence::default() };
     Admitted {
         op: Arc::new(op),
         hash: B256::repeat_byte(id),
-        entry_point: EntryPointVersion::V0_8.canonical_address(),
+        entry_point,
         version: EntryPointVersion::V0_8,
         validated: Validated { account: ValidationData::VALID, paymaster: None, gas_used: 0 },
+        evidence: Arc::new(evidence),
     }
+}
+
+fn change(admitted: &mut Admitted, change: impl FnOnce(&mut Evidence)) {
+    change(Arc::make_mut(&mut admitted.evidence));
+}
+
+fn sponsored(sender: u8, id: u8, deposit: u64, staked: bool) -> Admitted {
+    let mut admitted = operation(sender, 0, 100, id);
+    Arc::make_mut(&mut admitted.op).paymaster = Some(Paymaster { address: PAYMASTER, ..Paymaster::default() });
+    change(&mut admitted, |evidence| {
+        evidence.parties.paymaster = Some(party(PAYMASTER, staked));
+        evidence.paymaster_deposit = U256::from(deposit);
+    });
+    admitted
+}
+
+fn insert(pool: &mut Mempool, admitted: Admitted) -> Result<Inserted, Rejection> {
+    pool.insert(admitted, &block(1))
 }
 
 fn waiting(pool: &Mempool) -> Vec<u8> {
     pool.waiting().map(|admitted| admitted.hash[0]).collect()
 }
 
+fn ids(dropped: &[Dropped]) -> Vec<u8> {
+    dropped.iter().map(|dropped| dropped.hash[0]).collect()
+}
+
 #[test]
 fn operations_wait_in_the_order_of_their_arrival() {
     let mut pool = Mempool::default();
     for id in [3, 1, 2] {
-        assert_eq!(pool.insert(operation(id, 0, 100, id)).unwrap(), Inserted::New);
+        assert_eq!(insert(&mut pool, operation(id, 0, 100, id)).unwrap(), Inserted::New(Vec::new()));
     }
     assert_eq!(waiting(&pool), [3, 1, 2]);
 }
@@ -39,49 +102,405 @@ fn operations_wait_in_the_order_of_their_arrival() {
 #[test]
 fn the_same_operation_twice_is_one() {
     let mut pool = Mempool::default();
-    pool.insert(operation(1, 0, 100, 1)).unwrap();
-    assert_eq!(pool.insert(operation(1, 0, 100, 1)).unwrap(), Inserted::Known);
+    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
+    assert_eq!(insert(&mut pool, operation(1, 0, 100, 1)).unwrap(), Inserted::Known);
     assert_eq!(pool.len(), 1);
 }
 
 #[test]
 fn a_replacement_needs_ten_per_cent_more_of_both_fees() {
     let mut pool = Mempool::default();
-    pool.insert(operation(1, 0, 101, 1)).unwrap();
-    let refused = pool.insert(operation(1, 0, 111, 2));
+    insert(&mut pool, operation(1, 0, 101, 1)).unwrap();
+    let refused = insert(&mut pool, operation(1, 0, 111, 2));
     assert!(matches!(refused, Err(Rejection::ReplacementUnderpriced { field: "maxFeePerGas", required: 112, .. })));
     assert_eq!(waiting(&pool), [1]);
-    assert_eq!(pool.insert(operation(1, 0, 112, 2)).unwrap(), Inserted::Replaced(B256::repeat_byte(1)));
+    let Inserted::New(dropped) = insert(&mut pool, operation(1, 0, 112, 2)).unwrap() else { panic!("not new") };
+    assert_eq!(ids(&dropped), [1]);
     assert_eq!(waiting(&pool), [2]);
 }
 
 #[test]
-fn what_is_in_a_bundle_is_neither_chosen_again_nor_replaced() {
+fn what_is_in_a_bundle_is_neither_chosen_again_nor_replaced_and_comes_back_to_be_validated_again() {
     let mut pool = Mempool::default();
-    pool.insert(operation(1, 0, 100, 1)).unwrap();
+    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
     pool.mark_bundled(&[B256::repeat_byte(1)]);
     assert!(waiting(&pool).is_empty());
-    assert!(matches!(pool.insert(operation(1, 0, 900, 2)), Err(Rejection::AlreadyBundled { .. })));
-    pool.return_to_waiting(&[B256::repeat_byte(1)]);
+    assert!(matches!(insert(&mut pool, operation(1, 0, 900, 2)), Err(Rejection::AlreadyBundled { .. })));
+    pool.give_back(&[B256::repeat_byte(1)]);
+    assert!(waiting(&pool).is_empty());
+    assert_eq!(pool.stale(10).len(), 1);
+    assert!(pool.refresh(B256::repeat_byte(1), Ok(operation(1, 0, 100, 1))).is_empty());
     assert_eq!(waiting(&pool), [1]);
 }
 
 #[test]
 fn an_operation_is_given_up_after_its_third_reverted_bundle() {
     let mut pool = Mempool::default();
-    pool.insert(operation(1, 0, 100, 1)).unwrap();
+    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
     let hashes = [B256::repeat_byte(1)];
-    assert!(pool.return_failed(&hashes).is_empty());
-    assert!(pool.return_failed(&hashes).is_empty());
-    assert_eq!(pool.return_failed(&hashes), hashes);
+    assert!(pool.give_back_failed(&hashes, "reverted").is_empty());
+    assert!(pool.give_back_failed(&hashes, "reverted").is_empty());
+    assert_eq!(ids(&pool.give_back_failed(&hashes, "reverted")), [1]);
     assert!(pool.is_empty());
 }
 
 #[test]
 fn removal_frees_the_nonce() {
     let mut pool = Mempool::default();
-    pool.insert(operation(1, 7, 100, 1)).unwrap();
+    insert(&mut pool, operation(1, 7, 100, 1)).unwrap();
     pool.remove(B256::repeat_byte(1));
     // At no higher fee, it could not have taken an occupied one.
-    assert_eq!(pool.insert(operation(1, 7, 100, 2)).unwrap(), Inserted::New);
+    assert_eq!(insert(&mut pool, operation(1, 7, 100, 2)).unwrap(), Inserted::New(Vec::new()));
+}
+
+#[test]
+fn urep_010_an_unstaked_sender_has_four_pending_and_a_staked_one_as_many_as_it_likes() {
+    let mut pool = Mempool::default();
+    for id in 0..4 {
+        insert(&mut pool, operation(1, id.into(), 100, id)).unwrap();
+    }
+    let refused = insert(&mut pool, operation(1, 4, 100, 4)).unwrap_err();
+    assert!(matches!(refused, Rejection::TooManyPending { count: 4, rule: "UREP-010", .. }), "{refused}");
+    assert_eq!(refused.code(), -32505);
+    // One that takes another's place is not one more.
+    insert(&mut pool, operation(1, 3, 200, 5)).unwrap();
+    let mut staked = operation(1, 4, 100, 6);
+    change(&mut staked, |evidence| evidence.parties.account.standing = Standing::Staked);
+    insert(&mut pool, staked).unwrap();
+}
+
+#[test]
+fn urep_020_an_unstaked_paymaster_earns_room_by_inclusions() {
+    let mut pool = Mempool::default();
+    for id in 0..10 {
+        insert(&mut pool, sponsored(id, id, 1_000_000, false)).unwrap();
+    }
+    let refused = insert(&mut pool, sponsored(10, 10, 1_000_000, false)).unwrap_err();
+    assert!(matches!(refused, Rejection::TooManyPending { count: 10, rule: "UREP-020", .. }), "{refused}");
+    insert(&mut pool, sponsored(10, 10, 1_000_000, true)).unwrap();
+    // 11 seen, 11 mined. With 14 more seen, 10 + 11/25 × 11 may be pending.
+    for id in 0..11 {
+        pool.remove_included(B256::repeat_byte(id)).unwrap();
+    }
+    for id in 0..14 {
+        insert(&mut pool, sponsored(id, 100 + id, 1_000_000, false)).unwrap();
+    }
+    assert!(insert(&mut pool, sponsored(14, 114, 1_000_000, false)).is_err());
+}
+
+#[test]
+fn erep_010_what_is_pending_is_covered_by_the_deposit() {
+    let mut pool = Mempool::default();
+    // Each may cost 100 wei: one gas at 100 wei.
+    insert(&mut pool, sponsored(1, 1, 200, true)).unwrap();
+    insert(&mut pool, sponsored(2, 2, 200, true)).unwrap();
+    let refused = insert(&mut pool, sponsored(3, 3, 200, true)).unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.data().unwrap()["rule"].as_str().unwrap().to_owned()),
+        (-32508, "EREP-010".into())
+    );
+    pool.remove(B256::repeat_byte(1));
+    insert(&mut pool, sponsored(3, 3, 200, true)).unwrap();
+}
+
+#[test]
+fn sto_040_an_entity_is_not_the_sender_of_another_operation() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, operation(0xaa, 0, 100, 1)).unwrap();
+    let refused = insert(&mut pool, sponsored(2, 2, 1_000, true)).unwrap_err();
+    assert!(matches!(refused, Rejection::EntityIsSender { entity: Entity::Paymaster, .. }));
+    pool.remove(B256::repeat_byte(1));
+    insert(&mut pool, sponsored(2, 2, 1_000, true)).unwrap();
+    let refused = insert(&mut pool, operation(0xaa, 0, 100, 1)).unwrap_err();
+    assert!(matches!(refused, Rejection::SenderIsEntity { entity: Entity::Paymaster, .. }));
+    assert_eq!(refused.code(), -32502);
+}
+
+#[test]
+fn sto_041_associated_storage_does_not_lie_in_another_sender() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, operation(7, 0, 100, 1)).unwrap();
+    let mut second = operation(2, 0, 100, 2);
+    change(&mut second, |evidence| evidence.associated = vec![STRANGER, Address::repeat_byte(7)]);
+    let refused = insert(&mut pool, second.clone()).unwrap_err();
+    assert!(matches!(refused, Rejection::StorageOfSender { contract } if contract == Address::repeat_byte(7)));
+    pool.remove(B256::repeat_byte(1));
+    insert(&mut pool, second).unwrap();
+}
+
+#[test]
+fn grep_010_the_banned_are_kept_out_and_what_they_have_pending_goes() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    insert(&mut pool, sponsored(2, 2, 1_000, true)).unwrap();
+    insert(&mut pool, operation(3, 0, 100, 3)).unwrap();
+    let dropped = pool.take_out(B256::repeat_byte(1), "failed".into(), Some(Blame::Bundle(Entity::Paymaster)));
+    assert_eq!(ids(&dropped), [1, 2]);
+    assert!(dropped[1].reason.contains("GREP-010"));
+    assert_eq!(waiting(&pool), [3]);
+    let refused = insert(&mut pool, sponsored(4, 4, 1_000, true)).unwrap_err();
+    assert!(matches!(refused, Rejection::Banned { entity: Entity::Paymaster, address: PAYMASTER }));
+    assert_eq!(refused.code(), -32504);
+}
+
+#[test]
+fn grep_040_the_operators_own_are_never_banned() {
+    let config = MempoolConfig { allowed: HashSet::from([PAYMASTER]), ..MempoolConfig::default() };
+    let mut pool = Mempool::new(config, Reputation::default());
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    pool.take_out(B256::repeat_byte(1), "failed".into(), Some(Blame::Bundle(Entity::Paymaster)));
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+}
+
+#[tokio::test]
+async fn grep_020_the_throttled_have_a_few_pending_for_a_few_blocks() {
+    let mut pool = Mempool::default();
+    pool.reputation_mut().set(PAYMASTER, Counts { ops_seen: 200, ops_included: 5 });
+    assert!(pool.is_throttled(PAYMASTER));
+    for id in 0..4 {
+        insert(&mut pool, sponsored(id, id, 1_000, true)).unwrap();
+    }
+    let refused = insert(&mut pool, sponsored(4, 4, 1_000, true)).unwrap_err();
+    assert!(matches!(refused, Rejection::Throttled { count: 4, .. }), "{refused}");
+    assert_eq!(pool.advance(&head(10), &head(9).view, &[], NOW), []);
+    let dropped = pool.advance(&head(11), &head(10).view, &[], NOW);
+    assert_eq!(dropped.len(), 4);
+    assert!(dropped[0].reason.contains("GREP-020"));
+}
+
+#[test]
+fn erep_015_a_paymaster_does_not_answer_for_the_account() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    assert_eq!(pool.reputation().counts(PAYMASTER).ops_seen, 1);
+    pool.take_out(B256::repeat_byte(1), "signature".into(), Some(Blame::Revalidation(Entity::Account)));
+    assert_eq!(pool.reputation().counts(PAYMASTER).ops_seen, 0);
+    insert(&mut pool, sponsored(1, 2, 1_000, true)).unwrap();
+    pool.take_out(B256::repeat_byte(2), "refused".into(), Some(Blame::Revalidation(Entity::Paymaster)));
+    assert_eq!(pool.reputation().counts(PAYMASTER).ops_seen, 1);
+}
+
+#[test]
+fn erep_030_a_staked_account_answers_for_all() {
+    let mut pool = Mempool::default();
+    let mut first = sponsored(1, 1, 1_000, true);
+    change(&mut first, |evidence| evidence.parties.account.standing = Standing::Staked);
+    insert(&mut pool, first).unwrap();
+    pool.take_out(B256::repeat_byte(1), "failed".into(), Some(Blame::Bundle(Entity::Paymaster)));
+    let config = MempoolConfig::default();
+    assert_eq!(pool.reputation().status(Address::repeat_byte(1), &config), ReputationStatus::Banned);
+    assert_eq!(pool.reputation().status(PAYMASTER, &config), ReputationStatus::Ok);
+}
+
+#[test]
+fn erep_020_a_staked_factory_answers_for_the_account_it_makes() {
+    let mut pool = Mempool::default();
+    let mut first = operation(1, 0, 100, 1);
+    Arc::make_mut(&mut first.op).initializer =
+        Some(erc4337::Initializer::Factory { address: STRANGER, data: Default::default() });
+    change(&mut first, |evidence| evidence.parties.factory = Some(party(STRANGER, true)));
+    insert(&mut pool, first).unwrap();
+    pool.take_out(B256::repeat_byte(1), "failed".into(), Some(Blame::Bundle(Entity::Account)));
+    assert_eq!(pool.reputation().status(STRANGER, &MempoolConfig::default()), ReputationStatus::Banned);
+}
+
+#[test]
+fn reputation_decays_by_a_24th_an_hour_and_bans_pass() {
+    let config = MempoolConfig::default();
+    let mut reputation = Reputation::default();
+    reputation.failed_bundle(PAYMASTER, &config);
+    assert_eq!(reputation.status(PAYMASTER, &config), ReputationStatus::Banned);
+    assert!(!reputation.decay(NOW));
+    assert!(!reputation.decay(NOW + 3_599));
+    assert!(reputation.decay(NOW + 3_600));
+    assert_eq!(reputation.counts(PAYMASTER).ops_seen, 10_000 * 23 / 24);
+    assert!(reputation.decay(NOW + 3_600 * 96));
+    // "Effectively, the value is reduced to 1 % after 4 days."
+    assert!((100..=170).contains(&reputation.counts(PAYMASTER).ops_seen), "{:?}", reputation.counts(PAYMASTER));
+    assert_eq!(reputation.status(PAYMASTER, &config), ReputationStatus::Throttled);
+    assert!(reputation.decay(NOW + 3_600 * 120));
+    assert_eq!(reputation.status(PAYMASTER, &config), ReputationStatus::Ok);
+}
+
+#[test]
+fn reputation_borders_are_those_of_the_erc() {
+    let config = MempoolConfig::default();
+    let mut reputation = Reputation::default();
+    let mut status = |ops_seen, ops_included| {
+        reputation.set(PAYMASTER, Counts { ops_seen, ops_included });
+        reputation.status(PAYMASTER, &config)
+    };
+    assert_eq!(status(109, 0), ReputationStatus::Ok);
+    assert_eq!(status(110, 0), ReputationStatus::Throttled);
+    assert_eq!(status(509, 0), ReputationStatus::Throttled);
+    assert_eq!(status(510, 0), ReputationStatus::Banned);
+    assert_eq!(status(510, 40), ReputationStatus::Throttled);
+}
+
+#[test]
+fn reputations_outlive_the_process() {
+    let file = std::env::temp_dir().join(format!("fabstir-reputation-{}.json", std::process::id()));
+    assert_eq!(store::read(&file).unwrap(), Reputation::default());
+    let mut reputation = Reputation::default();
+    reputation.failed_bundle(PAYMASTER, &MempoolConfig::default());
+    reputation.decay(NOW);
+    store::write(&file, &reputation).unwrap();
+    assert_eq!(store::read(&file).unwrap(), reputation);
+    std::fs::write(&file, "{").unwrap();
+    assert!(matches!(store::read(&file), Err(store::StoreError::Malformed { .. })));
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_full_mempool_gives_up_its_worst_for_a_better_one_and_says_so() {
+    let config = MempoolConfig { max_operations: 3, ..MempoolConfig::default() };
+    let mut pool = Mempool::new(config, Reputation::default());
+    for (id, fee) in [(1, 50), (2, 10), (3, 10)] {
+        insert(&mut pool, operation(id, 0, fee, id)).unwrap();
+    }
+    let refused = insert(&mut pool, operation(4, 0, 10, 4)).unwrap_err();
+    assert!(matches!(refused, Rejection::Full { required: 10 }), "{refused}");
+    // Of two that pay alike, the one that came later goes.
+    let Inserted::New(dropped) = insert(&mut pool, operation(4, 0, 11, 4)).unwrap() else { panic!("not new") };
+    assert_eq!(ids(&dropped), [3]);
+    pool.mark_bundled(&[B256::repeat_byte(2)]);
+    let Inserted::New(dropped) = insert(&mut pool, operation(5, 0, 90, 5)).unwrap() else { panic!("not new") };
+    assert_eq!(ids(&dropped), [4], "what is in a transaction stays");
+}
+
+#[test]
+fn memory_is_bounded_by_bytes_too() {
+    let config = MempoolConfig { max_bytes: 10_000, ..MempoolConfig::default() };
+    let mut pool = Mempool::new(config, Reputation::default());
+    for id in 0..20 {
+        let mut admitted = operation(id, 0, 100 + u128::from(id), id);
+        Arc::make_mut(&mut admitted.op).call_data = vec![0; 2_000].into();
+        insert(&mut pool, admitted).unwrap();
+        assert!(pool.bytes() <= 10_000);
+    }
+    assert_eq!(waiting(&pool), [18, 19]);
+    pool.clear();
+    assert_eq!(pool.bytes(), 0);
+}
+
+#[test]
+fn blocked_addresses_are_refused_whatever_their_part() {
+    let config = MempoolConfig { blocked: HashSet::from([PAYMASTER]), ..MempoolConfig::default() };
+    let mut pool = Mempool::new(config, Reputation::default());
+    let refused = insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap_err();
+    assert!(matches!(refused, Rejection::Blocked { entity: Entity::Paymaster, .. }));
+    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
+}
+
+/// A head at which the sender's nonce is `sequence`.
+fn head_at(number: u64, sender: u8, sequence: u64) -> Head {
+    let head = head(number);
+    let slot = erc4337::storage::nonce_slot(Address::repeat_byte(sender), U256::ZERO);
+    head.view.know_slot(EntryPointVersion::V0_8.canonical_address(), slot, U256::from(sequence));
+    head
+}
+
+#[tokio::test]
+async fn consecutive_nonces_queue_and_go_one_after_the_other() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, operation(1, 5, 100, 1)).unwrap();
+    let mut second = operation(1, 6, 100, 2);
+    change(&mut second, |evidence| evidence.ahead = 1);
+    insert(&mut pool, second).unwrap();
+    assert_eq!(pool.sequences(operation(1, 5, 1, 9).entry_point, Address::repeat_byte(1), U256::from(9)), [5, 6]);
+    assert_eq!(waiting(&pool), [1]);
+    assert!(pool.take_out_orphans().is_empty());
+    pool.remove_included(B256::repeat_byte(1)).unwrap();
+    assert!(pool.advance(&head_at(2, 1, 6), &head_at(1, 1, 5).view, &[], NOW).is_empty());
+    assert_eq!(waiting(&pool), [2]);
+}
+
+#[tokio::test]
+async fn what_queues_behind_a_dropped_operation_goes_with_it() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, operation(1, 5, 100, 1)).unwrap();
+    let mut second = operation(1, 6, 100, 2);
+    change(&mut second, |evidence| evidence.ahead = 1);
+    insert(&mut pool, second).unwrap();
+    pool.take_out(B256::repeat_byte(1), "why not".into(), None);
+    assert_eq!(ids(&pool.take_out_orphans()), [2]);
+}
+
+#[tokio::test]
+async fn a_nonce_that_was_used_elsewhere_takes_its_operation_out() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, operation(1, 5, 100, 1)).unwrap();
+    let dropped = pool.advance(&head_at(2, 1, 6), &head_at(1, 1, 5).view, &[], NOW);
+    assert_eq!(ids(&dropped), [1]);
+}
+
+#[tokio::test]
+async fn only_what_read_changed_state_is_validated_again() {
+    let mut pool = Mempool::default();
+    let (slot, other) = (U256::from(7), U256::from(8));
+    for (id, read) in [(1, slot), (2, other)] {
+        let mut admitted = operation(id, 0, 100, id);
+        change(&mut admitted, |evidence| {
+            evidence.reads.slots.insert((STRANGER, read));
+        });
+        insert(&mut pool, admitted).unwrap();
+    }
+    let state = |number, value| {
+        let head = head_at(number, 1, 0);
+        let nonce = erc4337::storage::nonce_slot(Address::repeat_byte(2), U256::ZERO);
+        head.view.know_slot(EntryPointVersion::V0_8.canonical_address(), nonce, U256::ZERO);
+        head.view.know_slot(STRANGER, slot, U256::from(value));
+        head.view.know_slot(STRANGER, other, U256::from(3));
+        head
+    };
+    assert!(pool.advance(&state(2, 1), &state(1, 1).view, &[], NOW).is_empty());
+    assert_eq!(waiting(&pool), [1, 2]);
+    assert!(pool.advance(&state(3, 2), &state(2, 1).view, &[], NOW).is_empty());
+    assert_eq!(waiting(&pool), [2]);
+    assert_eq!(pool.stale(10)[0].hash, B256::repeat_byte(1));
+    // The next block changes nothing, but the first is still to be looked at.
+    assert!(pool.advance(&state(4, 2), &state(3, 2).view, &[], NOW).is_empty());
+    assert_eq!(waiting(&pool), [2]);
+}
+
+#[tokio::test]
+async fn what_was_validated_on_another_block_is_validated_again() {
+    let mut pool = Mempool::default();
+    pool.insert(operation(1, 0, 100, 1), &block(2)).unwrap();
+    assert!(waiting(&pool).is_empty());
+    assert_eq!(pool.stale(10).len(), 1);
+}
+
+#[tokio::test]
+async fn expired_operations_go() {
+    let mut pool = Mempool::default();
+    let mut admitted = operation(1, 0, 100, 1);
+    admitted.validated.account.valid_until = NOW + 60;
+    insert(&mut pool, admitted).unwrap();
+    assert!(pool.advance(&head_at(2, 1, 0), &head_at(1, 1, 0).view, &[], NOW + 60).is_empty());
+    assert_eq!(ids(&pool.advance(&head_at(3, 1, 0), &head_at(2, 1, 0).view, &[], NOW + 61)), [1]);
+}
+
+#[test]
+fn cod_010_code_that_changed_since_the_first_validation_ends_the_operation() {
+    let mut pool = Mempool::default();
+    let mut first = operation(1, 0, 100, 1);
+    change(&mut first, |evidence| evidence.code_hashes = vec![(STRANGER, B256::repeat_byte(1))]);
+    insert(&mut pool, first.clone()).unwrap();
+    pool.give_back(&[first.hash]);
+    let mut second = first.clone();
+    change(&mut second, |evidence| evidence.code_hashes = vec![(STRANGER, B256::repeat_byte(2))]);
+    let dropped = pool.refresh(first.hash, Ok(second));
+    assert!(dropped[0].reason.contains("COD-010"), "{}", dropped[0].reason);
+}
+
+#[test]
+fn state_that_cannot_be_read_is_no_verdict() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
+    let hash = B256::repeat_byte(1);
+    pool.give_back(&[hash]);
+    assert!(pool.refresh(hash, Err(Rejection::Internal("the node is gone"))).is_empty());
+    assert_eq!(pool.stale(10).len(), 1);
+    assert_eq!(ids(&pool.refresh(hash, Err(Rejection::EntryPoint { message: "AA25".into() }))), [1]);
 }

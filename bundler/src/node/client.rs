@@ -158,6 +158,16 @@ impl<'a> BatchReader<'a> {
         self.length += 1;
     }
 
+    /// Reads in the batch.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
     /// Sends the batch; answers in the order of the reads. An empty batch costs nothing.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub(super) fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMet
     module.register_async_method("eth_getUserOperationByHash", by_hash)?;
     module.register_async_method("eth_getUserOperationReceipt", receipt)?;
     module.register_async_method("fabstir_getUserOperationStatus", status)?;
+    module.register_async_method("pimlico_getUserOperationStatus", pimlico_status)?;
+    module.register_async_method("fabstir_explainUserOperation", super::explain::explain)?;
     Ok(module)
 }
 
@@ -137,4 +139,19 @@ async fn status(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -
         Status::Dropped { reason } => answer["reason"] = json!(reason),
     }
     Ok(answer)
+}
+
+/// The same in the words of another bundler, which its clients ask for.
+async fn pimlico_status(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
+    use crate::engine::Status;
+    let hash = Positional::of(&params)?.hash(0, "userOpHash")?;
+    let status = bundler.record(hash).await?.map(|record| record.status);
+    let (status, transaction) = match &status {
+        None => ("not_found", None),
+        Some(Status::Pending) => ("not_submitted", None),
+        Some(Status::Submitted { transaction }) => ("submitted", Some(*transaction)),
+        Some(included @ Status::Included(_)) => ("included", inclusion_of(included).map(Inclusion::transaction)),
+        Some(Status::Dropped { .. }) => ("rejected", None),
+    };
+    Ok(json!({ "status": status, "transactionHash": transaction }))
 }

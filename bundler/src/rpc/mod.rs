@@ -2,6 +2,7 @@
 
 mod api;
 mod debug;
+mod explain;
 mod params;
 
 use jsonrpsee::{RpcModule, server::RegisterMethodError, types::ErrorObjectOwned};

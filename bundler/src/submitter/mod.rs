@@ -188,6 +188,7 @@ mod tests {
             entry_point: Address::ZERO,
             version: EntryPointVersion::V0_8,
             validated: Validated { account: ValidationData::VALID, paymaster: None, gas_used: 0 },
+            evidence: Arc::default(),
         });
         let operations = operations.collect();
         Bundle { entry_point: Address::ZERO, version: EntryPointVersion::V0_8, operations }

@@ -1,0 +1,168 @@
+//! One validation, run and judged, whatever comes of it.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::{Address, B256, U256},
+    rpc::types::state::{AccountOverride, StateOverride},
+};
+use erc4337::{
+    EntryPointVersion, UserOperation,
+    storage::{self, DepositInfo},
+};
+
+use super::{Evidence, Grounds, Validated, blocking, verdict};
+use crate::{
+    Rejection,
+    evm::{Budget, HandleOps, Run, StateView, StopAt, Wanted},
+    gas,
+    head::unix_now,
+    rules::{self, Parties, Party, Standing, Violation},
+};
+
+/// What a validation did and whether it may.
+#[derive(Debug)]
+pub(crate) struct Examination {
+    pub(crate) run: Run,
+    /// What the EntryPoint says.
+    pub(crate) verdict: Result<Validated, Rejection>,
+    pub(crate) parties: Parties,
+    /// What ERC-7562 says, in the order of the deeds; nothing if the EntryPoint says no.
+    pub(crate) violations: Vec<Violation>,
+    /// Code of all accounts that were loaded.
+    pub(crate) code_hashes: Vec<(Address, B256)>,
+    /// Wei.
+    pub(crate) paymaster_deposit: U256,
+    /// Operations that go before it.
+    pub(crate) ahead: u64,
+}
+
+impl Examination {
+    /// What account and paymaster said, and what the mempool keeps of it, if nothing stands against the operation.
+    ///
+    /// # Errors
+    /// What the EntryPoint says, or else the first rule that was broken.
+    pub(crate) fn accept(self, entry_point: Address, on: Grounds<'_>) -> Result<(Validated, Evidence), Rejection> {
+        if let Some(first) = self.verdict.is_ok().then(|| self.violations.first()).flatten() {
+            return Err(Rejection::Rule(Box::new(first.clone())));
+        }
+        let evidence = self.evidence(entry_point, on);
+        Ok((self.verdict?, evidence))
+    }
+
+    /// What the mempool keeps of it.
+    pub(crate) fn evidence(&self, entry_point: Address, on: Grounds<'_>) -> Evidence {
+        let mut reads = self.run.reads.clone();
+        reads.slots.retain(|(account, _)| *account != entry_point);
+        Evidence {
+            block: on.head.block.hash,
+            reads,
+            associated: rules::associated_contracts(&self.run.trace, &self.parties),
+            code_hashes: self.code_hashes.clone(),
+            parties: self.parties,
+            paymaster_deposit: self.paymaster_deposit,
+            ahead: self.ahead,
+        }
+    }
+}
+
+/// Where deployed proxies keep the address of their code (ERC-1967).
+const IMPLEMENTATION: U256 = U256::from_be_bytes(
+    alloy::primitives::b256!("0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc").0,
+);
+
+/// What validation is sure to read, or to judge by, so that one trip fetches it all.
+pub(crate) fn first_reads(op: &UserOperation, entry_point: Address, bundler: Address) -> Wanted {
+    let mut wanted = Wanted::default();
+    let entities = [Some(op.sender), op.factory(), op.paymaster_address()].into_iter().flatten();
+    wanted.accounts.extend([entry_point, bundler, Address::ZERO]);
+    wanted.accounts.extend(op.eip7702_auth.as_ref().map(|auth| auth.address));
+    wanted.slots.insert((entry_point, storage::nonce_slot(op.sender, op.nonce_key())));
+    for entity in entities {
+        wanted.accounts.insert(entity);
+        wanted.slots.extend(storage::deposit_slots(entity).map(|slot| (entry_point, slot)));
+        wanted.slots.insert((entity, IMPLEMENTATION));
+    }
+    wanted
+}
+
+/// The sequence number that the EntryPoint expects next of this sender and nonce key, if the view knows.
+pub(crate) fn sequence_on_chain(op: &UserOperation, entry_point: Address, view: &StateView) -> Option<u64> {
+    let slot = storage::nonce_slot(op.sender, op.nonce_key());
+    // `nonceSequenceNumber` counts in a whole word, of which it never comes to use more than 64 bits.
+    Some(view.slot(entry_point, slot)?.saturating_to())
+}
+
+/// Runs the validation of an operation whose first reads are known, and judges it.
+///
+/// # Errors
+/// If there is nothing to judge: state that could not be read, a budget that was spent.
+pub(crate) async fn examine(
+    op: Arc<UserOperation>,
+    entry_point: Address,
+    version: EntryPointVersion,
+    queued: &[u64],
+    on: Grounds<'_>,
+) -> Result<Examination, Rejection> {
+    let view = &on.head.view;
+    let sequence: u64 = (op.nonce & U256::from(u64::MAX)).to();
+    let next = sequence_on_chain(&op, entry_point, view).unwrap_or(sequence);
+    let in_line = next < sequence && (next..sequence).all(|before| queued.contains(&before));
+    let ahead = if in_line { sequence - next } else { 0 };
+    // What goes before it will have counted the nonce up.
+    let overrides = in_line.then(|| {
+        let slot = storage::nonce_slot(op.sender, op.nonce_key());
+        let counted = [(slot.into(), U256::from(sequence).into())].into_iter().collect();
+        let pretend = AccountOverride { state_diff: Some(counted), ..AccountOverride::default() };
+        StateOverride::from_iter([(entry_point, pretend)])
+    });
+
+    let (run, op) = {
+        let (head, chain, bundler) = (on.head.clone(), on.config.chain.clone(), on.bundler);
+        let budget = Budget { time: on.config.max_validation_time, fetches: on.config.max_validation_reads };
+        blocking(move || {
+            let run = HandleOps {
+                version,
+                entry_point,
+                chain: &chain,
+                operations: &[&op],
+                bundler,
+                gas_limit: u64::try_from(gas::bundle_gas_limit([&*op], version)).unwrap_or(u64::MAX),
+                stop_at: StopAt::Validation,
+                trust_signatures: false,
+                overrides: &overrides.unwrap_or_default(),
+                now: unix_now(),
+                budget,
+            }
+            .run(&head.view, &head.block);
+            (run, op)
+        })
+        .await?
+    };
+    let run = run?;
+    if run.trips > 0 {
+        view.shared().forecast.learn(&op, version, &run.reads, &run.trace);
+    }
+
+    let deposit = |address: Address| {
+        let [first, second] = storage::deposit_slots(address);
+        let word = |slot| view.slot(entry_point, slot).unwrap_or_default();
+        DepositInfo::read(version, [word(first), word(second)])
+    };
+    let party = |address: Address| Party { address, standing: Standing::of(&deposit(address), &on.config.chain) };
+    let has_code = view.account(op.sender).is_some_and(|account| !account.is_empty_code_hash());
+    let parties = Parties {
+        entry_point,
+        account: party(op.sender),
+        account_exists: has_code || op.factory().is_none(),
+        factory: op.factory().map(party),
+        paymaster: op.paymaster_address().map(party),
+        p256: on.config.chain.p256,
+    };
+    let verdict = verdict(&run, &op, entry_point, version);
+    let violations = if verdict.is_ok() { rules::judge(&run.trace, &parties) } else { Vec::new() };
+    let code_hashes =
+        run.reads.accounts.iter().filter_map(|address| Some((*address, view.account(*address)?.code_hash))).collect();
+    let paymaster_deposit = op.paymaster_address().map_or(U256::ZERO, |paymaster| deposit(paymaster).deposit);
+    Ok(Examination { run, verdict, parties, violations, code_hashes, paymaster_deposit, ahead })
+}

@@ -1,0 +1,95 @@
+//! Whom the mempool lets in: the rules that need no EVM, only the book of what is pending.
+
+use alloy::primitives::{Address, U256};
+use erc4337::UserOperation;
+
+use super::{Mempool, ReputationStatus};
+use crate::{Rejection, admission::Admitted, rejection::Entity, rules::Party};
+
+/// Who an operation names, with their parts.
+pub(super) fn entities(op: &UserOperation) -> impl Iterator<Item = (Entity, Address)> {
+    let factory = op.factory().map(|factory| (Entity::Factory, factory));
+    let paymaster = op.paymaster_address().map(|paymaster| (Entity::Paymaster, paymaster));
+    [Some((Entity::Account, op.sender)), factory, paymaster].into_iter().flatten()
+}
+
+impl Mempool {
+    /// Refuses what need not even be run: the banned, the blocked, and those with more pending than they could have
+    /// whatever their stake.
+    pub(crate) fn screen(&self, op: &UserOperation) -> Result<(), Rejection> {
+        for (entity, address) in entities(op) {
+            if self.config.blocked.contains(&address) {
+                return Err(Rejection::Blocked { entity, address });
+            }
+            let count = self.parts(address).total();
+            match self.reputation.status(address, &self.config) {
+                ReputationStatus::Banned => return Err(Rejection::Banned { entity, address }),
+                ReputationStatus::Throttled if count >= self.config.throttled => {
+                    return Err(Rejection::Throttled { entity, address, count });
+                }
+                _ => {}
+            }
+            if entity != Entity::Account && self.parts(address).account > 0 {
+                return Err(Rejection::EntityIsSender { entity, address });
+            }
+        }
+        self.check_sender_is_no_entity(op)
+    }
+
+    /// STO-040, the other way round.
+    fn check_sender_is_no_entity(&self, op: &UserOperation) -> Result<(), Rejection> {
+        let address = op.sender;
+        let as_entity = |entity| Err(Rejection::SenderIsEntity { entity, address });
+        match self.parts(address) {
+            parts if parts.factory > 0 => as_entity(Entity::Factory),
+            parts if parts.paymaster > 0 => as_entity(Entity::Paymaster),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rules that need to know how well everyone is staked, or what was read. `replaced` is the operation whose
+    /// place it takes: it no longer counts.
+    pub(super) fn check_limits(&self, admitted: &Admitted, replaced: Option<&Admitted>) -> Result<(), Rejection> {
+        let evidence = &admitted.evidence;
+        let parties = &evidence.parties;
+        let given_up = |address: Address| {
+            replaced.map_or(0, |old| entities(&old.op).filter(|(_, named)| *named == address).count())
+        };
+        let over = |party: Party, most: usize| {
+            let count = self.parts(party.address).total().saturating_sub(given_up(party.address));
+            let exempt = party.is_staked() || self.config.allowed.contains(&party.address);
+            (!exempt && count >= most).then_some(count)
+        };
+        let account = parties.account;
+        if let Some(count) = over(account, self.config.same_sender) {
+            let (entity, address) = (Entity::Account, account.address);
+            return Err(Rejection::TooManyPending { entity, address, count, rule: "UREP-010" });
+        }
+        if let Some(paymaster) = parties.paymaster {
+            let most = self.reputation.allowed_unstaked(paymaster.address, &self.config);
+            if let Some(count) = over(paymaster, most) {
+                let (entity, address) = (Entity::Paymaster, paymaster.address);
+                return Err(Rejection::TooManyPending { entity, address, count, rule: "UREP-020" });
+            }
+            let key = (admitted.entry_point, paymaster.address);
+            let freed =
+                replaced.filter(|old| old.op.paymaster_address() == Some(paymaster.address)).map_or(U256::ZERO, cost);
+            let pending = self.owed.get(&key).copied().unwrap_or_default().saturating_sub(freed);
+            let required = pending.saturating_add(cost(admitted));
+            let deposit = evidence.paymaster_deposit;
+            if required > deposit {
+                return Err(Rejection::Overdrawn { paymaster: paymaster.address, deposit, required });
+            }
+        }
+        let other_sender = |contract: &&Address| **contract != admitted.op.sender && self.parts(**contract).account > 0;
+        if let Some(contract) = evidence.associated.iter().find(other_sender) {
+            return Err(Rejection::StorageOfSender { contract: *contract });
+        }
+        Ok(())
+    }
+}
+
+/// Wei that the paymaster may be charged at most (EREP-010).
+pub(super) fn cost(admitted: &Admitted) -> U256 {
+    admitted.op.required_prefund(admitted.version)
+}

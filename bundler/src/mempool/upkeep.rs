@@ -1,0 +1,248 @@
+//! What each new block, each second validation and each failed bundle does to the mempool.
+
+use std::collections::HashMap;
+
+use alloy::primitives::{Address, B256};
+
+use super::{Mempool, Phase, ReputationStatus, Slot, accountable, entities};
+use crate::{
+    Head, Rejection,
+    admission::{Admitted, sequence_on_chain},
+    evm::StateView,
+    rejection::Entity,
+};
+
+/// An operation that went out, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its hash.
+    pub hash: B256,
+    /// Why, for whoever asks.
+    pub reason: String,
+}
+
+/// Whose fault it is that an operation fails after it was accepted, and when that showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// This entity failed a validation after the first.
+    Revalidation(Entity),
+    /// This entity failed in a bundle on the very state that its second validation had passed on.
+    Bundle(Entity),
+}
+
+impl Mempool {
+    /// Takes an operation out with a reason, and with the consequences for whoever is to blame.
+    pub fn take_out(&mut self, hash: B256, reason: String, blame: Option<Blame>) -> Vec<Dropped> {
+        let Some(admitted) = self.remove(hash) else { return Vec::new() };
+        let mut dropped = vec![Dropped { hash, reason: reason.clone() }];
+        match blame {
+            // EREP-015: the paymaster is not to blame for account or factory.
+            Some(Blame::Revalidation(Entity::Account | Entity::Factory)) => {
+                if let Some(paymaster) = admitted.op.paymaster_address() {
+                    self.reputation.unseen(paymaster);
+                }
+            }
+            Some(Blame::Revalidation(Entity::Paymaster)) | None => {}
+            Some(Blame::Bundle(entity)) => dropped.extend(self.ban(&admitted, entity, &reason)),
+        }
+        dropped
+    }
+
+    /// Holds it against whoever has a reputation that this operation failed in a bundle (GREP-040).
+    pub fn blame(&mut self, hash: B256, entity: Entity, reason: &str) -> Vec<Dropped> {
+        match self.entries.get(&hash).map(|entry| entry.admitted.clone()) {
+            Some(admitted) => self.ban(&admitted, entity, reason),
+            None => Vec::new(),
+        }
+    }
+
+    fn ban(&mut self, admitted: &Admitted, entity: Entity, reason: &str) -> Vec<Dropped> {
+        let config = std::sync::Arc::clone(&self.config);
+        let Some(culprit) = culprit(admitted, entity).filter(|culprit| !config.allowed.contains(culprit)) else {
+            return Vec::new();
+        };
+        tracing::warn!(%culprit, %entity, reason, "banned: failed a bundle after its second validation");
+        self.reputation.failed_bundle(culprit, &config);
+        self.take_out_banned(admitted)
+    }
+
+    /// GREP-010: nothing stays of whom has just been banned.
+    fn take_out_banned(&mut self, admitted: &Admitted) -> Vec<Dropped> {
+        let banned: Vec<Address> = entities(&admitted.op)
+            .map(|(_, address)| address)
+            .filter(|address| self.reputation.status(*address, &self.config) == ReputationStatus::Banned)
+            .collect();
+        if banned.is_empty() {
+            return Vec::new();
+        }
+        let out: Vec<_> = self
+            .entries
+            .values()
+            // What is in a transaction already is out of our hands.
+            .filter(|entry| entry.phase != Phase::Bundled)
+            .filter_map(|entry| {
+                let named = entities(&entry.admitted.op).find(|(_, address)| banned.contains(address))?;
+                Some((entry.admitted.hash, named.0, named.1))
+            })
+            .collect();
+        out.into_iter()
+            .flat_map(|(hash, entity, address)| {
+                self.take_out(hash, format!("{entity} {address} is banned (GREP-010)"), None)
+            })
+            .collect()
+    }
+
+    /// Follows a new head: what is over goes, what rests on changed state is marked stale. `busy` are accounts whose
+    /// balance and nonce every bundle changes.
+    pub fn advance(&mut self, head: &Head, previous: &StateView, busy: &[Address], now: u64) -> Vec<Dropped> {
+        let mut out: Vec<(B256, String)> = Vec::new();
+        let mut throttled: HashMap<Address, bool> = HashMap::new();
+        let (time, number) = (head.block.next_timestamp(now), head.block.number + 1);
+        for entry in self.entries.values_mut() {
+            let (op, evidence) = (&entry.admitted.op, &entry.admitted.evidence);
+            if entry.phase == Phase::Bundled {
+                continue;
+            }
+            let sequence: u64 = (op.nonce & alloy::primitives::U256::from(u64::MAX)).to();
+            match sequence_on_chain(op, entry.admitted.entry_point, &head.view) {
+                Some(next) if next > sequence => {
+                    out.push((entry.admitted.hash, "its nonce was used by another operation".into()));
+                    continue;
+                }
+                Some(next) => entry.ahead = sequence - next,
+                // The second validation will tell.
+                None => (entry.phase, entry.ahead) = (Phase::Stale, 0),
+            }
+            let validated = &entry.admitted.validated;
+            let over = [Some(validated.account), validated.paymaster]
+                .into_iter()
+                .flatten()
+                .any(|data| data.valid_until < if data.by_block { number } else { time });
+            if over {
+                out.push((entry.admitted.hash, "its validity is over".into()));
+                continue;
+            }
+            let limited = entities(op).any(|(_, address)| {
+                *throttled
+                    .entry(address)
+                    .or_insert_with(|| self.reputation.status(address, &self.config) == ReputationStatus::Throttled)
+            });
+            if limited && number > entry.since + self.config.throttled_live_blocks {
+                out.push((entry.admitted.hash, "an entity of it is throttled, and its time is over (GREP-020)".into()));
+                continue;
+            }
+            let fresh = evidence.block == head.block.hash
+                || (entry.phase == Phase::Waiting
+                    && head.view.agrees_with(
+                        previous,
+                        &evidence.reads,
+                        &[&[evidence.parties.entry_point], busy].concat(),
+                    ));
+            entry.phase = if fresh { Phase::Waiting } else { Phase::Stale };
+        }
+        let mut dropped: Vec<_> = out.into_iter().flat_map(|(hash, why)| self.take_out(hash, why, None)).collect();
+        dropped.extend(self.take_out_orphans());
+        dropped
+    }
+
+    /// What waits for an operation that is not there any more cannot ever run.
+    pub fn take_out_orphans(&mut self) -> Vec<Dropped> {
+        let mut orphans = Vec::new();
+        let mut lane: Option<(Slot, u64)> = None;
+        for (slot, hash) in &self.slots {
+            let Some(entry) = self.entries.get(hash) else { continue };
+            // In order of sequence: each has as many ahead of it as there are before it in its lane.
+            let same = |other: &Slot| {
+                other.entry_point == slot.entry_point
+                    && other.sender == slot.sender
+                    && other.nonce >> 64 == slot.nonce >> 64
+            };
+            let before = lane.filter(|(other, _)| same(other)).map_or(0, |(_, count)| count);
+            if entry.ahead > before {
+                orphans.push(*hash);
+            }
+            lane = Some((*slot, before + 1));
+        }
+        orphans
+            .into_iter()
+            .flat_map(|hash| self.take_out(hash, "an operation that had to go before it was dropped".into(), None))
+            .collect()
+    }
+
+    /// Operations whose validation has to be made again, oldest first.
+    pub fn stale(&self, most: usize) -> Vec<Admitted> {
+        self.arrivals
+            .values()
+            .filter_map(|hash| self.entries.get(hash))
+            .filter(|entry| entry.phase == Phase::Stale)
+            .map(|entry| entry.admitted.clone())
+            .take(most)
+            .collect()
+    }
+
+    /// Takes note of a second validation.
+    pub fn refresh(&mut self, hash: B256, result: Result<Admitted, Rejection>) -> Vec<Dropped> {
+        let Some(entry) = self.entries.get_mut(&hash) else { return Vec::new() };
+        if entry.phase != Phase::Stale {
+            return Vec::new();
+        }
+        let rejection = match result {
+            Ok(again) => match changed_code(&entry.admitted, &again) {
+                None => {
+                    entry.ahead = again.evidence.ahead;
+                    entry.admitted.validated = again.validated;
+                    entry.admitted.evidence = again.evidence;
+                    entry.phase = Phase::Waiting;
+                    return Vec::new();
+                }
+                Some(address) => {
+                    let reason = format!("the code of {address} has changed since it was accepted (COD-010)");
+                    return self.take_out(hash, reason, Some(Blame::Revalidation(Entity::Account)));
+                }
+            },
+            Err(rejection) => rejection,
+        };
+        // State that cannot be read now says nothing about the operation.
+        if !rejection.is_verdict() {
+            return Vec::new();
+        }
+        let blame = rejection.culprit().map(Blame::Revalidation);
+        self.take_out(hash, rejection.to_string(), blame)
+    }
+
+    /// Whether a bundle may take only a few operations of this entity (GREP-020).
+    pub fn is_throttled(&self, address: Address) -> bool {
+        self.reputation.status(address, &self.config) == ReputationStatus::Throttled
+    }
+
+    /// Forgets all operations; their hashes.
+    pub fn clear(&mut self) -> Vec<B256> {
+        let hashes: Vec<_> = self.arrivals.values().copied().collect();
+        for hash in &hashes {
+            self.remove(*hash);
+        }
+        hashes
+    }
+}
+
+/// An account whose code is not what the first validation saw (COD-010).
+fn changed_code(first: &Admitted, second: &Admitted) -> Option<Address> {
+    first.evidence.code_hashes.iter().find_map(|(address, hash)| {
+        let now = second.evidence.code_hashes.iter().find(|(other, _)| other == address)?;
+        (now.1 != *hash).then_some(*address)
+    })
+}
+
+/// Who is made to answer (EREP-020, EREP-030): a staked account for everyone, a staked factory for the account it
+/// makes; an unstaked account or factory has no reputation to lose.
+fn culprit(admitted: &Admitted, entity: Entity) -> Option<Address> {
+    let parties = &admitted.evidence.parties;
+    if parties.account.is_staked() {
+        return Some(parties.account.address);
+    }
+    let named = match entity {
+        Entity::Account | Entity::Factory => parties.factory.filter(|factory| factory.is_staked()),
+        Entity::Paymaster => parties.paymaster,
+    }?;
+    accountable(admitted).find(|address| *address == named.address)
+}

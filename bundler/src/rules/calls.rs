@@ -1,0 +1,68 @@
+//! OP-041 … OP-062: whom one may call, and whose code one may look at.
+
+use alloy::{
+    primitives::{Address, U256, address},
+    sol_types::SolCall,
+};
+use erc4337::abi::entry_point_v08::depositToCall;
+
+use super::{Case, Rule, Violation};
+use crate::{
+    evm::{Frame, FrameKind},
+    rejection::Entity,
+};
+
+/// secp256r1 verification (RIP-7212, EIP-7951).
+const P256: Address = address!("0x0000000000000000000000000000000000000100");
+/// The last precompile that every chain has had since Istanbul.
+const LAST_CORE_PRECOMPILE: u64 = 9;
+/// The last precompile of Osaka below [`P256`].
+const LAST_PRECOMPILE: u64 = 0x11;
+
+pub(super) fn judge_call(case: &Case<'_>, callee: &Frame) -> Option<Violation> {
+    let broken = |rule| Some(Violation { accessed: Some(callee.code), ..case.broken(rule) });
+    if callee.code == case.parties.entry_point {
+        return if is_deposit(case, callee) { None } else { broken(Rule::Op054) };
+    }
+    if !callee.value.is_zero() && matches!(callee.kind, FrameKind::Call | FrameKind::CallCode) {
+        return broken(Rule::Op061);
+    }
+    match number(callee.code) {
+        Some(1..=LAST_CORE_PRECOMPILE) => None,
+        Some(number) if number <= LAST_PRECOMPILE => broken(Rule::Op062),
+        _ if callee.code == P256 && case.parties.p256 => None,
+        _ if callee.has_code => None,
+        _ => no_code(case, callee.code),
+    }
+}
+
+pub(super) fn judge_code(case: &Case<'_>, address: Address, has_code: bool, only_whether: bool) -> Option<Violation> {
+    if address == case.parties.entry_point {
+        let broken = || Violation { accessed: Some(address), ..case.broken(Rule::Op054) };
+        return (!only_whether).then(broken);
+    }
+    if has_code { None } else { no_code(case, address) }
+}
+
+/// OP-041, but for OP-042: a factory may look at the account it makes.
+fn no_code(case: &Case<'_>, address: Address) -> Option<Violation> {
+    let own = case.entity == Entity::Factory && address == case.parties.account.address;
+    (!own).then(|| Violation { accessed: Some(address), ..case.broken(Rule::Op041) })
+}
+
+/// OP-052 and OP-053: `depositTo(sender)` from the sender or its factory, or plain ether from the sender.
+fn is_deposit(case: &Case<'_>, callee: &Frame) -> bool {
+    let sender = case.parties.account.address;
+    let from_factory = case.parties.factory.is_some_and(|factory| callee.caller == factory.address);
+    let of_sender = callee.argument == Some(U256::from_be_bytes(sender.into_word().0));
+    callee.kind == FrameKind::Call
+        && match callee.selector {
+            Some(depositToCall::SELECTOR) => of_sender && (callee.caller == sender || from_factory),
+            _ => callee.input_length == 0 && callee.caller == sender,
+        }
+}
+
+/// The address as a small number, if it is one.
+fn number(address: Address) -> Option<u64> {
+    U256::from_be_bytes(address.into_word().0).try_into().ok().filter(|number| (1..=LAST_PRECOMPILE).contains(number))
+}

@@ -1,0 +1,188 @@
+//! ERC-7562's rules as a pure function: from the [`Trace`] of a validation to what it broke.
+//!
+//! ```text
+//!  Trace ──acts, in order──► opcodes, calls, storage ──► [Violation, …]
+//!  Parties (who is who, who is staked) ──────┘
+//! ```
+//!
+//! How each rule is read, where the ERC leaves a choice: `docs/erc-7562.md`.
+
+mod calls;
+mod opcodes;
+mod rule;
+mod storage;
+mod violation;
+
+#[cfg(test)]
+mod tests;
+
+use alloy::primitives::{Address, U256};
+use erc4337::{ChainPreset, storage::DepositInfo};
+
+pub use rule::Rule;
+pub use violation::Violation;
+
+use crate::{
+    evm::{Act, Deed, Trace},
+    rejection::Entity,
+};
+
+/// Seconds that a stake must stay locked after its owner wants it back (ERC-7562).
+pub const MIN_UNSTAKE_DELAY: u32 = 86_400;
+
+/// How well an entity is staked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// No stake, or one that is being withdrawn.
+    #[default]
+    Unstaked,
+    /// A stake, but too little or locked for too short a time.
+    TooLow,
+    /// Staked.
+    Staked,
+}
+
+impl Standing {
+    /// Judges a stake by the chain's minimum.
+    pub fn of(info: &DepositInfo, chain: &ChainPreset) -> Self {
+        if !info.staked || info.stake.is_zero() {
+            Self::Unstaked
+        } else if info.stake < U256::from(chain.min_stake) || info.unstake_delay < MIN_UNSTAKE_DELAY {
+            Self::TooLow
+        } else {
+            Self::Staked
+        }
+    }
+}
+
+/// A contract that an operation names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Party {
+    /// Where it is.
+    pub address: Address,
+    /// How well it is staked.
+    pub standing: Standing,
+}
+
+impl Party {
+    /// Whether it is staked.
+    pub fn is_staked(self) -> bool {
+        self.standing == Standing::Staked
+    }
+}
+
+/// Who is who in an operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parties {
+    /// The EntryPoint.
+    pub entry_point: Address,
+    /// The sender.
+    pub account: Party,
+    /// Whether the sender has code before the operation, or needs none made.
+    pub account_exists: bool,
+    /// Who makes the sender.
+    pub factory: Option<Party>,
+    /// Who pays.
+    pub paymaster: Option<Party>,
+    /// Whether the secp256r1 precompile may be called.
+    pub p256: bool,
+}
+
+impl Parties {
+    /// The contract that is judged in this entity's phase.
+    pub fn party(&self, entity: Entity) -> Party {
+        let named = match entity {
+            Entity::Account => Some(self.account),
+            Entity::Factory => self.factory,
+            Entity::Paymaster => self.paymaster,
+        };
+        // A phase without its party cannot be: the EntryPoint would not have begun it.
+        named.unwrap_or(self.account)
+    }
+
+    /// Whether this is the factory, the paymaster or the sender.
+    fn is_named(&self, address: Address) -> bool {
+        address == self.account.address
+            || self.factory.is_some_and(|factory| factory.address == address)
+            || self.paymaster.is_some_and(|paymaster| paymaster.address == address)
+    }
+}
+
+/// One act, with all that judging it takes.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    trace: &'a Trace,
+    parties: &'a Parties,
+    act: &'a Act,
+    entity: Entity,
+    /// Whose phase it is.
+    party: Party,
+}
+
+impl Case<'_> {
+    fn broken(&self, rule: Rule) -> Violation {
+        let frame = &self.trace.frames[self.act.frame];
+        Violation {
+            rule,
+            entity: self.entity,
+            address: self.party.address,
+            opcode: self.act.opcode,
+            pc: self.act.pc,
+            contract: frame.code,
+            slot: None,
+            accessed: None,
+            depth: frame.depth,
+            call_path: self.trace.call_path(self.act.frame),
+            cure: None,
+        }
+    }
+
+    /// Broken only for want of a stake.
+    fn unstaked(&self, rule: Rule) -> Violation {
+        Violation { cure: Some(self.party.standing), ..self.broken(rule) }
+    }
+}
+
+/// What a validation broke, in the order it did.
+pub fn judge(trace: &Trace, parties: &Parties) -> Vec<Violation> {
+    let mut created = 0;
+    trace
+        .acts
+        .iter()
+        .filter_map(|act| {
+            let entity = trace.frames.get(act.frame)?.phase?;
+            let case = Case { trace, parties, act, entity, party: parties.party(entity) };
+            match act.deed {
+                Deed::Storage { contract, slot, write } => storage::judge(&case, contract, slot, write),
+                Deed::Call(callee) => calls::judge_call(&case, &trace.frames[callee]),
+                Deed::Code { address, has_code, only_whether } => {
+                    calls::judge_code(&case, address, has_code, only_whether)
+                }
+                Deed::Create2(address) => {
+                    created += usize::from(entity == Entity::Factory);
+                    opcodes::judge_create2(&case, address, created)
+                }
+                _ => opcodes::judge(&case),
+            }
+        })
+        .collect()
+}
+
+/// Contracts, other than the sender, in which validation used storage associated with the sender or with a staked
+/// entity (STO-041).
+pub fn associated_contracts(trace: &Trace, parties: &Parties) -> Vec<Address> {
+    let mut contracts: Vec<Address> = trace
+        .acts
+        .iter()
+        .filter_map(|act| {
+            let Deed::Storage { contract, slot, .. } = act.deed else { return None };
+            let party = parties.party(trace.frames.get(act.frame)?.phase?);
+            let associated = storage::is_associated(trace, slot, parties.account.address)
+                || (party.is_staked() && storage::is_associated(trace, slot, party.address));
+            (contract != parties.account.address && associated).then_some(contract)
+        })
+        .collect();
+    contracts.sort_unstable();
+    contracts.dedup();
+    contracts
+}

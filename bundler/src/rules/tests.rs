@@ -1,0 +1,117 @@
+//! What is easier to show on a made-up trace than by a contract; the rest is shown by contracts, end to end.
+
+use alloy::primitives::{Bytes, keccak256};
+use revm::bytecode::opcode;
+
+use super::*;
+use crate::evm::{Frame, FrameKind};
+
+const SENDER: Address = Address::repeat_byte(1);
+const PAYMASTER: Address = Address::repeat_byte(2);
+const TOKEN: Address = Address::repeat_byte(3);
+
+fn parties(paymaster: Standing) -> Parties {
+    Parties {
+        account: Party { address: SENDER, standing: Standing::Unstaked },
+        account_exists: true,
+        paymaster: Some(Party { address: PAYMASTER, standing: paymaster }),
+        ..Parties::default()
+    }
+}
+
+/// One storage access in the phase of `entity`.
+fn access(entity: Entity, contract: Address, slot: U256, write: bool, preimage: Option<[U256; 2]>) -> Trace {
+    let frame = Frame {
+        parent: None,
+        depth: 1,
+        kind: FrameKind::Call,
+        caller: Address::ZERO,
+        target: contract,
+        code: contract,
+        has_code: true,
+        value: U256::ZERO,
+        input_length: 0,
+        selector: None,
+        argument: None,
+        phase: Some(entity),
+        gas_limit: 0,
+        gas_used: 0,
+        demand: 0,
+        success: true,
+        out_of_gas: false,
+        output: Bytes::new(),
+    };
+    let opcode = if write { opcode::SSTORE } else { opcode::SLOAD };
+    let act = Act { frame: 0, pc: 7, opcode, deed: Deed::Storage { contract, slot, write } };
+    let hashed = |words: [U256; 2]| {
+        let bytes = words.map(|word| word.to_be_bytes::<32>()).concat();
+        (U256::from_be_bytes(keccak256(bytes).0), words)
+    };
+    Trace {
+        frames: vec![frame],
+        acts: vec![act],
+        preimages: preimage.map(hashed).into_iter().collect(),
+        ..Trace::default()
+    }
+}
+
+fn word(address: Address) -> U256 {
+    U256::from_be_bytes(address.into_word().0)
+}
+
+#[test]
+fn a_mapping_entry_reaches_127_slots_far() {
+    let preimage = [word(SENDER), U256::from(5)];
+    let entry = U256::from_be_bytes(keccak256(preimage.map(|word| word.to_be_bytes::<32>()).concat()).0);
+    let broken = |offset: u64| {
+        let trace = access(Entity::Account, TOKEN, entry + U256::from(offset), true, Some(preimage));
+        judge(&trace, &parties(Standing::Unstaked)).first().map(|violation| violation.rule)
+    };
+    assert_eq!([broken(0), broken(127), broken(128)], [None, None, Some(Rule::Sto033)]);
+}
+
+#[test]
+fn a_slot_is_associated_only_with_the_first_word_of_its_preimage() {
+    let preimage = [U256::from(5), word(SENDER)];
+    let entry = U256::from_be_bytes(keccak256(preimage.map(|word| word.to_be_bytes::<32>()).concat()).0);
+    let trace = access(Entity::Account, TOKEN, entry, false, Some(preimage));
+    assert_eq!(judge(&trace, &parties(Standing::Unstaked))[0].rule, Rule::Sto033);
+}
+
+#[test]
+fn a_stake_that_is_too_low_has_its_own_code_where_a_higher_one_would_do() {
+    let own = access(Entity::Paymaster, PAYMASTER, U256::ZERO, false, None);
+    let codes = [Standing::Unstaked, Standing::TooLow].map(|standing| judge(&own, &parties(standing))[0].code());
+    assert_eq!(codes, [-32502, -32505]);
+    assert!(judge(&own, &parties(Standing::Staked)).is_empty());
+
+    let written = access(Entity::Paymaster, TOKEN, U256::ZERO, true, None);
+    assert_eq!(judge(&written, &parties(Standing::TooLow))[0].code(), -32502, "no stake allows this");
+}
+
+#[test]
+fn a_verdict_says_who_where_and_what_to_do() {
+    let trace = access(Entity::Paymaster, PAYMASTER, U256::from(9), false, None);
+    let violation = judge(&trace, &parties(Standing::Unstaked)).remove(0);
+    let json = violation.to_json();
+    assert_eq!(json["rule"], "STO-031");
+    assert_eq!(json["entity"], "paymaster");
+    assert_eq!(json["entityAddress"], PAYMASTER.to_string().to_lowercase());
+    assert_eq!(
+        (json["opcode"].as_str(), json["pc"].as_u64(), json["slot"].as_str()),
+        (Some("SLOAD"), Some(7), Some("0x9"))
+    );
+    assert_eq!(json["callPath"].as_array().unwrap().len(), 1);
+    assert!(json["remedy"].as_str().unwrap().contains("stake"));
+    assert!(violation.to_string().starts_with("unstaked paymaster"), "{violation}");
+}
+
+#[test]
+fn storage_in_another_contract_is_told_for_sto_041() {
+    let preimage = [word(SENDER), U256::ZERO];
+    let entry = U256::from_be_bytes(keccak256(preimage.map(|word| word.to_be_bytes::<32>()).concat()).0);
+    let associated = access(Entity::Account, TOKEN, entry, false, Some(preimage));
+    assert_eq!(associated_contracts(&associated, &parties(Standing::Unstaked)), [TOKEN]);
+    let own = access(Entity::Account, SENDER, entry, false, Some(preimage));
+    assert!(associated_contracts(&own, &parties(Standing::Unstaked)).is_empty());
+}
