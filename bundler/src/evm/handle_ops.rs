@@ -210,6 +210,7 @@ impl HandleOps<'_> {
         let selectors = self.version.selectors();
         Recorder::new(Watch {
             entry_point: self.entry_point,
+            sender_creator: self.entry_point.create(1),
             selectors,
             before_execution: U256::from_be_bytes(entry_point_v08::BeforeExecution::SIGNATURE_HASH.0),
             stop_after_validation: self.stop_at == StopAt::Validation,

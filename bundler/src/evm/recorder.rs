@@ -37,6 +37,8 @@ const CLOCK_EVERY: u64 = 4_096;
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     pub(super) entry_point: Address,
+    /// The first contract that the EntryPoint made, in its constructor.
+    pub(super) sender_creator: Address,
     pub(super) selectors: EntitySelectors,
     /// Topic of the event that parts validation from execution.
     pub(super) before_execution: U256,
@@ -63,7 +65,7 @@ pub(super) struct Recorder {
 #[derive(Debug)]
 struct Open {
     index: usize,
-    /// Whose acts are written down here: none of the EntryPoint's own.
+    /// Whose acts are written down here: none of the EntryPoint's or its SenderCreator's own.
     judged: Option<Entity>,
     /// Gas left when the current instruction began.
     remaining: u64,
@@ -142,7 +144,7 @@ impl Recorder {
         });
         self.stack.push(Open {
             index,
-            judged: phase.filter(|_| entry.target != self.watch.entry_point),
+            judged: phase.filter(|_| ![self.watch.entry_point, self.watch.sender_creator].contains(&entry.target)),
             remaining: entry.gas_limit,
             demand: 0,
             pc: 0,
@@ -285,12 +287,6 @@ impl Recorder {
                 has_code: true,
                 only_whether: false,
             }),
-            opcode::KECCAK256 => {
-                if word(1) == Some(U256::from(64)) && self.trace.preimages.len() < PREIMAGES_KEPT {
-                    open.hashing = word(0).and_then(|offset| usize::try_from(offset).ok());
-                }
-                None
-            }
             _ => None,
         };
         if let Some(pc) = gas_looked_at {
@@ -349,6 +345,16 @@ where
             }
             opcode::GAS if outermost => {
                 self.trace.gas_readings.push(GasReading { remaining, frames: self.trace.frames.len() });
+            }
+            // Whoever hashes it: what a slot is associated with is a matter of the slot.
+            opcode::KECCAK256 if self.trace.validation_frames.is_none() => {
+                let words = (interp.stack.peek(0), interp.stack.peek(1));
+                if let (Ok(offset), Ok(length)) = words
+                    && length == U256::from(64)
+                    && self.trace.preimages.len() < PREIMAGES_KEPT
+                {
+                    open.hashing = usize::try_from(offset).ok();
+                }
             }
             _ => {}
         }

@@ -19,21 +19,20 @@ const LAST_CORE_PRECOMPILE: u64 = 9;
 /// The last precompile of Osaka below [`P256`].
 const LAST_PRECOMPILE: u64 = 0x11;
 
-pub(super) fn judge_call(case: &Case<'_>, callee: &Frame) -> Option<Violation> {
-    let broken = |rule| Some(Violation { accessed: Some(callee.code), ..case.broken(rule) });
+pub(super) fn judge_call(case: &Case<'_>, callee: &Frame) -> Vec<Violation> {
+    let broken = |rule| Violation { accessed: Some(callee.code), ..case.broken(rule) };
     if callee.code == case.parties.entry_point {
-        return if is_deposit(case, callee) { None } else { broken(Rule::Op054) };
+        return if is_deposit(case, callee) { Vec::new() } else { vec![broken(Rule::Op054)] };
     }
-    if !callee.value.is_zero() && matches!(callee.kind, FrameKind::Call | FrameKind::CallCode) {
-        return broken(Rule::Op061);
-    }
-    match number(callee.code) {
+    let moves_ether = !callee.value.is_zero() && matches!(callee.kind, FrameKind::Call | FrameKind::CallCode);
+    let whom = match number(callee.code) {
         Some(1..=LAST_CORE_PRECOMPILE) => None,
-        Some(number) if number <= LAST_PRECOMPILE => broken(Rule::Op062),
+        Some(number) if number <= LAST_PRECOMPILE => Some(broken(Rule::Op062)),
         _ if callee.code == P256 && case.parties.p256 => None,
         _ if callee.has_code => None,
         _ => no_code(case, callee.code),
-    }
+    };
+    moves_ether.then(|| broken(Rule::Op061)).into_iter().chain(whom).collect()
 }
 
 pub(super) fn judge_code(case: &Case<'_>, address: Address, has_code: bool, only_whether: bool) -> Option<Violation> {

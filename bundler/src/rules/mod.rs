@@ -149,12 +149,12 @@ pub fn judge(trace: &Trace, parties: &Parties) -> Vec<Violation> {
     trace
         .acts
         .iter()
-        .filter_map(|act| {
-            let entity = trace.frames.get(act.frame)?.phase?;
+        .filter_map(|act| Some((act, trace.frames.get(act.frame)?.phase?)))
+        .flat_map(|(act, entity)| {
             let case = Case { trace, parties, act, entity, party: parties.party(entity) };
-            match act.deed {
+            let broken = match act.deed {
+                Deed::Call(callee) => return calls::judge_call(&case, &trace.frames[callee]),
                 Deed::Storage { contract, slot, write } => storage::judge(&case, contract, slot, write),
-                Deed::Call(callee) => calls::judge_call(&case, &trace.frames[callee]),
                 Deed::Code { address, has_code, only_whether } => {
                     calls::judge_code(&case, address, has_code, only_whether)
                 }
@@ -163,7 +163,8 @@ pub fn judge(trace: &Trace, parties: &Parties) -> Vec<Violation> {
                     opcodes::judge_create2(&case, address, created)
                 }
                 _ => opcodes::judge(&case),
-            }
+            };
+            broken.into_iter().collect()
         })
         .collect()
 }

@@ -78,7 +78,7 @@ pub(super) struct Frame {
 /// All frames of the call tracer's tree, with what they are to the rules.
 pub(super) fn frames(root: &Call, parties: &Parties) -> Vec<Frame> {
     let mut frames = Vec::new();
-    walk(root, Place::Root, None, parties, &mut frames);
+    walk(root, Place::Root, parties, &mut frames);
     frames
 }
 
@@ -92,7 +92,7 @@ enum Place {
     Elsewhere,
 }
 
-fn walk(call: &Call, place: Place, caller: Option<Address>, parties: &Parties, frames: &mut Vec<Frame>) {
+fn walk(call: &Call, place: Place, parties: &Parties, frames: &mut Vec<Frame>) {
     if call.kind == "SELFDESTRUCT" {
         return;
     }
@@ -101,15 +101,11 @@ fn walk(call: &Call, place: Place, caller: Option<Address>, parties: &Parties, f
         Place::Inside(role) => Some(role),
         _ => begins(call, place, parties),
     };
-    let own = contract == parties.entry_point
-        && (caller.is_none_or(|caller| caller == parties.entry_point)
-            || call.kind == "CALL"
-                && parties.may_call_entry_point(call.from, &call.input, U256::from(call.input.len())));
     frames.push(Frame {
         contract,
         to: call.to,
         role,
-        exempt: own || contract == parties.sender_creator(),
+        exempt: contract == parties.entry_point || contract == parties.sender_creator(),
         out_of_gas: call.error.as_deref().is_some_and(|error| error.starts_with("out of gas")),
     });
     let inner = match (place, role) {
@@ -119,7 +115,7 @@ fn walk(call: &Call, place: Place, caller: Option<Address>, parties: &Parties, f
         _ => Place::Elsewhere,
     };
     for child in &call.calls {
-        walk(child, inner, Some(contract), parties, frames);
+        walk(child, inner, parties, frames);
     }
 }
 

@@ -79,6 +79,8 @@ impl Case<'_> {
                 op if FORBIDDEN.contains(&op) => breaks("OP-011", role),
                 GAS if !event.next.is_some_and(is_call) => breaks("OP-012", role),
                 BALANCE | SELFBALANCE if !self.is_staked(role) => breaks("OP-080", role),
+                // What halts by itself, for want of gas or in a static frame, calls and creates nothing.
+                op if (op == CREATE2 || is_call(op)) && event.opens.is_none() => {}
                 CREATE2 => {
                     let address = event.opens.map(|opened| self.frames[opened].to);
                     if role != Role::Factory || created > 0 || address != Some(self.parties.sender) {

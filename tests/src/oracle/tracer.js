@@ -9,7 +9,7 @@
     waiting: [],
     // The event that still wants to know the next instruction of its frame.
     last: null,
-    // The CREATE2 that still wants to know the frame it opens.
+    // The call or CREATE2 that still wants to know the frame it opens.
     making: null,
     // SELFDESTRUCT is announced as a frame, but is none.
     dying: false,
@@ -54,6 +54,7 @@
             var length = log.stack.peek(args + 1);
             event.length = '0x' + length.toString(16);
             event.input = this.memory(log, log.stack.peek(args), length > 36n ? 36 : Number(length));
+            this.making = event;
         } else if (kind === 5) {
             this.making = event;
         } else {
