@@ -293,11 +293,8 @@ impl Random {
 fn tame(program: &mut [Piece], in_a_helper: bool) {
     for piece in program {
         match piece {
-            Piece::Call { to, gas, .. } if *to == Who::This && in_a_helper => {
-                if !matches!(gas, Gas::Exactly(..=3_000)) {
-                    *to = Who::Stop;
-                }
-            }
+            Piece::Call { gas: Gas::Exactly(..=3_000), .. } => {}
+            Piece::Call { to, .. } if *to == Who::This && in_a_helper => *to = Who::Stop,
             Piece::Inner { kind, body, .. } => {
                 tame(body, in_a_helper || matches!(kind, CallKind::Call | CallKind::StaticCall));
             }
