@@ -84,16 +84,11 @@ impl Oracle {
 
         let (factory, paymaster) = (op.factory(), op.paymaster_address());
         let parties = Parties { version, entry_point, sender: op.sender, factory, paymaster };
-        let mut frames = phases::frames(&root, &parties);
+        let frames = phases::frames(&root, &parties, &steps.made);
         // An error in the script would make the instruction fail.
         ensure!(steps.output == root.output, "the tracers disagree on the outcome: {}", steps.output);
         ensure!(frames.len() == steps.entered + 1, "the tracers disagree on frames");
         for event in &steps.events {
-            // Of a creation that failed, the call tracer does not tell the address.
-            let frame = &mut frames[event.frame];
-            if frame.contract.is_zero() {
-                (frame.contract, frame.to) = (event.contract, event.contract);
-            }
             ensure!(frames[event.frame].contract == event.contract, "the tracers disagree on {event:?}");
         }
         let mut staked = BTreeSet::new();
