@@ -4,6 +4,8 @@
 
 mod demo;
 mod entry_points;
+mod mempool_limits;
+mod mempool_queue;
 mod oracle;
 mod refusals;
 mod rules;
