@@ -4,8 +4,10 @@
 
 mod demo;
 mod entry_points;
+mod mempool_debug;
 mod mempool_limits;
 mod mempool_queue;
+mod mempool_upkeep;
 mod oracle;
 mod refusals;
 mod rules;
