@@ -12,3 +12,4 @@ mod oracle;
 mod refusals;
 mod rules;
 mod shutdown;
+mod state;
