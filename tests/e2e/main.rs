@@ -5,7 +5,12 @@
 mod demo;
 mod entry_points;
 mod limits;
+mod mempool_debug;
+mod mempool_limits;
+mod mempool_queue;
+mod mempool_upkeep;
 mod oracle;
 mod refusals;
 mod rules;
 mod shutdown;
+mod state;

@@ -6,6 +6,7 @@
 //!
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
+//! - [`bench`]: a stack that bundles only when asked, and programs on it.
 //! - [`oracle`]: what ERC-7562 says of an operation, from a trace of anvil.
 //! - [`programs`]: entities written opcode by opcode, to break the rules of ERC-7562 one at a time.
 
@@ -13,11 +14,13 @@
 
 pub mod accounts;
 pub mod anvil;
+pub mod bench;
 pub mod oracle;
 pub mod programs;
 pub mod proxy;
 pub mod stack;
 
 pub use anvil::Anvil;
+pub use bench::Bench;
 pub use proxy::Proxy;
 pub use stack::Stack;
