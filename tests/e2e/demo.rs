@@ -11,7 +11,7 @@ use tests::{
 use tokio::process::Command;
 
 /// Everything the product may ask of a node.
-const STANDARD_METHODS: [&str; 14] = [
+const STANDARD_METHODS: [&str; 15] = [
     "eth_blockNumber",
     "eth_call",
     "eth_chainId",
