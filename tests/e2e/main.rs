@@ -4,6 +4,7 @@
 
 mod demo;
 mod entry_points;
+mod explain;
 mod mempool_debug;
 mod mempool_limits;
 mod mempool_queue;
@@ -13,3 +14,5 @@ mod refusals;
 mod rules;
 mod shutdown;
 mod state;
+mod traps;
+mod traps_post_op;
