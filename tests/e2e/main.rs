@@ -5,6 +5,7 @@
 mod demo;
 mod entry_points;
 mod explain;
+mod limits;
 mod mempool_debug;
 mod mempool_limits;
 mod mempool_queue;

@@ -12,7 +12,7 @@ use revm::{
         CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, InstructionResult, Interpreter,
         InterpreterResult,
         interpreter::EthInterpreter,
-        interpreter_types::{InputsTr, Jumps},
+        interpreter_types::{InputsTr, Jumps, LoopControl},
     },
     state::EvmState,
 };
@@ -284,7 +284,7 @@ impl Recorder {
             }),
             opcode::EXTCODESIZE | opcode::EXTCODEHASH | opcode::EXTCODECOPY => word(0).map(|address| Deed::Code {
                 address: Address::from_word(address.into()),
-                has_code: true,
+                has_code: None,
                 only_whether: false,
             }),
             _ => None,
@@ -374,10 +374,10 @@ where
             self.trace.preimages.insert(hash, words);
         }
         if let Some(act) = open.code_act
+            && interp.bytecode.is_not_end()
             && let Some(Act { deed: Deed::Code { address, has_code, .. }, .. }) = self.trace.acts.get_mut(act)
         {
-            // Not loaded if the instruction could not be paid for.
-            *has_code = has_code_now(context, *address).unwrap_or(true);
+            *has_code = Some(has_code_now(context, *address));
         }
     }
 
@@ -410,7 +410,7 @@ where
             caller: inputs.caller,
             target: inputs.target_address,
             code: inputs.bytecode_address,
-            has_code: has_code_now(context, inputs.bytecode_address).unwrap_or(false),
+            has_code: has_code_now(context, inputs.bytecode_address),
             value: inputs.transfer_value().unwrap_or_default(),
             input,
             input_length,
@@ -456,11 +456,11 @@ where
 
 /// Whether the account has code at this moment. It has been loaded by the instruction that names it: looking at what
 /// is loaded warms nothing and so costs the operation nothing.
-fn has_code_now<CTX>(context: &CTX, address: Address) -> Option<bool>
+fn has_code_now<CTX>(context: &CTX, address: Address) -> bool
 where
     CTX: ContextTr<Journal: JournalTr<State = EvmState>>,
 {
-    Some(!context.journal().evm_state().get(&address)?.info.is_empty_code_hash())
+    context.journal().evm_state().get(&address).is_some_and(|account| !account.info.is_empty_code_hash())
 }
 
 fn stipend_of(inputs: &CallInputs) -> u64 {
