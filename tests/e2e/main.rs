@@ -4,6 +4,7 @@
 
 mod demo;
 mod entry_points;
+mod explain;
 mod limits;
 mod mempool_debug;
 mod mempool_limits;
@@ -14,3 +15,5 @@ mod refusals;
 mod rules;
 mod shutdown;
 mod state;
+mod traps;
+mod traps_post_op;
