@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// How does everyone stand?
     DumpReputation(oneshot::Sender<Vec<(Address, Counts, ReputationStatus)>>),
     /// A new head, and what was mined since the last.
-    Head(Head, Vec<Inclusion>),
+    Head(Box<Head>, Vec<Inclusion>),
     /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
     BundleNow(oneshot::Sender<Option<B256>>),
     /// Bundle by itself or only when asked.
@@ -202,7 +202,7 @@ impl Engine {
             Command::Dump(answer) => {
                 let _ = answer.send(self.mempool.all().cloned().collect());
             }
-            Command::Head(head, inclusions) => self.advance(head, inclusions),
+            Command::Head(head, inclusions) => self.advance(*head, inclusions),
             Command::BundleNow(answer) => {
                 self.waiting_for_bundle.push(answer);
                 self.try_bundle(true);
