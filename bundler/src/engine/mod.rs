@@ -349,6 +349,7 @@ impl Engine {
             self.record_drops(dropped);
         }
         for failed in proven.disturbed {
+            self.mempool.set_apart(&[failed.hash]);
             let given_up = self.mempool.give_back_failed(&[failed.hash], &failed.reason);
             self.record_drops(given_up);
             if let Some(culprit) = failed.culprit.filter(|_| same_state) {
@@ -404,6 +405,8 @@ impl Engine {
         let hashes = in_flight.bundle.hashes();
         let given_up = match mined {
             Some(Mined { success: false, .. }) => {
+                // What its proof did not show, only going alone does.
+                self.mempool.set_apart(&hashes);
                 self.mempool.give_back_failed(&hashes, "its bundle was mined and reverted")
             }
             Some(_) | None => {
