@@ -154,6 +154,21 @@ impl Bundler {
         }
     }
 
+    /// Validates an operation against this head as [`Self::send`] would, and leaves the mempool out of it.
+    ///
+    /// # Errors
+    /// If it would be refused for what it is, whatever else is pending.
+    pub async fn validate(
+        &self,
+        op: Arc<UserOperation>,
+        entry_point: Address,
+        head: &Head,
+    ) -> Result<Admitted, Rejection> {
+        let on = self.grounds(head);
+        let hash = admission::screen(&op, entry_point, on).await?;
+        admission::admit(op, hash, entry_point, &[], on).await
+    }
+
     /// Validates; the hash alone if the operation is pending or mined already.
     async fn admit(
         &self,
