@@ -6,13 +6,14 @@
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make bench  what a validation costs, in process and through the node
+#   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make fuzz   ten million spoilt inputs to the parsers
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust deep oracle bench fuzz lint build contracts vectors clean
+.PHONY: help dev test test-contracts test-rust deep oracle bench load fuzz lint build contracts vectors clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -74,6 +75,10 @@ oracle: build
 bench: contracts
 	cargo build --workspace --locked --profile bench
 	cargo bench --workspace --locked --bench validation
+
+load: contracts
+	cargo build --workspace --locked --profile bench
+	cargo bench --workspace --locked --bench load
 
 # FABSTIR_SEED=… for others than the last time's.
 fuzz: contracts

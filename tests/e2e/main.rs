@@ -4,6 +4,7 @@
 
 mod demo;
 mod entry_points;
+mod load;
 mod oracle;
 mod refusals;
 mod rules;
