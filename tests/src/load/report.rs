@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use anyhow::{Context, Result};
 
 /// By nuisance and answer, how often.
-pub type Told = BTreeMap<&'static str, BTreeMap<String, u64>>;
+pub(super) type Told = BTreeMap<&'static str, BTreeMap<String, u64>>;
 
 /// What a load showed.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Report {
     /// Errors that honest clients got.
     pub honest_refused: Vec<String>,
     /// What hostile clients were told.
-    pub hostile: Told,
+    pub hostile: BTreeMap<&'static str, BTreeMap<String, u64>>,
     /// Of the node's process.
     pub memory: Memory,
 }
