@@ -20,7 +20,7 @@ use crate::{
     config::BundlingMode,
     engine::{Command, Engine, Left, Record, Screened, Screening, Status},
     estimation::{self, Estimate},
-    evm::{BlockPin, StateView, Wanted},
+    evm::{BlockPin, SelfTestError, StateView, Wanted, self_test},
     follower::{self, Follower, Inclusion},
     mempool::{
         Counts, ReputationStatus,
@@ -61,6 +61,9 @@ pub enum StartError {
         /// Of which version.
         version: EntryPointVersion,
     },
+    /// Our EVM is not the chain's.
+    #[error(transparent)]
+    SelfTest(#[from] SelfTestError),
     /// Reputations from before cannot be read.
     #[error(transparent)]
     Reputation(#[from] StoreError),
@@ -116,7 +119,9 @@ impl Bundler {
         let reputation = config.reputation_file.as_deref().map(store::read).transpose()?.unwrap_or_default();
 
         let follower = Follower::new(node.clone(), Arc::clone(&config));
-        let (heads_sender, heads) = watch::channel(follower.first().await?);
+        let first = follower.first().await?;
+        self_test::run(&config.chain, &node, &first.block).await?;
+        let (heads_sender, heads) = watch::channel(first);
         let (engine, inbox) = mpsc::channel(INBOX);
         let submitter = Submitter::new(signer, config.chain.chain_id);
         let address = submitter.address();

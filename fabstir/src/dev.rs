@@ -9,7 +9,7 @@ use std::{
 
 use alloy::primitives::{U256, utils::parse_ether};
 use anyhow::{Context, Result, bail};
-use bundler::node::NodeClient;
+use bundler::{mempool::MempoolConfig, node::NodeClient};
 use clap::Parser;
 use erc4337::abi::test_usdc;
 use serde_json::json;
@@ -25,6 +25,7 @@ use crate::{
     deployment::Deployment,
     host,
     node::{Node, Setup, stop_signal},
+    serve,
 };
 
 /// The first account of every development chain: publicly known, rich, and of no value anywhere else.
@@ -96,7 +97,10 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
 
     let setup = |listen| Setup {
         node_url: node_url.clone(),
-        listen,
+        serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false },
+        min_stake: None,
+        mempool: MempoolConfig::default(),
+        reputation_file: None,
         deployment: deployment.clone(),
         bundler_key: bundler_key.clone().into_signer(),
         paymaster_key: paymaster_key.clone().into_signer(),

@@ -8,26 +8,17 @@ use std::{
 };
 
 use alloy::{
-    primitives::{U256, utils::parse_ether},
+    primitives::{Address, U256, utils::parse_ether},
     signers::local::PrivateKeySigner,
 };
-use anyhow::{Context, Result};
-use bundler::{Bundler, Left, node::NodeClient};
+use anyhow::Result;
+use bundler::{Bundler, Left, mempool::MempoolConfig, node::NodeClient};
 use erc4337::ChainPreset;
-use jsonrpsee::{
-    RpcModule,
-    server::{BatchRequestConfig, Server, ServerConfig, ServerHandle},
-};
+use jsonrpsee::{RpcModule, server::ServerHandle};
 use paymaster::{Deployed, Policy, Sponsor};
 use tokio::task::JoinHandle;
-use tower_http::cors::CorsLayer;
 
-use crate::{deployment::Deployment, keys};
-
-/// Largest request body, in bytes: a few operations of the largest size a transaction can carry.
-const MAX_REQUEST: u32 = 1024 * 1024;
-/// Calls in one request.
-const MAX_BATCH: u32 = 50;
+use crate::{deployment::Deployment, keys, serve};
 
 /// Settings of `fabstir node`.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,6 +41,27 @@ pub struct Options {
     /// Milliseconds between questions for a new head.
     #[arg(long, env = "FABSTIR_POLL_MS", default_value_t = 100)]
     poll_ms: u64,
+    /// Calls a second of one caller that run the EVM, and ten times as many others; 0: no limit.
+    #[arg(long, env = "FABSTIR_CALLS_PER_SECOND", default_value_t = serve::CALLS_PER_SECOND)]
+    calls_per_second: u32,
+    /// Take the caller's address from X-Forwarded-For: only behind a proxy that sets it.
+    #[arg(long, env = "FABSTIR_BEHIND_PROXY")]
+    behind_proxy: bool,
+    /// Wei from which an entity counts as staked; else the chain preset's.
+    #[arg(long, env = "FABSTIR_MIN_STAKE")]
+    min_stake: Option<u128>,
+    /// Operations that the mempool holds at most.
+    #[arg(long, env = "FABSTIR_MAX_MEMPOOL", default_value_t = MempoolConfig::default().max_operations)]
+    max_mempool: usize,
+    /// Addresses that no limit and no reputation holds back, beside the paymasters of the deployment.
+    #[arg(long, env = "FABSTIR_ALLOW", value_delimiter = ',')]
+    allow: Vec<Address>,
+    /// Addresses whose operations are refused, whatever their part in them.
+    #[arg(long, env = "FABSTIR_BLOCK", value_delimiter = ',')]
+    block: Vec<Address>,
+    /// File in which reputations outlive the process.
+    #[arg(long, env = "FABSTIR_REPUTATION_FILE")]
+    reputation_file: Option<PathBuf>,
     /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
     #[arg(long)]
     debug_rpc: bool,
@@ -68,8 +80,8 @@ pub struct Node {
 pub struct Setup {
     /// HTTP URL of an Ethereum node.
     pub node_url: String,
-    /// Where to serve.
-    pub listen: SocketAddr,
+    /// Where to serve, and whom.
+    pub serve: serve::Settings,
     /// Where things are.
     pub deployment: Deployment,
     /// Sends bundles.
@@ -78,6 +90,12 @@ pub struct Setup {
     pub paymaster_key: PrivateKeySigner,
     /// Between questions for a new head.
     pub poll_interval: Duration,
+    /// Wei from which an entity counts as staked, if not the chain preset's.
+    pub min_stake: Option<u128>,
+    /// What the mempool takes; the deployment's paymasters are allowed beside.
+    pub mempool: MempoolConfig,
+    /// Where reputations are kept.
+    pub reputation_file: Option<PathBuf>,
     /// Whether `debug_bundler_*` is served.
     pub debug_rpc: bool,
 }
@@ -89,11 +107,23 @@ pub struct Setup {
 pub async fn run(options: Options) -> Result<()> {
     let setup = Setup {
         node_url: options.node_url,
-        listen: options.listen,
+        serve: serve::Settings {
+            listen: options.listen,
+            calls_per_second: options.calls_per_second,
+            behind_proxy: options.behind_proxy,
+        },
         deployment: Deployment::read(&options.deployment)?,
         bundler_key: keys::read(options.bundler_key_file.as_deref(), "FABSTIR_BUNDLER_KEY")?.into_signer(),
         paymaster_key: keys::read(options.paymaster_key_file.as_deref(), "FABSTIR_PAYMASTER_KEY")?.into_signer(),
         poll_interval: Duration::from_millis(options.poll_ms),
+        min_stake: options.min_stake,
+        mempool: MempoolConfig {
+            max_operations: options.max_mempool,
+            allowed: options.allow.into_iter().collect(),
+            blocked: options.block.into_iter().collect(),
+            ..MempoolConfig::default()
+        },
+        reputation_file: options.reputation_file,
         debug_rpc: options.debug_rpc,
     };
     let node = Node::start(setup).await?;
@@ -110,11 +140,15 @@ impl Node {
     /// If the chain, the keys or the address to serve on are not usable.
     pub async fn start(setup: Setup) -> Result<Self> {
         let deployment = &setup.deployment;
-        let chain = ChainPreset::for_chain(deployment.chain_id);
+        let mut chain = ChainPreset::for_chain(deployment.chain_id);
+        chain.min_stake = setup.min_stake.unwrap_or(chain.min_stake);
         let mut config = bundler::Config::new(chain);
         config.entry_points = deployment.entry_point_versions()?;
         config.poll_interval = setup.poll_interval;
         config.debug_rpc = setup.debug_rpc;
+        config.mempool = setup.mempool;
+        config.mempool.allowed.extend(deployment.paymasters.values());
+        config.reputation_file = setup.reputation_file;
 
         let sponsor = Sponsor::new(setup.paymaster_key)?;
         let sponsorship = sponsorship(deployment)?;
@@ -124,19 +158,8 @@ impl Node {
         let mut module = RpcModule::new(());
         module.merge(bundler::rpc::module(bundler.clone())?)?;
         module.merge(paymaster::rpc::module(sponsorship, sponsor)?)?;
-        let server = Server::builder()
-            .set_config(
-                ServerConfig::builder()
-                    .max_request_body_size(MAX_REQUEST)
-                    .set_batch_request_config(BatchRequestConfig::Limit(MAX_BATCH))
-                    .build(),
-            )
-            .set_http_middleware(tower::ServiceBuilder::new().layer(CorsLayer::permissive()))
-            .build(setup.listen)
-            .await
-            .with_context(|| format!("listening on {}", setup.listen))?;
-        let address = server.local_addr()?;
-        Ok(Self { address, bundler, server: server.start(module), engine })
+        let (address, server) = serve::start(setup.serve, module).await?;
+        Ok(Self { address, bundler, server, engine })
     }
 
     /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.

@@ -9,7 +9,7 @@ use tests::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_operations_are_refused_and_cost_no_memory() {
-    let stack = Stack::start(&[]).await.unwrap();
+    let stack = Stack::start(&load::ARGUMENTS).await.unwrap();
     let plan = Plan { seed: 7, rate: 20, accounts: 12, quiet: Duration::from_secs(1), hostile: Duration::from_secs(4) };
     let report = load::run(&stack, plan).await.unwrap();
     println!("{report}");

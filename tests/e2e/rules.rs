@@ -112,7 +112,8 @@ async fn random_programs_are_judged_by_the_bundler_as_by_the_oracle() {
 
     let (seed, programs) = (seed(), programs());
     let tally = campaign.run(seed, programs).await.unwrap();
-    println!("seed {seed}: {} programs, {} failed, {} lawful", tally.judged, tally.failed, tally.lawful);
+    let (failed, lawful, unjudged) = (tally.failed, tally.lawful, tally.unjudged);
+    println!("seed {seed}: {} programs, {failed} failed, {lawful} lawful, {unjudged} without opinion", tally.judged);
     for ((rule, entity), times) in &tally.broken {
         println!("{times:6} {rule} by the {entity}");
     }
@@ -120,6 +121,7 @@ async fn random_programs_are_judged_by_the_bundler_as_by_the_oracle() {
     assert!(found.is_empty(), "{programs} programs of seed {seed}, {} kept ones:\n{found}", kept.judged);
     // A campaign that the EntryPoint refuses, or that breaks nothing or all, would show little.
     assert!(tally.failed * 4 < tally.judged, "{} of {} failed", tally.failed, tally.judged);
+    assert!(unjudged * 100 < tally.judged, "{unjudged} of {} without opinion", tally.judged);
     assert!(tally.lawful * 20 > tally.judged, "{} of {} are lawful", tally.lawful, tally.judged);
 }
 

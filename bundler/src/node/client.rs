@@ -93,6 +93,18 @@ impl NodeClient {
         self.call("eth_call", rpc_params![json!({"to": to, "data": data}), "latest"]).await
     }
 
+    /// What this init code returns, run with this much gas by nobody at the latest block.
+    pub async fn call_init_code(&self, init_code: &[u8], gas: u64) -> Result<Bytes, NodeError> {
+        let call = json!({"data": Bytes::copy_from_slice(init_code), "gas": U64::from(gas)});
+        self.call("eth_call", rpc_params![call, "latest"]).await
+    }
+
+    /// Gas that a call from nobody would use, as the node estimates it.
+    pub async fn estimate_gas(&self, to: Address, data: Bytes) -> Result<u64, NodeError> {
+        let call = json!({"to": to, "data": data});
+        Ok(self.call::<U64>("eth_estimateGas", rpc_params![call]).await?.to())
+    }
+
     /// Logs that match.
     pub async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, NodeError> {
         self.call("eth_getLogs", rpc_params![filter]).await

@@ -28,6 +28,9 @@ use self::{
 };
 use crate::{programs::Dice, stack::Stack};
 
+/// Arguments of the node: all clients here have one address, so a limit per caller would show nothing.
+pub const ARGUMENTS: [&str; 2] = ["--calls-per-second", "0"];
+
 /// What to do, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {

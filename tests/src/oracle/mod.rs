@@ -48,6 +48,8 @@ pub enum Opinion {
     Failed(String),
     /// Rules (such as `OP-011`) that were broken, and who broke them: `account`, `factory` or `paymaster`. None: accepted.
     Judged(BTreeSet<(String, String)>),
+    /// Calls go deeper into one another than anvil's answer can be read: no opinion.
+    TooDeep,
 }
 
 /// How to have a validation traced.
@@ -90,7 +92,10 @@ impl Oracle {
     pub async fn judge(&self, version: EntryPointVersion, entry_point: Address, op: &UserOperation) -> Result<Opinion> {
         let calldata = validation_only(version, op);
         // Without steps this takes next to no time, and is all there is to say of many.
-        let root: Call = self.trace(entry_point, op, &calldata, Tracer::Calls).await?;
+        let root: Call = match self.trace(entry_point, op, &calldata, Tracer::Calls).await {
+            Err(error) if error.to_string().contains("recursion limit exceeded") => return Ok(Opinion::TooDeep),
+            root => root?,
+        };
         if root.output != sure_failure(version) {
             return Ok(Opinion::Failed(root.output.to_string()));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
@@ -28,6 +28,8 @@ pub struct Tally {
     pub judged: usize,
     /// Those that the EntryPoint refused, by both.
     pub failed: usize,
+    /// Those that were too deep for the oracle.
+    pub unjudged: usize,
     /// Those that broke nothing.
     pub lawful: usize,
     /// How often each rule was broken.
@@ -115,10 +117,11 @@ impl Campaign<'_> {
     async fn both(&self, placements: &[Placement]) -> Result<Vec<(Verdict, Verdict)>> {
         self.world.place(placements).await?;
         stream::iter(placements)
-            .map(|placement| async {
+            .map(|placement| async move {
                 let entry_point = self.world.entry_point(placement.version);
                 let product = explain(self.stack, entry_point, placement).await?;
-                let oracle = self.oracle.judge(placement.version, entry_point, &placement.op).await?;
+                let opinion = self.oracle.judge(placement.version, entry_point, &placement.op).await;
+                let oracle = opinion.with_context(|| format!("judging {placement:#?}"))?;
                 anyhow::Ok((product, Verdict::from(oracle)))
             })
             .buffered(ASKED_AT_ONCE)
@@ -133,6 +136,7 @@ impl Tally {
         self.judged += 1;
         match oracle {
             Verdict::Failed(_) => self.failed += 1,
+            Verdict::None => self.unjudged += 1,
             Verdict::Judged(rules) if rules.is_empty() => self.lawful += 1,
             Verdict::Judged(rules) => {
                 for rule in rules {

@@ -18,13 +18,15 @@ pub enum Verdict {
     Failed(String),
     /// It passes, and breaks these rules by these entities.
     Judged(BTreeSet<(String, String)>),
+    /// The oracle has none.
+    None,
 }
 
 impl Verdict {
     /// Whether both say the same. Why the EntryPoint refuses is no matter of rules.
     pub fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Failed(_), Self::Failed(_)) => true,
+            (Self::Failed(_), Self::Failed(_)) | (_, Self::None) => true,
             (Self::Judged(these), Self::Judged(those)) => these == those,
             _ => false,
         }
@@ -57,6 +59,7 @@ impl From<Opinion> for Verdict {
         match opinion {
             Opinion::Failed(reason) => Self::Failed(reason),
             Opinion::Judged(broken) => Self::Judged(broken),
+            Opinion::TooDeep => Self::None,
         }
     }
 }

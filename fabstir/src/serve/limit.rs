@@ -1,0 +1,148 @@
+//! So much of each caller and no more, so that none can starve the others.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::Arc,
+};
+
+use erc4337::error_code;
+use governor::{DefaultKeyedRateLimiter, Quota};
+use jsonrpsee::{
+    MethodResponse,
+    core::middleware::{Batch, BatchEntry, BatchEntryErr, Notification, RpcServiceT},
+    types::{ErrorObjectOwned, Request},
+};
+
+/// What a call that runs the EVM counts; others count one.
+const HEAVY: u32 = 10;
+
+/// How much each caller has had lately.
+#[derive(Clone, Debug)]
+pub(super) struct Limiter {
+    callers: Option<Arc<DefaultKeyedRateLimiter<IpAddr>>>,
+}
+
+impl Limiter {
+    /// At most so many calls a second that run the EVM, or ten times as many others, by each caller; 0: no limit.
+    pub(super) fn new(calls_per_second: u32) -> Self {
+        let quota = NonZeroU32::new(calls_per_second.saturating_mul(HEAVY)).map(Quota::per_second);
+        Self { callers: quota.map(|quota| Arc::new(DefaultKeyedRateLimiter::dashmap(quota))) }
+    }
+
+    /// Whether `caller` may make this call now.
+    fn admits(&self, caller: IpAddr, method: &str) -> bool {
+        let Some(callers) = &self.callers else { return true };
+        let cost = if runs_the_evm(method) { HEAVY } else { 1 };
+        // A cost above the whole quota cannot be: the quota is a multiple of it.
+        NonZeroU32::new(cost).is_none_or(|cost| matches!(callers.check_key_n(&caller, cost), Ok(Ok(()))))
+    }
+
+    /// Forgets callers that have not called for a while.
+    pub(super) fn forget_the_silent(&self) {
+        if let Some(callers) = &self.callers {
+            callers.retain_recent();
+        }
+    }
+}
+
+fn runs_the_evm(method: &str) -> bool {
+    matches!(
+        method,
+        "eth_sendUserOperation"
+            | "eth_estimateUserOperationGas"
+            | "fabstir_explainUserOperation"
+            | "pm_getPaymasterStubData"
+            | "pm_getPaymasterData"
+    )
+}
+
+/// Callers of one network are one caller: with IPv6, each has more addresses than anybody can count.
+pub(super) fn caller(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> 64 << 64)),
+        },
+    }
+}
+
+/// Asks the limiter before each call of one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Limited<S> {
+    pub(super) inner: S,
+    pub(super) limiter: Limiter,
+    pub(super) caller: IpAddr,
+}
+
+fn refusal() -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(error_code::LIMIT_EXCEEDED, "too many requests: try again in a second", None::<()>)
+}
+
+impl<S> RpcServiceT for Limited<S>
+where
+    S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync + Clone + 'static,
+{
+    type MethodResponse = S::MethodResponse;
+    type NotificationResponse = S::NotificationResponse;
+    type BatchResponse = S::BatchResponse;
+
+    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
+        let admitted = self.limiter.admits(self.caller, request.method_name());
+        let inner = self.inner.clone();
+        async move { if admitted { inner.call(request).await } else { MethodResponse::error(request.id, refusal()) } }
+    }
+
+    fn batch<'a>(&self, mut batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
+        for entry in batch.iter_mut() {
+            let refused = match entry {
+                Ok(BatchEntry::Call(request)) if !self.limiter.admits(self.caller, request.method_name()) => {
+                    Some(request.id.clone())
+                }
+                _ => None,
+            };
+            if let Some(id) = refused {
+                *entry = Err(BatchEntryErr::new(id, refusal()));
+            }
+        }
+        self.inner.batch(batch)
+    }
+
+    fn notification<'a>(
+        &self,
+        notification: Notification<'a>,
+    ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
+        self.inner.notification(notification)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_caller_has_its_own_share_and_heavy_calls_weigh_ten_times_as_much() {
+        let limiter = Limiter::new(2);
+        let [first, second] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
+        let send = |who| limiter.admits(who, "eth_sendUserOperation");
+        assert_eq!([send(first), send(first), send(first)], [true, true, false]);
+        assert!(send(second));
+        assert!((0..10).all(|_| limiter.admits(second, "eth_chainId")));
+        assert!(!limiter.admits(second, "eth_chainId"));
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let limiter = Limiter::new(0);
+        assert!((0..10_000).all(|_| limiter.admits(IpAddr::from([10, 0, 0, 1]), "eth_sendUserOperation")));
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_caller() {
+        let [first, second, mapped] =
+            ["2001:db8::1", "2001:db8::ffff:2", "::ffff:10.0.0.1"].map(|it| it.parse().unwrap());
+        assert_eq!(caller(first), caller(second));
+        assert_eq!(caller(mapped), IpAddr::from([10, 0, 0, 1]));
+    }
+}

@@ -1,0 +1,107 @@
+//! The JSON-RPC endpoint: HTTP and WebSocket on one port, with limits on size, batches, connections and callers.
+
+mod limit;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use jsonrpsee::{
+    Methods,
+    core::middleware::RpcServiceBuilder,
+    server::{
+        BatchRequestConfig, HttpBody, HttpRequest, Server, ServerConfig, ServerHandle, StopHandle,
+        serve_with_graceful_shutdown, stop_channel,
+    },
+};
+use tokio::net::TcpListener;
+use tower::{Service, service_fn};
+use tower_http::cors::CorsLayer;
+
+use limit::{Limited, Limiter, caller};
+
+/// Largest request body, in bytes: a few operations of the largest size a transaction can carry.
+const MAX_REQUEST: u32 = 1024 * 1024;
+/// Calls in one request.
+const MAX_BATCH: u32 = 50;
+/// Connections at the same time.
+const MAX_CONNECTIONS: u32 = 1_000;
+/// Calls a second of one caller that run the EVM, by default: about a fifth of what one core validates.
+pub const CALLS_PER_SECOND: u32 = 1_000;
+/// Between two looks for callers that have gone.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Whom to serve, and how much.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Calls a second of one caller that run the EVM; ten times as many others. 0: no limit.
+    pub calls_per_second: u32,
+    /// Whether `X-Forwarded-For` tells who calls: only behind a proxy that sets it.
+    pub behind_proxy: bool,
+}
+
+/// Serves `methods`; where, and the handle to stop it by.
+///
+/// # Errors
+/// If the address cannot be listened on.
+pub async fn start(settings: Settings, methods: impl Into<Methods>) -> Result<(SocketAddr, ServerHandle)> {
+    let listener =
+        TcpListener::bind(settings.listen).await.with_context(|| format!("listening on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    let (stop, handle) = stop_channel();
+    tokio::spawn(accept(listener, settings, methods.into(), stop));
+    Ok((address, handle))
+}
+
+async fn accept(listener: TcpListener, settings: Settings, methods: Methods, stop: StopHandle) {
+    let config = ServerConfig::builder()
+        .max_request_body_size(MAX_REQUEST)
+        .max_connections(MAX_CONNECTIONS)
+        .set_batch_request_config(BatchRequestConfig::Limit(MAX_BATCH))
+        .build();
+    let builder = Server::builder()
+        .set_config(config)
+        .set_http_middleware(tower::ServiceBuilder::new().layer(CorsLayer::permissive()))
+        .to_service_builder();
+    let limiter = Limiter::new(settings.calls_per_second);
+    let mut sweep = tokio::time::interval(SWEEP);
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    continue;
+                }
+            },
+            _ = sweep.tick() => {
+                limiter.forget_the_silent();
+                continue;
+            }
+            () = stop.clone().shutdown() => return,
+        };
+        let (builder, methods, limiter, stopped) = (builder.clone(), methods.clone(), limiter.clone(), stop.clone());
+        let service = service_fn(move |request: HttpRequest<hyper::body::Incoming>| {
+            let who = if settings.behind_proxy { forwarded_for(&request) } else { None };
+            let (limiter, who) = (limiter.clone(), caller(who.unwrap_or(peer.ip())));
+            let limited = RpcServiceBuilder::new().layer_fn(move |inner| Limited {
+                inner,
+                limiter: limiter.clone(),
+                caller: who,
+            });
+            let mut service = builder.clone().set_rpc_middleware(limited).build(methods.clone(), stopped.clone());
+            async move { service.call(request.map(HttpBody::new)).await }
+        });
+        tokio::spawn(serve_with_graceful_shutdown(stream, service, stop.clone().shutdown()));
+    }
+}
+
+/// The address that the proxy in front of us saw: the last it has added.
+fn forwarded_for<B>(request: &HttpRequest<B>) -> Option<IpAddr> {
+    let header = request.headers().get_all("x-forwarded-for").iter().next_back()?;
+    header.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+}
