@@ -57,10 +57,11 @@ impl SimpleAccount {
         Ok(Self { address, key, ..*self })
     }
 
-    /// Deploys it by a plain transaction.
+    /// Deploys it without an operation, as the EntryPoint's SenderCreator would.
     pub async fn deploy(&self, stack: &Stack) -> Result<()> {
         let create = createAccountCall { owner: self.key.address(), salt: U256::ZERO };
-        stack.anvil.transact(self.factory, create.abi_encode(), U256::ZERO).await?;
+        let factory = self.factory.context("it has no factory")?;
+        stack.anvil.transact_as(self.entry_point.create(1), factory, create.abi_encode()).await?;
         Ok(())
     }
 

@@ -63,7 +63,7 @@ async fn sponsored(stack: &Stack, count: usize, deployed: bool) -> Result<Vec<Ar
         if deployed {
             let create = smart_account_factory::createAccountCall { owners: vec![owner], nonce: U256::ZERO };
             let factory = stack.deployment.smart_account_factory;
-            stack.anvil.transact(Some(factory), create.abi_encode(), U256::ZERO).await?;
+            stack.anvil.transact_as(VERSION.canonical_address().create(1), factory, create.abi_encode()).await?;
         }
         operations.push(complete(&client.sign(client.prepare(&calls).await?)?)?);
     }
