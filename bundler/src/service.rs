@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy::{
-    eips::BlockNumberOrTag,
     primitives::{Address, B256, Bytes},
     rpc::types::state::StateOverride,
     signers::local::PrivateKeySigner,
@@ -367,9 +366,9 @@ impl Bundler {
         F: Future<Output = Result<T, Rejection>>,
     {
         let head = self.head();
-        let known = head.block.hash;
+        let known = head.block;
         match judge(head).await {
-            Err(rejection) if rejection.depends_on_state() => match self.head_after(known).await {
+            Err(rejection) if rejection.depends_on_state() => match self.head_after(&known).await? {
                 Some(head) => judge(head).await,
                 None => Err(rejection),
             },
@@ -378,15 +377,19 @@ impl Bundler {
     }
 
     /// The head that follows `known`, if the node has one.
-    async fn head_after(&self, known: B256) -> Option<Head> {
-        let latest = self.node.block(BlockNumberOrTag::Latest).await.ok()??.header;
-        if latest.hash == known {
-            return None;
+    ///
+    /// # Errors
+    /// If that cannot be told: the refusal may be out of date then, and is not to be repeated.
+    async fn head_after(&self, known: &BlockPin) -> Result<Option<Head>, Rejection> {
+        let latest = self.node.latest().await?;
+        if latest.hash == known.hash || follower::fallen_back(&self.node, known, &latest).await? {
+            return Ok(None);
         }
+        let behind = || Rejection::Busy("the newest block is still being read");
         let mut heads = self.heads.clone();
-        let caught_up = heads.wait_for(|head| head.block.hash != known && head.block.number >= latest.number);
-        let head = tokio::time::timeout(CATCH_UP, caught_up).await.ok()?.ok()?;
-        Some(head.clone())
+        let caught_up = heads.wait_for(|head| head.block.hash != known.hash && head.block.number >= latest.number);
+        let caught_up = tokio::time::timeout(CATCH_UP, caught_up).await.map_err(|_| behind())?;
+        Ok(Some(caught_up.map_err(|_| Rejection::ShuttingDown)?.clone()))
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Rejection> {

@@ -56,11 +56,28 @@ bindings!(
     /// Our signing paymaster, v0.7 and later.
     verifying_paymaster, VerifyingPaymaster, "../contracts/out/VerifyingPaymaster.sol/VerifyingPaymaster.json");
 bindings!(
+    /// The same for v0.6.
+    verifying_paymaster_v06, VerifyingPaymasterV06,
+    "../contracts/out/VerifyingPaymasterV06.sol/VerifyingPaymasterV06.json");
+bindings!(
+    /// Our paymaster that is paid in tokens, v0.7 and later.
+    token_paymaster, TokenPaymaster, "../contracts/out/TokenPaymaster.sol/TokenPaymaster.json");
+bindings!(
+    /// The same for v0.6.
+    token_paymaster_v06, TokenPaymasterV06, "../contracts/out/TokenPaymasterV06.sol/TokenPaymasterV06.json");
+bindings!(
     /// Hosts, their stake, models and prices.
     node_registry, NodeRegistry, "../contracts/out/NodeRegistry.sol/NodeRegistry.json");
 bindings!(
     /// Jobs from posting to settlement.
     job_marketplace, JobMarketplace, "../contracts/out/JobMarketplace.sol/JobMarketplace.json");
+bindings!(
+    /// Streaming inference, paid by vouchers.
+    session_marketplace, SessionMarketplace,
+    "../contracts/out/SessionMarketplace.sol/SessionMarketplace.json");
+bindings!(
+    /// What became of each host's work.
+    reputation_system, ReputationSystem, "../contracts/out/ReputationSystem.sol/ReputationSystem.json");
 bindings!(
     /// Sole holder of the marketplace's funds.
     payment_escrow, PaymentEscrow, "../contracts/out/PaymentEscrow.sol/PaymentEscrow.json");

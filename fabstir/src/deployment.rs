@@ -17,12 +17,18 @@ pub struct Deployment {
     pub entry_points: BTreeMap<String, Address>,
     /// VerifyingPaymasters by the version of their EntryPoint.
     pub paymasters: BTreeMap<String, Address>,
+    /// TokenPaymasters, paid in `token`, by the version of their EntryPoint.
+    pub token_paymasters: BTreeMap<String, Address>,
     /// Accounts of this factory use EntryPoint v0.8.
     pub smart_account_factory: Address,
     /// NodeRegistry, behind its proxy.
     pub node_registry: Address,
     /// JobMarketplace, behind its proxy.
     pub job_marketplace: Address,
+    /// SessionMarketplace, behind its proxy.
+    pub session_marketplace: Address,
+    /// ReputationSystem, behind its proxy.
+    pub reputation_system: Address,
     /// PaymentEscrow, immutable.
     pub payment_escrow: Address,
     /// What jobs are paid in and hosts stake.

@@ -147,7 +147,7 @@ impl Node {
         config.poll_interval = setup.poll_interval;
         config.debug_rpc = setup.debug_rpc;
         config.mempool = setup.mempool;
-        config.mempool.allowed.extend(deployment.paymasters.values());
+        config.mempool.allowed.extend(deployment.paymasters.values().chain(deployment.token_paymasters.values()));
         config.reputation_file = setup.reputation_file;
 
         let sponsor = Sponsor::new(setup.paymaster_key)?;
@@ -186,6 +186,8 @@ fn sponsorship(deployment: &Deployment) -> Result<paymaster::Config> {
     let versions = deployment.entry_point_versions()?;
     let paymasters = versions
         .into_iter()
+        // The service speaks v0.7 and later only.
+        .filter(|(_, version)| version.is_packed())
         .filter_map(|(entry_point, version)| {
             let paymaster = *deployment.paymasters.get(&version.to_string())?;
             Some((entry_point, Deployed { version, paymaster }))

@@ -11,10 +11,11 @@ use tests::{
 use tokio::process::Command;
 
 /// Everything the product may ask of a node.
-const STANDARD_METHODS: [&str; 14] = [
+const STANDARD_METHODS: [&str; 15] = [
     "eth_blockNumber",
     "eth_call",
     "eth_chainId",
+    "eth_estimateGas",
     "eth_feeHistory",
     "eth_getBalance",
     "eth_getBlockByHash",

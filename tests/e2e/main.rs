@@ -4,8 +4,14 @@
 
 mod demo;
 mod entry_points;
+mod limits;
 mod load;
+mod mempool_debug;
+mod mempool_limits;
+mod mempool_queue;
+mod mempool_upkeep;
 mod oracle;
 mod refusals;
 mod rules;
 mod shutdown;
+mod state;

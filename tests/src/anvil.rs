@@ -41,11 +41,13 @@ impl Anvil {
         Self::start_with(&[]).await
     }
 
-    /// With more arguments, such as `--no-mining`.
+    /// With more arguments, such as `--no-mining`, or another hardfork than Base's.
     pub async fn start_with(arguments: &[&str]) -> Result<Self> {
         let program = program()?;
+        let hardfork: &[&str] = if arguments.contains(&"--hardfork") { &[] } else { &["--hardfork", "osaka"] };
         let mut process = Command::new(program)
-            .args(["--port", "0", "--hardfork", "osaka"])
+            .args(["--port", "0"])
+            .args(hardfork)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,8 +1,8 @@
-//! Stands before a node and writes down which methods it is asked; or makes it a far one.
+//! Stands before a node, writes down which methods it is asked, and misbehaves or is far away when told to.
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -14,24 +14,60 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
-use serde_json::Value;
-use tokio::net::TcpListener;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch};
+
+/// How a node may fail one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The connection is closed without an answer.
+    HangUp,
+    /// HTTP 503 with a page of somebody's load balancer.
+    Unavailable,
+    /// The call alone fails: the block is not known.
+    UnknownBlock,
+    /// The call alone fails: too many requests.
+    Limited,
+    /// A batch is answered with one error instead of an array.
+    RefusedBatch,
+    /// The last answer of a batch is missing.
+    ShortBatch,
+    /// The call's result is not of its type.
+    Nonsense,
+    /// The call's result is null.
+    Null,
+    /// `latest` is this block, which is not the newest.
+    Lagging(u64),
+    /// No answer before [`Proxy::release`].
+    Held,
+}
+
+/// What is to go wrong.
+#[derive(Clone, Debug)]
+struct Plan {
+    method: &'static str,
+    fault: Fault,
+    /// Requests for the method that are spared before.
+    spared: u64,
+}
 
 /// A logging proxy; it stops with the test's runtime.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     /// Its HTTP endpoint.
     pub url: String,
-    methods: Arc<Mutex<BTreeMap<String, u64>>>,
+    state: Arc<State>,
 }
 
-/// What one connection needs to serve.
-#[derive(Clone)]
-struct Route {
-    client: Client<HttpConnector, Full<Bytes>>,
-    methods: Arc<Mutex<BTreeMap<String, u64>>>,
+#[derive(Debug)]
+struct State {
     target: String,
     delay: Duration,
+    client: Client<HttpConnector, Full<Bytes>>,
+    methods: Mutex<BTreeMap<String, u64>>,
+    plan: watch::Sender<Option<Plan>>,
+    /// Requests that met the fault.
+    met: watch::Sender<u64>,
 }
 
 impl Proxy {
@@ -43,13 +79,19 @@ impl Proxy {
     /// One that holds every HTTP request, a batch being one, for this long.
     pub async fn start_far(target: &str, delay: Duration) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let proxy = Self { url: format!("http://{}", listener.local_addr()?), methods: Arc::default() };
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let route = Route { client, methods: Arc::clone(&proxy.methods), target: target.to_owned(), delay };
+        let state = Arc::new(State {
+            target: target.to_owned(),
+            delay,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            methods: Mutex::default(),
+            plan: watch::Sender::default(),
+            met: watch::Sender::default(),
+        });
+        let proxy = Self { url: format!("http://{}", listener.local_addr()?), state: Arc::clone(&state) };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let route = route.clone();
-                let service = service_fn(move |request| forward(route.clone(), request));
+                let state = Arc::clone(&state);
+                let service = service_fn(move |request| serve(Arc::clone(&state), request));
                 let connection = hyper::server::conn::http1::Builder::new();
                 tokio::spawn(async move { connection.serve_connection(TokioIo::new(stream), service).await });
             }
@@ -59,30 +101,147 @@ impl Proxy {
 
     /// How often each method was asked for.
     pub fn methods(&self) -> BTreeMap<String, u64> {
-        self.methods.lock().unwrap().clone()
+        self.state.methods.lock().unwrap().clone()
+    }
+
+    /// From now on every request for this method, alone or in a batch, meets this fault.
+    pub fn fail(&self, method: &'static str, fault: Fault) {
+        self.fail_after(0, method, fault);
+    }
+
+    /// The same, but for the first few of them.
+    pub fn fail_after(&self, spared: u64, method: &'static str, fault: Fault) {
+        self.state.met.send_replace(0);
+        self.state.plan.send_replace(Some(Plan { method, fault, spared }));
+    }
+
+    /// No more faults; what was held goes on.
+    pub fn release(&self) {
+        self.state.plan.send_replace(None);
+    }
+
+    /// Requests that have met the fault.
+    pub fn met(&self) -> u64 {
+        *self.state.met.borrow()
+    }
+
+    /// Waits until a request has met the fault.
+    pub async fn struck(&self) {
+        let mut met = self.state.met.subscribe();
+        met.wait_for(|met| *met > 0).await.unwrap();
     }
 }
 
-async fn forward(route: Route, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let Route { client, methods, target, delay } = route;
-    let answer = async {
-        let body = request.into_body().collect().await?.to_bytes();
-        let calls: Value = serde_json::from_slice(&body)?;
-        let calls = calls.as_array().cloned().unwrap_or_else(|| vec![calls]);
-        for call in calls {
-            let method = call["method"].as_str().unwrap_or("(none)").to_owned();
-            *methods.lock().unwrap().entry(method).or_default() += 1;
-        }
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
-        let request = Request::post(target).header("content-type", "application/json").body(Full::new(body))?;
-        let (parts, body) = client.request(request).await?.into_parts();
-        anyhow::Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
-    };
-    Ok(answer.await.unwrap_or_else(|error| {
+impl State {
+    /// What befalls this request, and the method for which it does.
+    fn fault(&self, asked: &Value) -> Option<(&'static str, Fault)> {
+        let mut fault = None;
+        self.plan.send_if_modified(|plan| {
+            let Some(plan) = plan.as_mut().filter(|plan| calls(asked).any(|call| call["method"] == plan.method)) else {
+                return false;
+            };
+            match plan.spared.checked_sub(1) {
+                Some(left) => plan.spared = left,
+                None => fault = Some((plan.method, plan.fault.clone())),
+            }
+            false
+        });
+        fault
+    }
+}
+
+async fn serve(state: Arc<State>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+    let failed = |error: anyhow::Error| {
         let mut response = Response::new(Full::new(error.to_string().into()));
         *response.status_mut() = StatusCode::BAD_GATEWAY;
         response
-    }))
+    };
+    let body = match request.into_body().collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Ok(failed(error.into())),
+    };
+    match answer(&state, body).await {
+        Ok(Some(response)) => Ok(response),
+        Ok(None) => Err(io::ErrorKind::ConnectionAborted.into()),
+        Err(error) => Ok(failed(error)),
+    }
+}
+
+/// The response; none if the connection is to be closed instead.
+async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes>>>> {
+    let mut asked: Value = serde_json::from_slice(&body)?;
+    for call in calls(&asked) {
+        let method = call["method"].as_str().unwrap_or("(none)").to_owned();
+        *state.methods.lock().unwrap().entry(method).or_default() += 1;
+    }
+    let Some((method, fault)) = state.fault(&asked) else { return forward(state, body).await.map(Some) };
+    state.met.send_modify(|met| *met += 1);
+    let hit: Vec<Value> =
+        calls(&asked).filter(|call| call["method"] == method).map(|call| call["id"].clone()).collect();
+    let error = |code: i32, message: &str| json!({ "error": { "code": code, "message": message } });
+    let instead = match fault {
+        Fault::HangUp => return Ok(None),
+        Fault::Unavailable => {
+            let mut response = Response::new(Full::new("<html>503</html>".into()));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            return Ok(Some(response));
+        }
+        Fault::RefusedBatch => {
+            let refusal = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32600, "message": "no batches" } });
+            return Ok(Some(Response::new(Full::new(refusal.to_string().into()))));
+        }
+        Fault::Held => {
+            let mut plan = state.plan.subscribe();
+            plan.wait_for(|plan| !matches!(plan, Some(Plan { fault: Fault::Held, .. }))).await?;
+            return forward(state, body).await.map(Some);
+        }
+        Fault::Lagging(number) => {
+            for call in calls_mut(&mut asked).filter(|call| call["params"][0] == "latest") {
+                call["params"][0] = json!(format!("{number:#x}"));
+            }
+            return forward(state, asked.to_string().into()).await.map(Some);
+        }
+        Fault::ShortBatch => None,
+        Fault::UnknownBlock => Some(error(-32001, "unknown block")),
+        Fault::Limited => Some(error(429, "too many requests")),
+        Fault::Nonsense => Some(json!({ "result": { "as": "if" } })),
+        Fault::Null => Some(json!({ "result": null })),
+    };
+    let (parts, body) = forward(state, body).await?.into_parts();
+    let mut answers: Value = serde_json::from_slice(&body.collect().await?.to_bytes())?;
+    match instead {
+        None => drop(answers.as_array_mut().and_then(Vec::pop)),
+        Some(instead) => {
+            for answer in calls_mut(&mut answers).filter(|answer| hit.contains(&answer["id"])) {
+                let id = answer["id"].clone();
+                *answer = instead.clone();
+                answer["jsonrpc"] = json!("2.0");
+                answer["id"] = id;
+            }
+        }
+    }
+    let mut response = Response::new(Full::new(answers.to_string().into()));
+    *response.status_mut() = parts.status;
+    Ok(Some(response))
+}
+
+/// The parts of a batch, or the one thing that is no batch.
+fn calls(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice).iter()
+}
+
+fn calls_mut(value: &mut Value) -> impl Iterator<Item = &mut Value> {
+    match value {
+        Value::Array(calls) => calls.iter_mut(),
+        other => std::slice::from_mut(other).iter_mut(),
+    }
+}
+
+async fn forward(state: &State, body: Bytes) -> Result<Response<Full<Bytes>>> {
+    if !state.delay.is_zero() {
+        tokio::time::sleep(state.delay).await;
+    }
+    let request = Request::post(&state.target).header("content-type", "application/json").body(Full::new(body))?;
+    let (parts, body) = state.client.request(request).await?.into_parts();
+    Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
 }

@@ -98,8 +98,8 @@ pub enum Deed {
     Code {
         /// Whose.
         address: Address,
-        /// Whether there is any.
-        has_code: bool,
+        /// Whether there is any; not known if the instruction halted its frame, and so read nothing.
+        has_code: Option<bool>,
         /// Whether it was its size, and the next instruction was `ISZERO`.
         only_whether: bool,
     },

@@ -9,9 +9,8 @@ use std::{
 };
 
 use alloy::{
-    eips::BlockNumberOrTag,
     primitives::B256,
-    rpc::types::{Filter, TransactionReceipt},
+    rpc::types::{Filter, Header, TransactionReceipt},
     sol_types::SolEvent,
 };
 use erc4337::abi::entry_point_v08::UserOperationEvent;
@@ -29,6 +28,15 @@ use crate::{
 
 /// Blocks searched for one user operation whose inclusion was not watched.
 pub(crate) const LOOKBACK: u64 = 9_999;
+
+/// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
+/// `known`, which is still in the chain. To follow it there would drop what rests on the blocks in between.
+///
+/// # Errors
+/// If the node does not tell.
+pub(crate) async fn fallen_back(node: &NodeClient, known: &BlockPin, latest: &Header) -> Result<bool, NodeError> {
+    Ok(latest.number < known.number && node.has_block(known.number, known.hash).await?)
+}
 
 /// Follows the head of one node.
 #[derive(Debug)]
@@ -48,7 +56,7 @@ impl Follower {
     /// # Errors
     /// If the node does not tell.
     pub(crate) async fn first(&self) -> Result<Head, NodeError> {
-        let (block, fees) = self.pin(&self.latest().await?).await?;
+        let (block, fees) = self.pin(&self.node.latest().await?).await?;
         let view = StateView::new(self.node.clone(), block.hash, Arc::clone(&self.shared));
         Ok(Head { block, view: Arc::new(view), fees })
     }
@@ -79,8 +87,8 @@ impl Follower {
 
     /// The new head and what was mined since `previous`, if there is a new one.
     async fn step(&self, previous: &Head) -> Result<Option<(Head, Vec<Inclusion>)>, NodeError> {
-        let block = self.latest().await?;
-        if block.hash == previous.block.hash {
+        let block = self.node.latest().await?;
+        if block.hash == previous.block.hash || fallen_back(&self.node, &previous.block, &block).await? {
             return Ok(None);
         }
         let from = (previous.block.number + 1).min(block.number);
@@ -90,13 +98,7 @@ impl Follower {
         Ok(Some((Head { block, view: Arc::new(view), fees }, inclusions)))
     }
 
-    async fn latest(&self) -> Result<alloy::rpc::types::Header, NodeError> {
-        let block = self.node.block(BlockNumberOrTag::Latest).await?;
-        let unreadable = || NodeError::Unreadable { method: "eth_getBlockByNumber", reason: "no latest block".into() };
-        Ok(block.ok_or_else(unreadable)?.header)
-    }
-
-    async fn pin(&self, block: &alloy::rpc::types::Header) -> Result<(BlockPin, FeeSuggestion), NodeError> {
+    async fn pin(&self, block: &Header) -> Result<(BlockPin, FeeSuggestion), NodeError> {
         let fees = self.node.fees().await?;
         Ok((BlockPin::new(block, fees.base_fee), fees))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy::{
     eips::BlockNumberOrTag,
     primitives::{Address, B256, Bytes, U64, U256},
-    rpc::types::{Block, Filter, Log, Transaction, TransactionReceipt},
+    rpc::types::{Block, Filter, Header, Log, Transaction, TransactionReceipt},
 };
 use jsonrpsee::{
     core::{
@@ -71,6 +71,17 @@ impl NodeClient {
     /// A block's header and transaction hashes, by hash.
     pub async fn block_by_hash(&self, hash: B256) -> Result<Option<Block>, NodeError> {
         self.call("eth_getBlockByHash", rpc_params![hash, false]).await
+    }
+
+    /// Whether the node has this block at this height.
+    pub async fn has_block(&self, number: u64, hash: B256) -> Result<bool, NodeError> {
+        Ok(self.block(BlockNumberOrTag::Number(number)).await?.is_some_and(|block| block.header.hash == hash))
+    }
+
+    /// The newest block's header.
+    pub async fn latest(&self) -> Result<Header, NodeError> {
+        let unreadable = || NodeError::Unreadable { method: "eth_getBlockByNumber", reason: "no latest block".into() };
+        Ok(self.block(BlockNumberOrTag::Latest).await?.ok_or_else(unreadable)?.header)
     }
 
     /// The account's balance in wei, at the latest block.

@@ -35,10 +35,15 @@ pub(super) fn judge_call(case: &Case<'_>, callee: &Frame) -> Vec<Violation> {
     moves_ether.then(|| broken(Rule::Op061)).into_iter().chain(whom).collect()
 }
 
-pub(super) fn judge_code(case: &Case<'_>, address: Address, has_code: bool, only_whether: bool) -> Option<Violation> {
+pub(super) fn judge_code(
+    case: &Case<'_>,
+    address: Address,
+    has_code: Option<bool>,
+    only_whether: bool,
+) -> Option<Violation> {
+    let has_code = has_code?;
     if address == case.parties.entry_point {
-        let broken = || Violation { accessed: Some(address), ..case.broken(Rule::Op054) };
-        return (!only_whether).then(broken);
+        return (!only_whether).then(|| Violation { accessed: Some(address), ..case.broken(Rule::Op054) });
     }
     if has_code { None } else { no_code(case, address) }
 }

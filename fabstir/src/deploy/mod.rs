@@ -1,11 +1,13 @@
 //! `fabstir deploy`: every contract by CREATE2, so that running it again changes nothing.
 
+mod market;
+mod paymasters;
 mod sender;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256, aliases::U88, b256, keccak256, utils::parse_ether},
+    primitives::{Address, B256, Bytes, U256, b256, keccak256},
     signers::local::PrivateKeySigner,
     sol_types::{SolCall, SolConstructor},
 };
@@ -14,9 +16,8 @@ use bundler::node::NodeClient;
 use erc4337::{
     EntryPointVersion,
     abi::{
-        entry_point_v06, entry_point_v07, entry_point_v08, entry_point_v09, erc1967_proxy, job_marketplace,
-        node_registry, payment_escrow, signature_verifier, smart_account, smart_account_factory, test_usdc,
-        verifying_paymaster,
+        entry_point_v06, entry_point_v07, entry_point_v08, entry_point_v09, erc1967_proxy, smart_account,
+        smart_account_factory, test_usdc,
     },
 };
 
@@ -65,10 +66,12 @@ pub async fn deploy(node: &NodeClient, deployer: PrivateKeySigner, paymaster_sig
     let mut sender = Sender::new(node.clone(), deployer).await?;
 
     let entry_points = entry_points(&mut sender).await?;
-    let mut paymasters = BTreeMap::new();
-    for version in EntryPointVersion::ALL.into_iter().filter(|version| version.is_packed()) {
-        let paymaster = paymaster(&mut sender, entry_points[&version], owner, paymaster_signer).await?;
-        paymasters.insert(version.to_string(), paymaster);
+    let token = sender.create2(B256::ZERO, &test_usdc::BYTECODE).await?;
+    let (mut paymasters, mut token_paymasters) = (BTreeMap::new(), BTreeMap::new());
+    for (version, entry_point) in &entry_points {
+        let owned = paymasters::Owned { entry_point: *entry_point, owner, signer: paymaster_signer };
+        paymasters.insert(version.to_string(), paymasters::verifying(&mut sender, *version, owned).await?);
+        token_paymasters.insert(version.to_string(), paymasters::token(&mut sender, *version, owned, token).await?);
     }
     let account = create(
         &mut sender,
@@ -78,16 +81,18 @@ pub async fn deploy(node: &NodeClient, deployer: PrivateKeySigner, paymaster_sig
     .await?;
     let factory_arguments = smart_account_factory::constructorCall { implementation_: account };
     let smart_account_factory = create(&mut sender, &smart_account_factory::BYTECODE, &factory_arguments).await?;
-    let token = sender.create2(B256::ZERO, &test_usdc::BYTECODE).await?;
-    let market = marketplace(&mut sender, owner, token).await?;
+    let market = market::deploy(&mut sender, owner, token).await?;
 
     Ok(Deployment {
         chain_id: sender.chain_id(),
         entry_points: entry_points.into_iter().map(|(version, address)| (version.to_string(), address)).collect(),
         paymasters,
+        token_paymasters,
         smart_account_factory,
         node_registry: market.registry,
         job_marketplace: market.jobs,
+        session_marketplace: market.sessions,
+        reputation_system: market.reputation,
         payment_escrow: market.escrow,
         token,
         models: BTreeMap::from([(DEMO_MODEL.to_owned(), model_id(DEMO_MODEL))]),
@@ -123,90 +128,6 @@ async fn entry_points(sender: &mut Sender) -> Result<BTreeMap<EntryPointVersion,
         deployed.insert(version, address);
     }
     Ok(deployed)
-}
-
-async fn paymaster(sender: &mut Sender, entry_point: Address, owner: Address, signer: Address) -> Result<Address> {
-    const UNSTAKE_DELAY: u32 = 86_400;
-    let arguments =
-        verifying_paymaster::constructorCall { entryPoint_: entry_point, owner_: owner, signers: vec![signer] };
-    let init_code = init_code(&verifying_paymaster::BYTECODE, &arguments);
-    if sender.is_new(B256::ZERO, &init_code).await? {
-        let paymaster = sender.create2(B256::ZERO, &init_code).await?;
-        sender.call(paymaster, verifying_paymaster::depositCall {}, parse_ether("10")?).await?;
-        let stake = verifying_paymaster::addStakeCall { unstakeDelaySec: UNSTAKE_DELAY };
-        sender.call(paymaster, stake, parse_ether("1")?).await?;
-        return Ok(paymaster);
-    }
-    sender.create2(B256::ZERO, &init_code).await
-}
-
-struct Marketplace {
-    registry: Address,
-    jobs: Address,
-    escrow: Address,
-}
-
-/// Proxies first: the escrow is immutable and must know them, they are told of it once.
-async fn marketplace(sender: &mut Sender, owner: Address, token: Address) -> Result<Marketplace> {
-    let registry_code = sender.create2(B256::ZERO, &node_registry::BYTECODE).await?;
-    let jobs_code = sender.create2(B256::ZERO, &job_marketplace::BYTECODE).await?;
-    let verifier = sender.create2(B256::ZERO, &signature_verifier::BYTECODE).await?;
-
-    let registry = proxy(
-        sender,
-        registry_code,
-        &node_registry::initializeCall { owner_: owner, stakeToken_: token, policy: stake_policy() },
-    )
-    .await?;
-    let jobs = proxy(
-        sender,
-        jobs_code,
-        &job_marketplace::initializeCall { owner_: owner, treasury_: owner, policy_: job_policy() },
-    )
-    .await?;
-    let arguments = payment_escrow::constructorCall {
-        controllers: vec![registry, jobs],
-        permit2_: Address::ZERO,
-        signatureVerifier_: verifier,
-    };
-    let escrow_code = init_code(&payment_escrow::BYTECODE, &arguments);
-    let fresh = sender.is_new(B256::ZERO, &escrow_code).await?;
-    let escrow = sender.create2(B256::ZERO, &escrow_code).await?;
-    if fresh {
-        let none = U256::ZERO;
-        sender.call(registry, node_registry::wireCall { escrow_: escrow, markets: vec![jobs] }, none).await?;
-        let model = node_registry::setModelCall { modelId: model_id(DEMO_MODEL), allowed: true };
-        sender.call(registry, model, none).await?;
-        sender.call(jobs, job_marketplace::wireCall { escrow_: escrow, registry_: registry }, none).await?;
-        sender.call(jobs, job_marketplace::openTokenCall { token }, none).await?;
-    }
-    Ok(Marketplace { registry, jobs, escrow })
-}
-
-/// 100 tokens of stake to register, 10 locked per job, a week to leave.
-fn stake_policy() -> node_registry::INodeRegistry::StakePolicy {
-    node_registry::INodeRegistry::StakePolicy {
-        minStake: U88::from(100_000_000),
-        stakePerEngagement: U88::from(10_000_000),
-        unbondingPeriod: 7 * 86_400,
-        challengerBps: 3_000,
-        payerBps: 4_000,
-    }
-}
-
-/// 2.5 % fee; a day to review, a day to counter, three for the arbiter.
-fn job_policy() -> job_marketplace::IJobMarketplace::JobPolicy {
-    use alloy::primitives::aliases::U24;
-    job_marketplace::IJobMarketplace::JobPolicy {
-        feeBps: 250,
-        reviewWindow: U24::from(86_400),
-        counterWindow: U24::from(86_400),
-        arbiterWindow: U24::from(3 * 86_400),
-        bondBps: 1_000,
-        idleSlashBps: 1_000,
-        faultSlashBps: 5_000,
-        maxDuration: 30 * 86_400,
-    }
 }
 
 async fn proxy(sender: &mut Sender, implementation: Address, initialize: &impl SolCall) -> Result<Address> {

@@ -103,7 +103,7 @@ impl Oracle {
 
         let (factory, paymaster) = (op.factory(), op.paymaster_address());
         let parties = Parties { version, entry_point, sender: op.sender, factory, paymaster };
-        let frames = phases::frames(&root, &parties);
+        let frames = phases::frames(&root, &parties, &steps.made);
         // An error in the script would make the instruction fail.
         ensure!(steps.output == root.output, "the tracers disagree on the outcome: {}", steps.output);
         ensure!(frames.len() == steps.entered + 1, "the tracers disagree on frames");

@@ -1,5 +1,7 @@
 //! Which frame runs for which entity, and which are the EntryPoint's own affair.
 
+use std::collections::HashMap;
+
 use alloy::{
     primitives::{Address, U256},
     sol_types::SolCall,
@@ -75,10 +77,10 @@ pub(super) struct Frame {
     pub(super) out_of_gas: bool,
 }
 
-/// All frames of the call tracer's tree, with what they are to the rules.
-pub(super) fn frames(root: &Call, parties: &Parties) -> Vec<Frame> {
+/// All frames of the call tracer's tree, with what they are to the rules. `made`: addresses of creations, by frame.
+pub(super) fn frames(root: &Call, parties: &Parties, made: &HashMap<usize, Address>) -> Vec<Frame> {
     let mut frames = Vec::new();
-    walk(root, Place::Root, parties, &mut frames);
+    walk(root, Place::Root, parties, made, &mut frames);
     frames
 }
 
@@ -92,18 +94,19 @@ enum Place {
     Elsewhere,
 }
 
-fn walk(call: &Call, place: Place, parties: &Parties, frames: &mut Vec<Frame>) {
+fn walk(call: &Call, place: Place, parties: &Parties, made: &HashMap<usize, Address>, frames: &mut Vec<Frame>) {
     if call.kind == "SELFDESTRUCT" {
         return;
     }
-    let contract = if matches!(&*call.kind, "DELEGATECALL" | "CALLCODE") { call.from } else { call.to };
+    let to = made.get(&frames.len()).copied().unwrap_or(call.to);
+    let contract = if matches!(&*call.kind, "DELEGATECALL" | "CALLCODE") { call.from } else { to };
     let role = match place {
         Place::Inside(role) => Some(role),
         _ => begins(call, place, parties),
     };
     frames.push(Frame {
         contract,
-        to: call.to,
+        to,
         role,
         exempt: contract == parties.entry_point || contract == parties.sender_creator(),
         out_of_gas: call.error.as_deref().is_some_and(|error| error.starts_with("out of gas")),
@@ -115,7 +118,7 @@ fn walk(call: &Call, place: Place, parties: &Parties, frames: &mut Vec<Frame>) {
         _ => Place::Elsewhere,
     };
     for child in &call.calls {
-        walk(child, inner, parties, frames);
+        walk(child, inner, parties, made, frames);
     }
 }
 

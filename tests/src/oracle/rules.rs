@@ -90,6 +90,8 @@ impl Case<'_> {
                         created += 1;
                     }
                 }
+                // What halts its frame has read nothing.
+                0x3b | 0x3c | 0x3f if event.next.is_none() => {}
                 0x3b | 0x3c | 0x3f => self.code_read(event, role).into_iter().for_each(|rule| breaks(rule, role)),
                 op if is_call(op) => self.call(event, role).into_iter().for_each(|rule| breaks(rule, role)),
                 0x54 | 0x5c => self.storage(event, false, role).into_iter().for_each(|rule| breaks(rule, role)),

@@ -1,5 +1,7 @@
 //! One run of `handleOps`, as anvil's two tracers tell it: the call tracer's frames, and the steps of our own script.
 
+use std::collections::HashMap;
+
 use alloy::primitives::{Address, Bytes, U256};
 use serde::Deserialize;
 
@@ -28,6 +30,8 @@ pub(super) struct Steps {
     pub(super) events: Vec<Event>,
     /// Whatever 64 bytes were hashed, by anybody.
     pub(super) preimages: Vec<Bytes>,
+    /// The address of each frame's creation, if it is one.
+    pub(super) made: HashMap<usize, Address>,
     /// Of the whole run.
     pub(super) output: Bytes,
 }

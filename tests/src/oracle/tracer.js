@@ -11,6 +11,8 @@
     last: null,
     // The call or CREATE2 that still wants to know the frame it opens.
     making: null,
+    // What each creation was to make, by frame: the call tracer does not tell of those that fail.
+    made: {},
     // SELFDESTRUCT is announced as a frame, but is none.
     dying: false,
 
@@ -64,11 +66,12 @@
         this.last = event;
     },
 
-    enter: function () {
+    enter: function (frame) {
         this.waiting.push(this.frame);
         if (this.dying) return;
         this.entered++;
         this.frame = this.entered;
+        if (frame.getType().startsWith('CREATE')) this.made[this.frame] = toHex(frame.getTo());
         if (this.making !== null) {
             this.making.opens = this.frame;
             this.making = null;
@@ -89,6 +92,7 @@
             entered: this.entered,
             events: this.events,
             preimages: this.preimages,
+            made: this.made,
             output: toHex(run.output),
         };
     },

@@ -152,31 +152,14 @@ pub fn deposit_to(kind: CallKind, who: Who, value: u64) -> Piece {
     Piece::Call { kind, to: Who::EntryPoint, value, gas: Gas::All, head, words: vec![Word::Address(who)] }
 }
 
-/// Where the sender's deposit may be read and written, so that OP-054 is all there is to say.
-fn sender_is_open(setting: &Setting) -> bool {
-    setting.creating != Some(false)
-}
-
 fn entry_point_deposits() -> Vec<Snippet> {
-    let deposits: Reading = |setting: &Setting, _: &Snippet| match setting.entity {
+    let deposits: Reading = |setting, _| match setting.entity {
         Entity::Account | Entity::Factory => Expected::Lawful,
-        Entity::Paymaster if sender_is_open(setting) => Expected::Breaks("OP-054"),
-        Entity::Paymaster => Expected::Meaningless,
+        Entity::Paymaster => Expected::Breaks("OP-054"),
     };
-    let by_the_sender: Reading = |setting: &Setting, _: &Snippet| match setting.entity {
+    let by_the_sender: Reading = |setting, _| match setting.entity {
         Entity::Account => Expected::Lawful,
-        // It would touch the entity's own deposit, which only a staked one may.
-        _ if setting.staked => Expected::Breaks("OP-054"),
-        _ => Expected::Meaningless,
-    };
-    let by_a_helper: Reading = |setting: &Setting, _: &Snippet| match sender_is_open(setting) {
-        true => Expected::Breaks("OP-054"),
-        false => Expected::Meaningless,
-    };
-    let ones_own: Reading = |setting: &Setting, _: &Snippet| match setting.entity {
-        Entity::Account => Expected::Lawful,
-        _ if setting.staked => Expected::Breaks("OP-054"),
-        _ => Expected::Meaningless,
+        _ => Expected::Breaks("OP-054"),
     };
     let call = CallKind::Call;
     let stop = |value| {
@@ -206,14 +189,14 @@ fn entry_point_deposits() -> Vec<Snippet> {
             format!("op_054_deposit_{value}_to_itself"),
             vec![deposit_to(call, Who::This, value)],
             stop(0),
-            ones_own,
+            by_the_sender,
         ));
     }
     snippets.push(Snippet::new(
         "op_054_deposit_to_the_sender_by_a_helper",
         inner(call, vec![deposit_to(call, Who::Sender, 0)]),
         inner(call, stop(0)),
-        by_a_helper,
+        always!("OP-054"),
     ));
     for snippet in &mut snippets {
         snippet.mind_creation = true;
@@ -223,10 +206,6 @@ fn entry_point_deposits() -> Vec<Snippet> {
 
 fn entry_point_calls() -> Vec<Snippet> {
     let forbidden = always!("OP-054");
-    let open: Reading = |setting: &Setting, _: &Snippet| match sender_is_open(setting) {
-        true => Expected::Breaks("OP-054"),
-        false => Expected::Meaningless,
-    };
     let twin = |kind| {
         vec![Piece::Call { kind, to: Who::Stop, value: 0, gas: Gas::All, head: vec![1, 2, 3, 4], words: vec![] }]
     };
@@ -241,7 +220,12 @@ fn entry_point_calls() -> Vec<Snippet> {
     }
     for kind in [CallKind::Call, CallKind::StaticCall] {
         let name = format!("op_054_balance_of_the_sender_by_{kind:?}").to_lowercase();
-        snippets.push(Snippet::new(name, vec![ask(kind, "balanceOf(address)", &[Who::Sender], 0)], twin(kind), open));
+        snippets.push(Snippet::new(
+            name,
+            vec![ask(kind, "balanceOf(address)", &[Who::Sender], 0)],
+            twin(kind),
+            forbidden,
+        ));
     }
     let selector_alone = ask(CallKind::Call, "depositTo(address)", &[], 0);
     snippets.push(Snippet::new(

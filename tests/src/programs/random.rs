@@ -72,6 +72,7 @@ impl Random {
             let at = self.dice.below(program.len() + 1);
             program.insert(at, Piece::CreateSender);
         }
+        tame(&mut program, false);
         Actor { program, stake }
     }
 
@@ -285,5 +286,19 @@ impl Random {
         let head = if self.dice.chance(30) { vec![] } else { keccak256(function)[..4].to_vec() };
         let words = if head.is_empty() { vec![] } else { vec![Word::Address(who), number(0)] };
         Piece::Call { kind, to: Who::EntryPoint, value, gas: Gas::All, head, words }
+    }
+}
+
+/// A helper that calls itself does so until its gas is gone, a thousand deep: only with little gas, then.
+fn tame(program: &mut [Piece], in_a_helper: bool) {
+    for piece in program {
+        match piece {
+            Piece::Call { gas: Gas::Exactly(..=3_000), .. } => {}
+            Piece::Call { to, .. } if *to == Who::This && in_a_helper => *to = Who::Stop,
+            Piece::Inner { kind, body, .. } => {
+                tame(body, in_a_helper || matches!(kind, CallKind::Call | CallKind::StaticCall));
+            }
+            _ => {}
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, Bytes};
 use anyhow::{Context, Result, bail};
-use erc4337::{EntryPointVersion, UserOperation, wire};
+use erc4337::{EntryPointVersion, UserOperation, revert::EntryPointRevert, wire};
 use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
 
@@ -28,9 +28,15 @@ impl Verdict {
         match (self, other) {
             (Self::Failed(_), Self::Failed(_)) | (_, Self::None) => true,
             (Self::Judged(these), Self::Judged(those)) => these == those,
+            (Self::Failed(reason), Self::Judged(_)) | (Self::Judged(_), Self::Failed(reason)) => is_close_call(reason),
             _ => false,
         }
     }
+}
+
+/// The EntryPoint's own gas counts against the limits, and is a little more in the oracle's bundle of two.
+fn is_close_call(reason: &str) -> bool {
+    ["AA26 ", "AA36 ", "AA40 ", "AA41 "].iter().any(|limit| reason.contains(limit))
 }
 
 /// Asks the bundler for all of its objections.
@@ -57,7 +63,10 @@ fn text(value: &Value, field: &str) -> String {
 impl From<Opinion> for Verdict {
     fn from(opinion: Opinion) -> Self {
         match opinion {
-            Opinion::Failed(reason) => Self::Failed(reason),
+            Opinion::Failed(data) => {
+                let data: Bytes = data.parse().unwrap_or_default();
+                Self::Failed(EntryPointRevert::decode(&data).to_string())
+            }
             Opinion::Judged(broken) => Self::Judged(broken),
             Opinion::TooDeep => Self::None,
         }

@@ -18,10 +18,7 @@ use revm::{
     state::EvmState,
 };
 
-use self::{
-    deeds::WATCHED,
-    frames::Entry,
-};
+use self::{deeds::WATCHED, frames::Entry};
 use super::trace::{Act, Deed, FrameKind, Trace};
 use crate::rejection::Entity;
 

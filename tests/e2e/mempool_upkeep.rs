@@ -1,0 +1,152 @@
+//! What each new block does to operations that wait: those that rest on what it changed are validated again.
+
+use alloy::primitives::{Address, Bytes, U256};
+use erc4337::EntryPointVersion;
+use serde_json::json;
+use session_keys::SecretKey;
+use tests::{
+    Bench,
+    anvil::KEYS,
+    bench::{answer, answer_from, window},
+    programs::{
+        helpers,
+        piece::{Access, CallKind, Piece, Who, Word},
+    },
+};
+
+/// An account by EIP-7702 that somebody holds the key of, and its delegations, for real.
+struct Delegator {
+    key: SecretKey,
+    delegations: u64,
+}
+
+impl Delegator {
+    fn new() -> Self {
+        Self { key: SecretKey::generate(), delegations: 0 }
+    }
+
+    async fn delegate(&mut self, bench: &Bench, to: Address) {
+        let auth = alloy::eips::eip7702::Authorization {
+            chain_id: U256::from(bench.stack.deployment.chain_id),
+            address: to,
+            nonce: self.delegations,
+        };
+        self.delegations += 1;
+        let signature = self.key.sign(auth.signature_hash()).unwrap();
+        let from = SecretKey::from_hex(KEYS[3]).unwrap().address();
+        let list = json!([auth.into_signed(signature)]);
+        let tx = json!({ "from": from, "to": helpers::STOP, "gas": "0x30d40", "authorizationList": list });
+        let sent = bench.anvil("eth_sendTransaction", vec![tx]).await;
+        while bench.anvil("eth_getTransactionReceipt", vec![sent.clone()]).await.is_null() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let code = bench.anvil("eth_getCode", vec![json!(self.key.address()), json!("latest")]).await;
+        assert_eq!(code, json!(helpers::delegation(to)));
+    }
+}
+
+/// Asks a contract to read this slot of its storage, which is the sender's by association.
+fn read_in(contract: Address, x: u64) -> Piece {
+    let slot = Word::associated(Who::Sender, x, 0);
+    Piece::Store { access: Access::Sload, slot, at: Who::Literal(contract), route: vec![CallKind::Call] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_read_a_slot_that_changed_is_validated_again_and_what_did_not_stays() {
+    let bench = Bench::new(EntryPointVersion::V0_8).await;
+    let scenarios = (0..3).map(|_| bench.account(vec![answer_from(5)]));
+    let [changed, untouched, unread] = bench.place(scenarios).await.try_into().unwrap();
+    let of_changed = bench.send(&changed).await.unwrap();
+    let of_untouched = bench.send(&untouched).await.unwrap();
+    let of_unread = bench.send(&unread).await.unwrap();
+
+    bench.write(unread.sender, U256::from(6)).await;
+    bench.write(changed.sender, U256::from(5)).await;
+    assert_eq!(bench.reason(of_changed).await, "signature: AA24 signature error");
+    for stays in [of_untouched, of_unread] {
+        assert_eq!(bench.status(stays).await, json!({ "userOpHash": stays, "status": "pending" }));
+    }
+    bench.bundle().await;
+    bench.until(of_untouched, "included").await;
+    bench.until(of_unread, "included").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_still_valid_after_what_it_read_has_changed_stays() {
+    let bench = Bench::new(EntryPointVersion::V0_7).await;
+    let op = bench.place([bench.account(vec![read_in(helpers::STORE, 3)])]).await.remove(0);
+    let hash = bench.send(&op).await.unwrap();
+    let slot = alloy::primitives::keccak256([op.sender.into_word().0, U256::from(3).to_be_bytes()].concat());
+    bench.write(helpers::STORE, slot.into()).await;
+    bench.catch_up().await;
+    assert_eq!(bench.status(hash).await["status"], "pending");
+    bench.bundle().await;
+    bench.until(hash, "included").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cod_010_a_contract_that_validation_calls_must_not_be_delegated_anew() {
+    let bench = Bench::new(EntryPointVersion::V0_8).await;
+    let (mut called, mut other) = (Delegator::new(), Delegator::new());
+    let calls = Piece::call(CallKind::Call, Who::Literal(called.key.address()));
+    let [caller, bystander] =
+        bench.place([bench.account(vec![calls]), bench.account(vec![])]).await.try_into().unwrap();
+    called.delegate(&bench, helpers::STORE).await;
+    other.delegate(&bench, helpers::STORE).await;
+    bench.catch_up().await;
+    let of_caller = bench.send(&caller).await.unwrap();
+    let of_bystander = bench.send(&bystander).await.unwrap();
+
+    other.delegate(&bench, helpers::RELAY).await;
+    bench.catch_up().await;
+    assert_eq!(bench.status(of_caller).await["status"], "pending");
+    called.delegate(&bench, helpers::RELAY).await;
+    let reason = bench.reason(of_caller).await;
+    let address = called.key.address();
+    assert_eq!(reason, format!("the code of {address} has changed since it was accepted (COD-010)"));
+    assert_eq!(bench.status(of_bystander).await["status"], "pending");
+    // Sent again, it is judged by the code that is there now.
+    bench.send(&caller).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_expires_while_it_waits_is_dropped_and_what_lasts_is_not() {
+    for version in [EntryPointVersion::V0_6, EntryPointVersion::V0_8] {
+        let bench = Bench::new(version).await;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let until = |seconds: u64| bench.account(vec![answer(window(now + seconds, 0))]);
+        let [short, brief, long] = bench.place([until(1), until(60), until(3_600)]).await.try_into().unwrap();
+        let too_short = bench.send(&short).await.unwrap_err();
+        assert_eq!(too_short.code, -32503, "{}", too_short.message);
+        let (of_brief, of_long) = (bench.send(&brief).await.unwrap(), bench.send(&long).await.unwrap());
+
+        bench.anvil("evm_increaseTime", vec![json!(120)]).await;
+        bench.anvil("evm_mine", vec![]).await;
+        assert_eq!(bench.reason(of_brief).await, "its validity is over");
+        assert_eq!(bench.status(of_long).await["status"], "pending");
+        bench.bundle().await;
+        bench.until(of_long, "included").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nonce_used_by_somebody_elses_bundle_ends_the_operation_that_waits_for_it() {
+    let bench = Bench::new(EntryPointVersion::V0_8).await;
+    let [op, other] = bench.place([bench.account(vec![]), bench.account(vec![])]).await.try_into().unwrap();
+    let (of_op, of_other) = (bench.send(&op).await.unwrap(), bench.send(&other).await.unwrap());
+    let elsewhere = erc4337::UserOperation { signature: Bytes::from_static(b"another"), ..op.clone() };
+    let mine = SecretKey::from_hex(KEYS[3]).unwrap().address();
+    let bundle = erc4337::pack::handle_ops(bench.version, [&elsewhere], mine);
+    let tx = json!({ "from": mine, "to": bench.entry_point, "data": bundle, "gas": "0x500000" });
+    bench.anvil("eth_sendTransaction", vec![tx]).await;
+    // The signature is no part of the hash: it is this very operation that was mined.
+    bench.until(of_op, "included").await;
+    assert_eq!(bench.status(of_other).await["status"], "pending");
+
+    let waits = bench.send(&tests::bench::with_nonce(&op, 0, 1)).await.unwrap();
+    let elsewhere = erc4337::UserOperation { call_gas_limit: 77, ..tests::bench::with_nonce(&op, 0, 1) };
+    let bundle = erc4337::pack::handle_ops(bench.version, [&elsewhere], mine);
+    let tx = json!({ "from": mine, "to": bench.entry_point, "data": bundle, "gas": "0x500000" });
+    bench.anvil("eth_sendTransaction", vec![tx]).await;
+    assert_eq!(bench.reason(waits).await, "its nonce was used by another operation");
+}
