@@ -241,7 +241,7 @@ impl Bundler {
         let version = entry_point_version(&self.config, entry_point)?;
         let view = self.head().view;
         let slots = erc4337::storage::deposit_slots(address);
-        let wanted = Wanted { slots: slots.map(|slot| (entry_point, slot)).into(), ..Wanted::default() };
+        let wanted = Wanted { slots: slots.map(|slot| (entry_point, slot)).into_iter().collect(), ..Wanted::default() };
         view.prefetch(&wanted).await?;
         Ok(DepositInfo::read(version, slots.map(|slot| view.slot(entry_point, slot).unwrap_or_default())))
     }

@@ -3,9 +3,9 @@
 mod deeds;
 mod frames;
 
-use std::{collections::HashSet, time::Instant};
+use std::time::Instant;
 
-use alloy::primitives::{Address, Log, U256};
+use alloy::primitives::{Address, Log, U256, map::HashSet};
 use erc4337::entities::EntitySelectors;
 use revm::{
     Inspector,
@@ -26,6 +26,8 @@ use crate::rejection::Entity;
 const CALL_STIPEND: u64 = 2_300;
 /// Steps between looks at the clock.
 const CLOCK_EVERY: u64 = 4_096;
+/// Steps after which a run lets others go first, each time it looks at the clock: few validations take as many.
+const PATIENT_AFTER: u64 = 8 * CLOCK_EVERY;
 
 /// What the recorder is to look out for.
 #[derive(Clone, Debug)]
@@ -80,7 +82,7 @@ impl Recorder {
             watch,
             trace: Trace::default(),
             stack: Vec::with_capacity(16),
-            seen: HashSet::new(),
+            seen: HashSet::default(),
             steps: 0,
             overdue: false,
         }
@@ -91,11 +93,15 @@ impl Recorder {
         (!self.overdue).then_some(self.trace)
     }
 
-    /// Gives up when the time is up: frame by frame, as each would otherwise go on.
+    /// Lets others go first after a while, and gives up when the time is up: frame by frame, as each would otherwise
+    /// go on.
     fn watch_the_clock(&mut self, interp: &mut Interpreter) {
         self.steps += 1;
-        if self.steps.is_multiple_of(CLOCK_EVERY) && self.watch.deadline.is_some_and(|at| Instant::now() >= at) {
-            self.overdue = true;
+        if self.steps.is_multiple_of(CLOCK_EVERY) {
+            self.overdue |= self.watch.deadline.is_some_and(|at| Instant::now() >= at);
+            if self.steps > PATIENT_AFTER {
+                std::thread::yield_now();
+            }
         }
         if self.overdue {
             interp.halt(InstructionResult::OutOfGas);
