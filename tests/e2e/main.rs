@@ -4,6 +4,7 @@
 
 mod demo;
 mod entry_points;
+mod explain;
 mod limits;
 mod load;
 mod mempool_debug;
@@ -15,3 +16,5 @@ mod refusals;
 mod rules;
 mod shutdown;
 mod state;
+mod traps;
+mod traps_post_op;

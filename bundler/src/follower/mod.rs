@@ -29,6 +29,9 @@ use crate::{
 /// Blocks searched for one user operation whose inclusion was not watched.
 pub(crate) const LOOKBACK: u64 = 9_999;
 
+/// Blocks that are looked through again when the head is not on the chain that was followed.
+const REORGANISED: u64 = 64;
+
 /// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
 /// `known`, which is still in the chain. To follow it there would drop what rests on the blocks in between.
 ///
@@ -91,8 +94,11 @@ impl Follower {
         if block.hash == previous.block.hash || fallen_back(&self.node, &previous.block, &block).await? {
             return Ok(None);
         }
-        let from = (previous.block.number + 1).min(block.number);
         let number = block.number;
+        let known = &previous.block;
+        let extended = block.parent_hash == known.hash || self.node.has_block(known.number, known.hash).await?;
+        // What was mined before a reorganisation may have been mined again in any block since it.
+        let from = if extended { known.number + 1 } else { known.number.saturating_sub(REORGANISED).min(number) };
         let (block, fees) = self.pin(&block).await?;
         let (view, inclusions) = tokio::try_join!(previous.view.advance_to(&block), self.inclusions(from, number))?;
         Ok(Some((Head { block, view: Arc::new(view), fees }, inclusions)))

@@ -472,6 +472,26 @@ async fn what_was_validated_on_another_block_is_validated_again() {
 }
 
 #[tokio::test]
+async fn erep_010_a_deposit_that_shrinks_takes_the_newest_out() {
+    let mut pool = Mempool::default();
+    for id in [1, 2, 3] {
+        insert(&mut pool, sponsored(id, id, 300, true)).unwrap();
+    }
+    let with_deposit = |number, deposit: u64| {
+        let head = head(number);
+        let entry_point = EntryPointVersion::V0_8.canonical_address();
+        let [first, second] = erc4337::storage::deposit_slots(PAYMASTER);
+        head.view.know_slot(entry_point, first, U256::from(deposit));
+        head.view.know_slot(entry_point, second, U256::ZERO);
+        head
+    };
+    assert!(pool.advance(&with_deposit(2, 300), &head(1).view, &[], NOW).is_empty());
+    let dropped = pool.advance(&with_deposit(3, 199), &head(2).view, &[], NOW);
+    assert_eq!(ids(&dropped), [2, 3]);
+    assert!(dropped[0].reason.contains("EREP-010"));
+}
+
+#[tokio::test]
 async fn expired_operations_go() {
     let mut pool = Mempool::default();
     let mut admitted = operation(1, 0, 100, 1);

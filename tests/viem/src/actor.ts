@@ -21,7 +21,8 @@ export interface Call {
 }
 
 export async function actor(session: Session, client: PublicClient, key: Hex) {
-  const account = await toFabstirAccount(client, session.deployment, privateKeyToAccount(key));
+  const owner = privateKeyToAccount(key);
+  const account = await toFabstirAccount(client, session.deployment, owner);
   const bundler = createBundlerClient({
     account,
     client,
@@ -32,6 +33,7 @@ export async function actor(session: Session, client: PublicClient, key: Hex) {
 
   return {
     address: account.address,
+    owner,
     bundler,
     /** Makes the calls in one sponsored operation, and says what it took. */
     async act(step: string, calls: Call[]) {

@@ -6,9 +6,12 @@ export interface Deployment {
   chainId: number;
   entryPoints: Record<string, Address>;
   paymasters: Record<string, Address>;
+  tokenPaymasters: Record<string, Address>;
   smartAccountFactory: Address;
   nodeRegistry: Address;
   jobMarketplace: Address;
+  sessionMarketplace: Address;
+  reputationSystem: Address;
   paymentEscrow: Address;
   token: Address;
   models: Record<string, Hex>;
