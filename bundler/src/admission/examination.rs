@@ -128,6 +128,7 @@ pub(crate) async fn examine(
                 operations: &[&op],
                 bundler,
                 gas_limit: u64::try_from(gas::bundle_gas_limit([&*op], version)).unwrap_or(u64::MAX),
+                priority_fee: 0,
                 stop_at: StopAt::Validation,
                 trust_signatures: false,
                 overrides: &overrides.unwrap_or_default(),

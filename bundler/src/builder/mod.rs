@@ -18,6 +18,7 @@ use crate::{
     head::{Head, unix_now},
     mempool::Mempool,
     rejection::Entity,
+    submitter::Fees,
 };
 
 /// Operations that go into one transaction.
@@ -128,6 +129,8 @@ pub(crate) fn prove(
             operations: &operations,
             bundler,
             gas_limit: bundle.gas_limit(),
+            // What will be bid: a contract that compares GASPRICE with BASEFEE would tell a cheaper run from the real one.
+            priority_fee: Fees::first(&bundle, head.fees).priority_fee,
             stop_at: StopAt::End,
             trust_signatures: false,
             overrides: &StateOverride::default(),

@@ -220,6 +220,7 @@ impl Estimator {
             operations: &[op],
             bundler: self.bundler,
             gas_limit: u64::try_from(gas::bundle_gas_limit([op], self.version)).unwrap_or(u64::MAX),
+            priority_fee: 0,
             stop_at: StopAt::End,
             trust_signatures: true,
             overrides: &overrides,

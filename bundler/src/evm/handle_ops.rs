@@ -55,6 +55,8 @@ pub struct HandleOps<'a> {
     pub bundler: Address,
     /// Gas of the transaction.
     pub gas_limit: u64,
+    /// Wei per gas that the transaction pays above the base fee.
+    pub priority_fee: u128,
     /// How far to run.
     pub stop_at: StopAt,
     /// Whether "signature failed" counts as valid, for estimation with dummy signatures.
@@ -169,7 +171,7 @@ impl HandleOps<'_> {
             .kind(TxKind::Call(self.entry_point))
             .data(pack::handle_ops(self.version, self.operations.iter().copied(), self.bundler))
             .gas_limit(self.gas_limit)
-            .gas_price(block.next_base_fee)
+            .gas_price(block.next_base_fee.saturating_add(self.priority_fee))
             .chain_id(Some(self.chain.chain_id))
             .build()
             .map_err(|error| SimulationError::Evm(format!("{error:?}")))?;

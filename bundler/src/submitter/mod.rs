@@ -37,7 +37,7 @@ impl Fees {
     }
 
     /// First bid: the node's suggestion, room for the base fee to double, never above the ceiling.
-    fn first(bundle: &Bundle, suggestion: FeeSuggestion) -> Self {
+    pub(crate) fn first(bundle: &Bundle, suggestion: FeeSuggestion) -> Self {
         let ceiling = Self::ceiling(bundle, suggestion.base_fee);
         let priority_fee = suggestion.priority_fee.min(ceiling.priority_fee);
         Self { max_fee: (suggestion.base_fee * 2 + priority_fee).min(ceiling.max_fee), priority_fee }
