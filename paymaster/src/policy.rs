@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn approval(spender: Address) -> Vec<u8> {
-        approveCall { spender, amount: U256::from(5) }.abi_encode()
+        approveCall { spender, value: U256::from(5) }.abi_encode()
     }
 
     fn decide(op: &UserOperation) -> Result<(), Denial> {
