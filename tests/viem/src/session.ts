@@ -6,6 +6,8 @@ export interface Deployment {
   chainId: number;
   entryPoints: Record<string, Address>;
   paymasters: Record<string, Address>;
+  tokenPaymasters: Record<string, Address>;
+  smartAccount: Address;
   smartAccountFactory: Address;
   nodeRegistry: Address;
   jobMarketplace: Address;
@@ -20,6 +22,8 @@ export interface Session {
   deployment: Deployment;
   host: { account: Address; key: Hex; model: string };
   faucetKey: Hex;
+  /** Signs sponsorships and token prices. */
+  paymasterKey: Hex;
 }
 
 export function readSession(): Session {
