@@ -199,7 +199,12 @@ fn sponsorship(deployment: &Deployment) -> Result<paymaster::Config> {
         paymasters,
         policy: Policy {
             id: "marketplace".into(),
-            targets: BTreeSet::from([deployment.node_registry, deployment.job_marketplace, deployment.payment_escrow]),
+            targets: BTreeSet::from([
+                deployment.node_registry,
+                deployment.job_marketplace,
+                deployment.session_marketplace,
+                deployment.payment_escrow,
+            ]),
             tokens: BTreeSet::from([deployment.token]),
             spender: deployment.payment_escrow,
             factories: BTreeSet::from([deployment.smart_account_factory]),

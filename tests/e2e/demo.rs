@@ -44,7 +44,11 @@ fn assert_demo_succeeded(output: &std::process::Output) {
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     let told = "host was paid 4.875 test USDC; the user's ETH balance was 0 from first to last";
     assert!(text.lines().any(|line| line == told), "{text}");
-    assert_eq!(text.matches("paid by paymaster").count(), 5, "{text}");
+    for end in ["host", "user"] {
+        let told = format!("ended by the {end}: the host earned 0.816075 test USDC, the user paid 0.837 of 2");
+        assert!(text.lines().any(|line| line == told), "{text}");
+    }
+    assert_eq!(text.matches("paid by paymaster").count(), 9, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +82,8 @@ async fn a_separate_node_carries_the_demo_with_standard_methods_only() {
     }
     // The proxy saw the real thing: state was read, bundles were sent.
     assert!(methods["eth_getStorageAt"] > 0);
-    assert_eq!(methods["eth_sendRawTransaction"], 6);
+    // Registration, five operations of the job, and four of two conversations.
+    assert_eq!(methods["eth_sendRawTransaction"], 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

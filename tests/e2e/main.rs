@@ -5,6 +5,8 @@
 mod accounts;
 mod demo;
 mod entry_points;
+mod explain;
+mod l1_fee;
 mod limits;
 mod mempool_debug;
 mod mempool_limits;
@@ -15,3 +17,5 @@ mod refusals;
 mod rules;
 mod shutdown;
 mod state;
+mod traps;
+mod traps_post_op;

@@ -5,11 +5,8 @@ use erc4337::{EntryPointVersion, UserOperation};
 use serde_json::json;
 use tests::{
     Bench,
-    bench::{Refusal, YES, set_code, with_nonce},
-    programs::{
-        helpers,
-        piece::{Access, CallKind, Piece, Who, Word},
-    },
+    bench::{Refusal, YES, with_nonce},
+    programs::piece::{Access, CallKind, Piece, Who, Word},
 };
 
 /// Refused with this code, and this in `data`.
@@ -86,9 +83,8 @@ async fn sto_040_no_address_is_a_sender_and_an_entity_at_once() {
     let [sponsored, plain] = bench.place([bench.sponsored(vec![]), bench.account(vec![])]).await.try_into().unwrap();
     let paymaster = sponsored.paymaster_address().unwrap();
     // The paymaster would do as an account too.
-    set_code(&bench, paymaster, YES).await;
+    bench.set_code(paymaster, YES).await;
     let as_sender = UserOperation { sender: paymaster, ..plain.clone() };
-    bench.stack.anvil.transact(Some(helpers::STORE), vec![], U256::ZERO).await.unwrap();
 
     bench.send(&sponsored).await.unwrap();
     let data = json!({ "rule": "STO-040", "entity": "account", "entityAddress": paymaster });

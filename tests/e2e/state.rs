@@ -109,8 +109,8 @@ async fn a_node_that_falls_back_to_an_older_block_changes_nothing() {
     proxy.struck().await;
     tokio::time::sleep(Duration::from_millis(300)).await;
 
+    assert_eq!(bench.status(next).await, json!({ "userOpHash": next, "status": "pending" }));
     bench.send(&op).await.unwrap();
-    assert_eq!(bench.status(next).await["status"], "pending");
     proxy.release();
     bench.catch_up().await;
     bench.bundle().await;
@@ -188,6 +188,32 @@ async fn what_was_accepted_on_a_block_that_went_is_judged_by_what_came_instead()
     bench.anvil("anvil_reorg", vec![json!(1), json!([])]).await;
     assert_eq!(bench.reason(of_loses).await, "signature: AA24 signature error");
     assert_eq!(bench.status(of_stays).await["status"], "pending");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_is_of_the_block_that_a_reorganisation_has_put_the_bundle_in() {
+    let (bench, _) = bench().await;
+    let op = bench.place([bench.account(vec![])]).await.remove(0);
+    let hash = bench.send(&op).await.unwrap();
+    let transaction = bench.bundle().await;
+    bench.until(hash, "included").await;
+    let place = async || {
+        let receipt = bench.ask("eth_getUserOperationReceipt", vec![json!(hash)]).await.unwrap();
+        serde_json::from_value::<B256>(receipt["receipt"]["blockHash"].clone()).unwrap()
+    };
+    let before = place().await;
+    bench.anvil("evm_mine", vec![]).await;
+    bench.anvil("evm_mine", vec![]).await;
+    bench.catch_up().await;
+
+    // It is mined again at the same height, below two other blocks.
+    let raw = bench.anvil("eth_getRawTransactionByHash", vec![json!(transaction)]).await;
+    bench.anvil("anvil_reorg", vec![json!(3), json!([[raw, 0]])]).await;
+    let receipt = bench.anvil("eth_getTransactionReceipt", vec![json!(transaction)]).await;
+    let now: B256 = serde_json::from_value(receipt["blockHash"].clone()).unwrap();
+    assert_ne!(before, now);
+    bench.catch_up().await;
+    assert_eq!(place().await, now);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,6 +59,7 @@ impl Bench {
         let place = |(index, scenario): (usize, Scenario)| scenario.place(&index.to_string(), self.entry_point);
         let placements: Vec<Placement> = scenarios.into_iter().enumerate().map(place).collect();
         World::new(&self.stack).await.unwrap().place(&placements).await.unwrap();
+        self.catch_up().await;
         self.ask("debug_bundler_clearState", vec![]).await.unwrap();
         placements.into_iter().map(|placement| placement.op).collect()
     }
@@ -140,6 +141,14 @@ impl Bench {
         self.stack.anvil.ask(method, params).await.unwrap()
     }
 
+    /// Puts code at an address, and waits until the bundler judges by the block that has it. It must not have looked
+    /// there before: on a real chain the code of a contract stays.
+    pub async fn set_code(&self, at: Address, code: impl Into<Bytes>) {
+        self.anvil("anvil_setCode", vec![json!(at), json!(code.into())]).await;
+        self.anvil("evm_mine", vec![]).await;
+        self.catch_up().await;
+    }
+
     /// Has a contract of [`helpers`], or an entity, write one to this slot of its storage, in a transaction.
     pub async fn write(&self, contract: Address, slot: U256) {
         let data = [&[helpers::order(Access::Sstore)], slot.to_be_bytes::<32>().as_slice()].concat();
@@ -205,9 +214,4 @@ pub fn dearer(op: &UserOperation, per_cent: u128) -> UserOperation {
 /// The same operation with this nonce.
 pub fn with_nonce(op: &UserOperation, key: u64, sequence: u64) -> UserOperation {
     UserOperation { nonce: U256::from(key) << 64 | U256::from(sequence), ..op.clone() }
-}
-
-/// Code at an address, without a transaction.
-pub async fn set_code(bench: &Bench, at: Address, code: impl Into<Bytes>) {
-    bench.anvil("anvil_setCode", vec![json!(at), json!(code.into())]).await;
 }

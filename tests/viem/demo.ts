@@ -1,4 +1,4 @@
-// One gasless job: a user with a fresh key and no ETH hires a host's model.
+// One gasless job, then two conversations: a user with a fresh key and no ETH hires a host's model.
 import assert from "node:assert/strict";
 import {
   createWalletClient, encodeFunctionData, formatUnits, http, isAddressEqual, keccak256, parseUnits, stringToHex, type Address,
@@ -8,6 +8,7 @@ import { abi } from "./src/abi.js";
 import { actor, publicClient } from "./src/actor.js";
 import { approve, callJobs, postJob, postedJobs } from "./src/jobs.js";
 import { readSession } from "./src/session.js";
+import { streaming } from "./streaming.js";
 
 const session = readSession();
 const { deployment } = session;
@@ -59,3 +60,5 @@ assert.equal(payout, price - (price * BigInt(feeBps)) / 10_000n, "the host is pa
 assert.deepEqual([...balances], [0n], "the user never held ETH");
 assert.equal(await client.getBalance({ address: host.address }), 0n, "nor did the host");
 console.log(`host was paid ${formatUnits(payout, 6)} test USDC; the user's ETH balance was ${[...balances][0]} from first to last`);
+
+await streaming(session, client, user, host);

@@ -85,8 +85,9 @@ pub(crate) struct Proven {
     pub(crate) disturbed: Vec<Failed>,
     /// What may be innocent: for another bundle.
     pub(crate) returned: Vec<B256>,
-    /// The block it was executed on.
-    pub(crate) block: B256,
+    /// Whether it was executed on the block that its operations were last found valid on: then, and only then, a
+    /// failure is somebody's fault.
+    pub(crate) same_state: bool,
     /// Gas that the transaction will use.
     pub(crate) gas_used: u64,
 }
@@ -107,6 +108,7 @@ pub(crate) struct Failed {
 pub(crate) fn prove(
     mut bundle: Bundle,
     head: &Head,
+    same_state: bool,
     chain: &ChainPreset,
     bundler: Address,
 ) -> Result<Proven, SimulationError> {
@@ -148,7 +150,7 @@ pub(crate) fn prove(
             None => returned.extend(bundle.operations.drain(1..).map(|admitted| admitted.hash)),
         }
     }
-    Ok(Proven { bundle, dropped, disturbed, returned, block: head.block.hash, gas_used })
+    Ok(Proven { bundle, dropped, disturbed, returned, same_state, gas_used })
 }
 
 /// Which operation made the bundle revert, if the EntryPoint says, why, and in whose validation.

@@ -341,7 +341,7 @@ impl Engine {
         self.proving = false;
         self.mempool.give_back(&proven.returned);
         // Only on the state that they passed their second validation on is a failure held against anybody.
-        let same_state = proven.block == self.head.block.hash;
+        let same_state = proven.same_state;
         for failed in proven.dropped {
             tracing::info!(user_op_hash = %failed.hash, failed.reason, "dropped from the bundle");
             let blame = failed.culprit.filter(|_| same_state).map(Blame::Bundle);

@@ -94,7 +94,8 @@ impl Records {
 
     pub(super) fn set(&mut self, hash: B256, status: Status) {
         if let Some(record) = self.by_hash.get_mut(&hash) {
-            if matches!(record.status, Status::Included(_)) {
+            // A reorganisation may have it included elsewhere, but nothing else comes after inclusion.
+            if matches!(record.status, Status::Included(_)) && !matches!(status, Status::Included(_)) {
                 return;
             }
             let ends = status.is_terminal() && !record.status.is_terminal();

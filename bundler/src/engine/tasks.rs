@@ -17,9 +17,10 @@ impl Engine {
         // The newest head there is, which may be newer than the one last handled.
         let newest = self.heads.borrow().clone();
         let head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
+        let same_state = head.block.hash == self.head.block.hash;
         tokio::spawn(async move {
             let hashes = bundle.hashes();
-            let proof = tokio::task::spawn_blocking(move || builder::prove(bundle, &head, &chain, bundler));
+            let proof = tokio::task::spawn_blocking(move || builder::prove(bundle, &head, same_state, &chain, bundler));
             let (proof, nonce) = tokio::join!(proof, node.transaction_count(bundler));
             let report = match (proof, nonce) {
                 (Ok(Ok(proven)), Ok(nonce)) => Report::Proven(Box::new(proven), nonce),

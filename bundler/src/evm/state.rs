@@ -290,7 +290,7 @@ impl StateView {
 
     /// Whether everything in `reads` is known here, and is what it was in `older`. Of the accounts in `busy`, which
     /// every bundle pays or charges, only the code counts.
-    pub fn agrees_with(&self, older: &Self, reads: &Wanted, busy: &[Address]) -> bool {
+    pub fn agrees_with(&self, older: &Self, reads: &Wanted, busy: &HashSet<Address>) -> bool {
         let (ours, theirs) = (self.lock(), older.lock());
         let accounts = reads.accounts.iter().all(|address| {
             let (Some(now), Some(then)) = (ours.accounts.get(address), theirs.accounts.get(address)) else {

@@ -23,11 +23,15 @@ use crate::{
     Config, Head,
     engine::Command,
     evm::{BlockPin, Shared, StateView},
+    l1_fee::L1Prices,
     node::{FeeSuggestion, NodeClient, NodeError},
 };
 
 /// Blocks searched for one user operation whose inclusion was not watched.
 pub(crate) const LOOKBACK: u64 = 9_999;
+
+/// Blocks that are looked through again when the head is not on the chain that was followed.
+const REORGANISED: u64 = 64;
 
 /// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
 /// `known`, which is still in the chain. To follow it there would drop what rests on the blocks in between.
@@ -58,7 +62,7 @@ impl Follower {
     pub(crate) async fn first(&self) -> Result<Head, NodeError> {
         let (block, fees) = self.pin(&self.node.latest().await?).await?;
         let view = StateView::new(self.node.clone(), block.hash, Arc::clone(&self.shared));
-        Ok(Head { block, view: Arc::new(view), fees })
+        self.head(block, view, fees).await
     }
 
     /// Publishes heads until nobody listens. A node that fails is asked again at the next interval.
@@ -91,11 +95,24 @@ impl Follower {
         if block.hash == previous.block.hash || fallen_back(&self.node, &previous.block, &block).await? {
             return Ok(None);
         }
-        let from = (previous.block.number + 1).min(block.number);
         let number = block.number;
+        let known = &previous.block;
+        let extended = block.parent_hash == known.hash || self.node.has_block(known.number, known.hash).await?;
+        // What was mined before a reorganisation may have been mined again in any block since it.
+        let from = if extended { known.number + 1 } else { known.number.saturating_sub(REORGANISED).min(number) };
         let (block, fees) = self.pin(&block).await?;
         let (view, inclusions) = tokio::try_join!(previous.view.advance_to(&block), self.inclusions(from, number))?;
-        Ok(Some((Head { block, view: Arc::new(view), fees }, inclusions)))
+        Ok(Some((self.head(block, view, fees).await?, inclusions)))
+    }
+
+    async fn head(&self, block: BlockPin, view: StateView, fees: FeeSuggestion) -> Result<Head, NodeError> {
+        let l1 = if self.config.chain.l1_data_fee {
+            view.prefetch(&L1Prices::reads()).await?;
+            L1Prices::of(&view)
+        } else {
+            None
+        };
+        Ok(Head { block, view: Arc::new(view), fees, l1 })
     }
 
     async fn pin(&self, block: &Header) -> Result<(BlockPin, FeeSuggestion), NodeError> {

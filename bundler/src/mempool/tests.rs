@@ -34,7 +34,7 @@ fn head(number: u64) -> Head {
     let node = NodeClient::new("http://127.0.0.1:1").unwrap();
     let block = block(number);
     let view = Arc::new(StateView::new(node, block.hash, Arc::<Shared>::default()));
-    Head { block, view, fees: FeeSuggestion { base_fee: 1, priority_fee: 1 } }
+    Head { block, view, fees: FeeSuggestion { base_fee: 1, priority_fee: 1 }, l1: None }
 }
 
 fn party(address: Address, staked: bool) -> Party {
@@ -469,6 +469,26 @@ async fn what_was_validated_on_another_block_is_validated_again() {
     pool.insert(operation(1, 0, 100, 1), &block(2)).unwrap();
     assert!(waiting(&pool).is_empty());
     assert_eq!(pool.stale(10).len(), 1);
+}
+
+#[tokio::test]
+async fn erep_010_a_deposit_that_shrinks_takes_the_newest_out() {
+    let mut pool = Mempool::default();
+    for id in [1, 2, 3] {
+        insert(&mut pool, sponsored(id, id, 300, true)).unwrap();
+    }
+    let with_deposit = |number, deposit: u64| {
+        let head = head(number);
+        let entry_point = EntryPointVersion::V0_8.canonical_address();
+        let [first, second] = erc4337::storage::deposit_slots(PAYMASTER);
+        head.view.know_slot(entry_point, first, U256::from(deposit));
+        head.view.know_slot(entry_point, second, U256::ZERO);
+        head
+    };
+    assert!(pool.advance(&with_deposit(2, 300), &head(1).view, &[], NOW).is_empty());
+    let dropped = pool.advance(&with_deposit(3, 199), &head(2).view, &[], NOW);
+    assert_eq!(ids(&dropped), [2, 3]);
+    assert!(dropped[0].reason.contains("EREP-010"));
 }
 
 #[tokio::test]

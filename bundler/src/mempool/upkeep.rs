@@ -1,10 +1,11 @@
 //! What each new block, each second validation and each failed bundle does to the mempool.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
+use erc4337::storage::{DepositInfo, deposit_slots};
 
-use super::{Mempool, Phase, ReputationStatus, Slot, accountable, entities};
+use super::{Mempool, Phase, ReputationStatus, Slot, accountable, cost, entities};
 use crate::{
     Head, Rejection,
     admission::{Admitted, sequence_on_chain},
@@ -98,12 +99,15 @@ impl Mempool {
         let mut out: Vec<(B256, String)> = Vec::new();
         let mut throttled: HashMap<Address, bool> = HashMap::new();
         let (time, number) = (head.block.next_timestamp(now), head.block.number + 1);
+        // Balances of EntryPoints change with every bundle, as the bundler's and the block builder's do.
+        let entry_points = self.entries.values().map(|entry| entry.admitted.entry_point);
+        let busy: HashSet<Address> = busy.iter().copied().chain(entry_points).collect();
         for entry in self.entries.values_mut() {
             let (op, evidence) = (&entry.admitted.op, &entry.admitted.evidence);
             if entry.phase == Phase::Bundled {
                 continue;
             }
-            let sequence: u64 = (op.nonce & alloy::primitives::U256::from(u64::MAX)).to();
+            let sequence: u64 = (op.nonce & U256::from(u64::MAX)).to();
             match sequence_on_chain(op, entry.admitted.entry_point, &head.view) {
                 Some(next) if next > sequence => {
                     out.push((entry.admitted.hash, "its nonce was used by another operation".into()));
@@ -132,17 +136,40 @@ impl Mempool {
                 continue;
             }
             let fresh = evidence.block == head.block.hash
-                || (entry.phase == Phase::Waiting
-                    && head.view.agrees_with(
-                        previous,
-                        &evidence.reads,
-                        &[&[evidence.parties.entry_point], busy].concat(),
-                    ));
+                || (entry.phase == Phase::Waiting && head.view.agrees_with(previous, &evidence.reads, &busy));
             entry.phase = if fresh { Phase::Waiting } else { Phase::Stale };
         }
         let mut dropped: Vec<_> = out.into_iter().flat_map(|(hash, why)| self.take_out(hash, why, None)).collect();
+        dropped.extend(self.take_out_overdrawn(&head.view));
         dropped.extend(self.take_out_orphans());
         dropped
+    }
+
+    /// EREP-010 on a new block: of what a paymaster's deposit no longer covers, the newest go.
+    fn take_out_overdrawn(&mut self, view: &StateView) -> Vec<Dropped> {
+        let mut left: HashMap<(Address, Address), Option<U256>> = HashMap::new();
+        let mut overdrawn = Vec::new();
+        for hash in self.arrivals.values() {
+            let Some(entry) = self.entries.get(hash) else { continue };
+            let (admitted, Some(paymaster)) = (&entry.admitted, entry.admitted.op.paymaster_address()) else {
+                continue;
+            };
+            let entry_point = admitted.entry_point;
+            let left = left.entry((entry_point, paymaster)).or_insert_with(|| {
+                let [first, second] = deposit_slots(paymaster);
+                // What is not known is told by the second validation, which its operations are then due.
+                let words = [view.slot(entry_point, first)?, view.slot(entry_point, second)?];
+                Some(DepositInfo::read(admitted.version, words).deposit)
+            });
+            let Some(left) = left else { continue };
+            match left.checked_sub(cost(admitted)) {
+                Some(rest) => *left = rest,
+                None if entry.phase == Phase::Bundled => *left = U256::ZERO,
+                None => overdrawn.push(*hash),
+            }
+        }
+        let why = "its paymaster's deposit no longer covers it beside those before it (EREP-010)";
+        overdrawn.into_iter().flat_map(|hash| self.take_out(hash, why.into(), None)).collect()
     }
 
     /// What waits for an operation that is not there any more cannot ever run.

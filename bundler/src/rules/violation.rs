@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use erc4337::error_code;
 use revm::bytecode::OpCode;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ impl Violation {
             "remedy": self.rule.remedy(),
         });
         if let Some(slot) = self.slot {
-            answer["slot"] = json!(slot);
+            answer["slot"] = json!(B256::from(slot));
         }
         if let Some(accessed) = self.accessed {
             answer["accessed"] = json!(accessed);

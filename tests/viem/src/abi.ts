@@ -20,6 +20,7 @@ export const abi = {
   factory: artifact("SmartAccountFactory"),
   registry: artifact("NodeRegistry"),
   jobs: artifact("JobMarketplace"),
+  sessions: artifact("SessionMarketplace"),
   escrow: artifact("PaymentEscrow"),
   token: artifact("DemoUSDC"),
   tokenPaymaster: artifact("TokenPaymaster"),

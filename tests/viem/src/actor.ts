@@ -28,6 +28,7 @@ export async function actor(session: Session, client: PublicClient, key: Hex) {
 
   return {
     address: account.address,
+    account,
     bundler,
     /** Makes the calls in one sponsored operation, and says what it took. */
     async act(step: string, calls: Call[]) {

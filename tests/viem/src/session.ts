@@ -11,6 +11,8 @@ export interface Deployment {
   smartAccountFactory: Address;
   nodeRegistry: Address;
   jobMarketplace: Address;
+  sessionMarketplace: Address;
+  reputationSystem: Address;
   paymentEscrow: Address;
   token: Address;
   models: Record<string, Hex>;
