@@ -5,12 +5,15 @@
 #   make lint   formatting and static checks, storage layouts among them
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
+#   make bench  what a validation costs, in process and through the node
+#   make load   a minute of hostile operations on a running node: what honest ones notice of it
+#   make fuzz   ten million spoilt inputs to the parsers
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust deep lint build contracts vectors clean
+.PHONY: help dev test test-contracts test-rust deep oracle bench load fuzz lint build contracts vectors clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -67,6 +70,19 @@ deep: contracts
 # FABSTIR_SEED=… for others than yesterday's.
 oracle: build
 	FABSTIR_PROGRAMS=10000 cargo test --workspace --locked --test e2e oracle -- --nocapture
+
+# The node first: the measurement starts it as a process of its own.
+bench: contracts
+	cargo build --workspace --locked --profile bench
+	cargo bench --workspace --locked --bench validation
+
+load: contracts
+	cargo build --workspace --locked --profile bench
+	cargo bench --workspace --locked --bench load
+
+# FABSTIR_SEED=… for others than the last time's.
+fuzz: contracts
+	FABSTIR_EXECUTIONS=$${FABSTIR_EXECUTIONS:-10000000} cargo test --workspace --locked --test fuzz -- --nocapture
 
 # Writes the golden userOpHash vectors anew, from the real EntryPoints.
 vectors: contracts

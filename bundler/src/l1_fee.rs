@@ -38,7 +38,10 @@ pub struct L1Prices {
 impl L1Prices {
     /// Where they are.
     pub(crate) fn reads() -> Wanted {
-        Wanted { slots: [BASE_FEE, SCALARS, BLOB_BASE_FEE].map(|slot| (L1_BLOCK, slot)).into(), ..Wanted::default() }
+        Wanted {
+            slots: [BASE_FEE, SCALARS, BLOB_BASE_FEE].map(|slot| (L1_BLOCK, slot)).into_iter().collect(),
+            ..Wanted::default()
+        }
     }
 
     /// What a view that has fetched [`Self::reads`] says.

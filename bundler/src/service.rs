@@ -158,6 +158,21 @@ impl Bundler {
         }
     }
 
+    /// Validates an operation against this head as [`Self::send`] would, and leaves the mempool out of it.
+    ///
+    /// # Errors
+    /// If it would be refused for what it is, whatever else is pending.
+    pub async fn validate(
+        &self,
+        op: Arc<UserOperation>,
+        entry_point: Address,
+        head: &Head,
+    ) -> Result<Admitted, Rejection> {
+        let on = self.grounds(head);
+        let hash = admission::screen(&op, entry_point, on).await?;
+        admission::admit(op, hash, entry_point, &[], on).await
+    }
+
     /// Validates; the hash alone if the operation is pending or mined already.
     async fn admit(
         &self,
@@ -226,7 +241,7 @@ impl Bundler {
         let version = entry_point_version(&self.config, entry_point)?;
         let view = self.head().view;
         let slots = erc4337::storage::deposit_slots(address);
-        let wanted = Wanted { slots: slots.map(|slot| (entry_point, slot)).into(), ..Wanted::default() };
+        let wanted = Wanted { slots: slots.map(|slot| (entry_point, slot)).into_iter().collect(), ..Wanted::default() };
         view.prefetch(&wanted).await?;
         Ok(DepositInfo::read(version, slots.map(|slot| view.slot(entry_point, slot).unwrap_or_default())))
     }

@@ -6,7 +6,7 @@
 
 use alloy::{
     primitives::{Address, Bytes, U256},
-    sol_types::SolCall,
+    sol_types::{SolCall, abi::AbiDecoderConfig},
 };
 
 use crate::abi::smart_account::{self, ISmartAccount};
@@ -51,12 +51,14 @@ pub enum UnreadableCalls {
 pub fn decode(call_data: &Bytes) -> Result<Vec<Call>, UnreadableCalls> {
     let selector: [u8; 4] = call_data.first_chunk().copied().ok_or(UnreadableCalls::UnknownFunction)?;
     let malformed = |_| UnreadableCalls::Malformed;
+    // What is canonical takes no more memory than it has bytes, but for a little in the head of each call.
+    let config = AbiDecoderConfig::new().validate(true).memory_limit(2 * call_data.len());
     let (calls, canonical) = if selector == smart_account::executeCall::SELECTOR {
-        let call = smart_account::executeCall::abi_decode_validate(call_data).map_err(malformed)?;
+        let call = smart_account::executeCall::abi_decode_with_config(call_data, config).map_err(malformed)?;
         let canonical = call.abi_encode();
         (vec![Call { target: call.target, value: call.value, data: call.data }], canonical)
     } else if selector == smart_account::executeBatchCall::SELECTOR {
-        let batch = smart_account::executeBatchCall::abi_decode_validate(call_data).map_err(malformed)?;
+        let batch = smart_account::executeBatchCall::abi_decode_with_config(call_data, config).map_err(malformed)?;
         let canonical = batch.abi_encode();
         let calls =
             batch.calls.into_iter().map(|call| Call { target: call.target, value: call.value, data: call.data });

@@ -2,7 +2,7 @@
 
 use alloy::{
     primitives::{Address, B256, Bytes, U256},
-    sol_types::SolCall,
+    sol_types::{SolCall, abi::AbiDecoderConfig},
 };
 
 use crate::{
@@ -11,15 +11,19 @@ use crate::{
     pack::PAYMASTER_SIGNATURE_MAGIC,
 };
 
+/// Times its own size that calldata may unfold to: many offsets may name the same bytes.
+const UNFOLDED: usize = 4;
+
 /// The operations of a `handleOps` call; `None` if it is no such call.
 ///
 /// An authorization list is part of the transaction, not of the call: `eip7702_auth` is unset in all of them.
 pub fn handle_ops(version: EntryPointVersion, calldata: &Bytes) -> Option<Vec<UserOperation>> {
+    let config = AbiDecoderConfig::new().memory_limit(UNFOLDED * calldata.len());
     if version.is_packed() {
-        let call = entry_point_v08::handleOpsCall::abi_decode(calldata).ok()?;
+        let call = entry_point_v08::handleOpsCall::abi_decode_with_config(calldata, config).ok()?;
         call.ops.iter().map(|op| from_packed(op, version)).collect()
     } else {
-        let call = entry_point_v06::handleOpsCall::abi_decode(calldata).ok()?;
+        let call = entry_point_v06::handleOpsCall::abi_decode_with_config(calldata, config).ok()?;
         call.ops.iter().map(from_unpacked).collect()
     }
 }
@@ -93,7 +97,8 @@ fn packed_paymaster(packed: &Bytes, version: EntryPointVersion) -> Option<Option
     }))
 }
 
-/// Parts v0.9's `data ‖ signature ‖ uint16 length ‖ magic`; without the magic all of it is data.
+/// Parts v0.9's `data ‖ signature ‖ uint16 length ‖ magic`; without the magic all of it is data. So it is if the length
+/// is zero: the contract then hashes length and magic as data.
 pub(crate) fn split_signature(rest: &[u8], version: EntryPointVersion) -> (&[u8], &[u8]) {
     let whole = (rest, [].as_slice());
     if !version.supports_paymaster_signature() {
@@ -101,7 +106,8 @@ pub(crate) fn split_signature(rest: &[u8], version: EntryPointVersion) -> (&[u8]
     }
     let Some(rest) = rest.strip_suffix(&PAYMASTER_SIGNATURE_MAGIC) else { return whole };
     let Some((rest, length)) = rest.split_last_chunk::<2>() else { return whole };
-    rest.len().checked_sub(usize::from(u16::from_be_bytes(*length))).map_or(whole, |at| rest.split_at(at))
+    let length = usize::from(u16::from_be_bytes(*length));
+    if length == 0 { whole } else { rest.len().checked_sub(length).map_or(whole, |at| rest.split_at(at)) }
 }
 
 fn unpack_pair(pair: B256) -> (u128, u128) {

@@ -8,6 +8,7 @@ mod entry_points;
 mod explain;
 mod l1_fee;
 mod limits;
+mod load;
 mod mempool_debug;
 mod mempool_limits;
 mod mempool_queue;

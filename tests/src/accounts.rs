@@ -41,12 +41,28 @@ impl SimpleAccount {
         let factory = deploy(stack, version, "SimpleAccountFactory").await?;
 
         let key = SecretKey::generate();
-        let call = getAddressCall { owner: key.address(), salt: U256::ZERO };
-        let address = Address::abi_decode(&view(stack, factory, call.abi_encode()).await?)?;
+        let address = account_of(stack, factory, &key).await?;
         if !wei.is_zero() {
             stack.anvil.transact(Some(address), Bytes::new(), wei).await?;
         }
         Ok(Self { version, entry_point, address, factory: Some(factory), key, chain_id: stack.deployment.chain_id })
+    }
+
+    /// Another account of the same factory, with a key of its own; not deployed yet either, and given `wei`.
+    pub async fn sibling(&self, stack: &Stack, wei: U256) -> Result<Self> {
+        let factory = self.factory.context("it has no factory")?;
+        let key = SecretKey::generate();
+        let address = account_of(stack, factory, &key).await?;
+        stack.anvil.transact(Some(address), Bytes::new(), wei).await?;
+        Ok(Self { address, key, ..*self })
+    }
+
+    /// Deploys it without an operation, as the EntryPoint's SenderCreator would.
+    pub async fn deploy(&self, stack: &Stack) -> Result<()> {
+        let create = createAccountCall { owner: self.key.address(), salt: U256::ZERO };
+        let factory = self.factory.context("it has no factory")?;
+        stack.anvil.transact_as(self.entry_point.create(1), factory, create.abi_encode()).await?;
+        Ok(())
     }
 
     /// A key whose own address is the account, by EIP-7702; not delegated yet, and given `wei`.
@@ -97,11 +113,16 @@ impl SimpleAccount {
         Ok(hash)
     }
 
-    /// Estimates, signs and sends; the hash.
-    pub async fn send(&self, stack: &Stack, mut op: Value) -> Result<B256> {
+    /// With estimated limits, and signed; the hash.
+    pub async fn finish(&self, stack: &Stack, op: &mut Value) -> Result<B256> {
         let gas = stack.node.ask("eth_estimateUserOperationGas", vec![op.clone(), json!(self.entry_point)]).await?;
         op.as_object_mut().context("no object")?.extend(gas.as_object().cloned().unwrap_or_default());
-        let hash = self.sign(&mut op)?;
+        self.sign(op)
+    }
+
+    /// Estimates, signs and sends; the hash.
+    pub async fn send(&self, stack: &Stack, mut op: Value) -> Result<B256> {
+        let hash = self.finish(stack, &mut op).await?;
         let sent = stack.node.ask("eth_sendUserOperation", vec![op, json!(self.entry_point)]).await?;
         anyhow::ensure!(sent == json!(hash), "the bundler names it {sent}, we {hash}");
         Ok(hash)
@@ -136,6 +157,12 @@ pub async fn receipt(stack: &Stack, hash: B256) -> Result<Value> {
     }
     let status = stack.node.ask("fabstir_getUserOperationStatus", vec![json!(hash)]).await?;
     anyhow::bail!("{hash} has no receipt: {status}")
+}
+
+/// The address of the account that the factory makes for this key.
+async fn account_of(stack: &Stack, factory: Address, key: &SecretKey) -> Result<Address> {
+    let call = getAddressCall { owner: key.address(), salt: U256::ZERO };
+    Ok(Address::abi_decode(&view(stack, factory, call.abi_encode()).await?)?)
 }
 
 async fn view(stack: &Stack, to: Address, data: Vec<u8>) -> Result<Bytes> {

@@ -94,7 +94,18 @@ impl Anvil {
     /// A transaction from anvil's first account, waited for; its receipt.
     pub async fn transact(&self, to: Option<Address>, data: impl Into<Bytes>, value: U256) -> Result<Value> {
         let from = session_keys::SecretKey::from_hex(KEYS[0])?.address();
-        let tx = json!({ "from": from, "to": to, "data": data.into(), "value": value });
+        self.send(from, to, data.into(), value).await
+    }
+
+    /// A transaction from whomever it is said to be from, waited for; its receipt.
+    pub async fn transact_as(&self, from: Address, to: Address, data: impl Into<Bytes>) -> Result<Value> {
+        self.ask("anvil_impersonateAccount", vec![json!(from)]).await?;
+        self.ask("anvil_setBalance", vec![json!(from), json!(U256::from(10).pow(U256::from(18)))]).await?;
+        self.send(from, Some(to), data.into(), U256::ZERO).await
+    }
+
+    async fn send(&self, from: Address, to: Option<Address>, data: Bytes, value: U256) -> Result<Value> {
+        let tx = json!({ "from": from, "to": to, "data": data, "value": value });
         let hash: B256 = self.rpc.request("eth_sendTransaction", rpc_params![tx]).await?;
         for _ in 0..500 {
             let receipt = self.ask("eth_getTransactionReceipt", vec![json!(hash)]).await?;

@@ -6,6 +6,7 @@
 //!
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
+//! - [`load`]: honest clients beside hostile ones.
 //! - [`bench`]: a stack that bundles only when asked, and programs on it.
 //! - [`oracle`]: what ERC-7562 says of an operation, from a trace of anvil.
 //! - [`programs`]: entities written opcode by opcode, to break the rules of ERC-7562 one at a time.
@@ -15,6 +16,7 @@
 pub mod accounts;
 pub mod anvil;
 pub mod bench;
+pub mod load;
 pub mod oracle;
 pub mod programs;
 pub mod proxy;

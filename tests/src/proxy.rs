@@ -1,9 +1,10 @@
-//! Stands before a node, writes down which methods it is asked, and misbehaves when told to.
+//! Stands before a node, writes down which methods it is asked, and misbehaves or is far away when told to.
 
 use std::{
     collections::BTreeMap,
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use anyhow::Result;
@@ -61,6 +62,7 @@ pub struct Proxy {
 #[derive(Debug)]
 struct State {
     target: String,
+    delay: Duration,
     client: Client<HttpConnector, Full<Bytes>>,
     methods: Mutex<BTreeMap<String, u64>>,
     plan: watch::Sender<Option<Plan>>,
@@ -71,9 +73,15 @@ struct State {
 impl Proxy {
     /// A proxy in front of `target`.
     pub async fn start(target: &str) -> Result<Self> {
+        Self::start_far(target, Duration::ZERO).await
+    }
+
+    /// One that holds every HTTP request, a batch being one, for this long.
+    pub async fn start_far(target: &str, delay: Duration) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let state = Arc::new(State {
             target: target.to_owned(),
+            delay,
             client: Client::builder(TokioExecutor::new()).build_http(),
             methods: Mutex::default(),
             plan: watch::Sender::default(),
@@ -230,6 +238,9 @@ fn calls_mut(value: &mut Value) -> impl Iterator<Item = &mut Value> {
 }
 
 async fn forward(state: &State, body: Bytes) -> Result<Response<Full<Bytes>>> {
+    if !state.delay.is_zero() {
+        tokio::time::sleep(state.delay).await;
+    }
     let request = Request::post(&state.target).header("content-type", "application/json").body(Full::new(body))?;
     let (parts, body) = state.client.request(request).await?.into_parts();
     Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))

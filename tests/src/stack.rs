@@ -154,10 +154,14 @@ impl NodeProcess {
         self.rpc.request(method, array).await
     }
 
+    /// Its process, if it has not ended.
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().context("it has ended already")
+    }
+
     /// Asks it to stop.
     pub async fn terminate(&self) -> Result<()> {
-        let pid = self.child.id().context("it has ended already")?;
-        let sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+        let sent = Command::new("kill").args(["-TERM", &self.pid()?.to_string()]).status().await?;
         if sent.success() { Ok(()) } else { bail!("kill failed") }
     }
 

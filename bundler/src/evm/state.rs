@@ -1,7 +1,7 @@
 //! State of one block: what is known of it, and how more becomes known, many values in one trip.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +10,10 @@ use std::{
 
 use alloy::{
     eips::BlockNumberOrTag,
-    primitives::{Address, B256, Bytes, U256, keccak256},
+    primitives::{
+        Address, B256, Bytes, U256, keccak256,
+        map::{HashMap, HashSet},
+    },
 };
 use revm::{bytecode::Bytecode, primitives::KECCAK_EMPTY, state::AccountInfo};
 use serde_json::json;
@@ -128,7 +131,7 @@ impl StateView {
         let (wanted, codes) = {
             let known = self.lock();
             let wanted = known.to_carry();
-            let mut codes = HashMap::new();
+            let mut codes = HashMap::default();
             if block.parent == self.block {
                 let of_contracts = wanted.accounts.iter().filter_map(|account| {
                     let code = known.accounts.get(account)?.code.as_ref()?;
@@ -170,7 +173,7 @@ impl StateView {
                     .collect(),
             }
         };
-        self.fetch_all(&missing, &HashMap::new()).await
+        self.fetch_all(&missing, &HashMap::default()).await
     }
 
     /// [`Self::prefetch`] for threads that may block.
@@ -275,7 +278,7 @@ impl StateView {
     /// # Errors
     /// If the node does not answer for exactly this block.
     pub async fn code(&self, account: Address) -> Result<Option<Bytecode>, NodeError> {
-        self.prefetch(&Wanted { accounts: HashSet::from([account]), ..Wanted::default() }).await?;
+        self.prefetch(&Wanted { accounts: HashSet::from_iter([account]), ..Wanted::default() }).await?;
         Ok(self.lock().accounts.get(&account).and_then(|info| info.code.clone()))
     }
 
@@ -284,13 +287,13 @@ impl StateView {
     /// # Errors
     /// If the node does not answer for exactly this block.
     pub async fn nonce(&self, account: Address) -> Result<u64, NodeError> {
-        self.prefetch(&Wanted { accounts: HashSet::from([account]), ..Wanted::default() }).await?;
+        self.prefetch(&Wanted { accounts: HashSet::from_iter([account]), ..Wanted::default() }).await?;
         Ok(self.lock().accounts.get(&account).map_or(0, |info| info.nonce))
     }
 
     /// Whether everything in `reads` is known here, and is what it was in `older`. Of the accounts in `busy`, which
     /// every bundle pays or charges, only the code counts.
-    pub fn agrees_with(&self, older: &Self, reads: &Wanted, busy: &HashSet<Address>) -> bool {
+    pub fn agrees_with(&self, older: &Self, reads: &Wanted, busy: &std::collections::HashSet<Address>) -> bool {
         let (ours, theirs) = (self.lock(), older.lock());
         let accounts = reads.accounts.iter().all(|address| {
             let (Some(now), Some(then)) = (ours.accounts.get(address), theirs.accounts.get(address)) else {

@@ -1,8 +1,6 @@
 //! The record of one run: plain data, for others to judge.
 
-use std::collections::HashMap;
-
-use alloy::primitives::{Address, Bytes, U256};
+use alloy::primitives::{Address, Bytes, U256, map::HashMap};
 
 use crate::rejection::Entity;
 

@@ -79,7 +79,7 @@ impl Follower {
                 Ok(None) => {}
                 Ok(Some((head, inclusions))) => {
                     let Some(engine) = engine.upgrade() else { return };
-                    if engine.send(Command::Head(head.clone(), inclusions)).await.is_err() {
+                    if engine.send(Command::Head(Box::new(head.clone()), inclusions)).await.is_err() {
                         return;
                     }
                     heads.send_replace(head);

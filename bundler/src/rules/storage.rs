@@ -6,7 +6,7 @@ use super::{Case, Rule, Violation};
 use crate::evm::Trace;
 
 /// Slots after a mapping's entry that still belong to it.
-const FIELDS: usize = 128;
+const FIELDS: u64 = 128;
 
 pub(super) fn judge(case: &Case<'_>, contract: Address, slot: U256, write: bool) -> Option<Violation> {
     let (parties, party) = (case.parties, case.party);
@@ -42,9 +42,6 @@ pub(super) fn judge(case: &Case<'_>, contract: Address, slot: U256, write: bool)
 /// Whether a slot is `owner`, or an entry of a mapping by it or one of the fields after (ERC-7562, "associated").
 pub(super) fn is_associated(trace: &Trace, slot: U256, owner: Address) -> bool {
     let owner = U256::from_be_bytes(owner.into_word().0);
-    slot == owner
-        || (0..FIELDS).any(|field| {
-            let entry = slot.wrapping_sub(U256::from(field));
-            trace.preimages.get(&entry).is_some_and(|[key, _]| *key == owner)
-        })
+    let is_entry = |entry: U256| slot.wrapping_sub(entry) < U256::from(FIELDS);
+    slot == owner || trace.preimages.iter().any(|(entry, [key, _])| *key == owner && is_entry(*entry))
 }

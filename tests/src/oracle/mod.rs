@@ -52,6 +52,26 @@ pub enum Opinion {
     TooDeep,
 }
 
+/// How to have a validation traced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracer {
+    /// The node's own, frame by frame.
+    Calls,
+    /// A script that sees every instruction, as bundlers without an EVM of their own run it.
+    Script,
+}
+
+impl Tracer {
+    fn options(self) -> Value {
+        match self {
+            Self::Calls => json!({ "tracer": "callTracer" }),
+            Self::Script => {
+                json!({ "tracer": include_str!("tracer.js"), "tracerConfig": { "noted": rules::noted() } })
+            }
+        }
+    }
+}
+
 /// Judges operations on the state that a chain has now.
 #[derive(Clone, Debug)]
 pub struct Oracle {
@@ -72,15 +92,14 @@ impl Oracle {
     pub async fn judge(&self, version: EntryPointVersion, entry_point: Address, op: &UserOperation) -> Result<Opinion> {
         let calldata = validation_only(version, op);
         // Without steps this takes next to no time, and is all there is to say of many.
-        let root: Call = match self.trace(entry_point, op, &calldata, json!({ "tracer": "callTracer" })).await {
+        let root: Call = match self.trace(entry_point, op, &calldata, Tracer::Calls).await {
             Err(error) if error.to_string().contains("recursion limit exceeded") => return Ok(Opinion::TooDeep),
             root => root?,
         };
         if root.output != sure_failure(version) {
             return Ok(Opinion::Failed(root.output.to_string()));
         }
-        let options = json!({ "tracer": include_str!("tracer.js"), "tracerConfig": { "noted": rules::noted() } });
-        let steps: Steps = self.trace(entry_point, op, &calldata, options).await?;
+        let steps: Steps = self.trace(entry_point, op, &calldata, Tracer::Script).await?;
 
         let (factory, paymaster) = (op.factory(), op.paymaster_address());
         let parties = Parties { version, entry_point, sender: op.sender, factory, paymaster };
@@ -106,13 +125,25 @@ impl Oracle {
         Ok(Opinion::Judged(case.judge()))
     }
 
+    /// The node's record of a validation, unread.
+    pub async fn record(
+        &self,
+        version: EntryPointVersion,
+        entry_point: Address,
+        op: &UserOperation,
+        tracer: Tracer,
+    ) -> Result<Value> {
+        self.trace(entry_point, op, &validation_only(version, op), tracer).await
+    }
+
     async fn trace<T: DeserializeOwned>(
         &self,
         entry_point: Address,
         op: &UserOperation,
         calldata: &Bytes,
-        mut options: Value,
+        tracer: Tracer,
     ) -> Result<T> {
+        let mut options = tracer.options();
         if let Some(auth) = &op.eip7702_auth {
             let code = Bytes::from([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat());
             options["stateOverrides"] = json!({ op.sender.to_string(): { "code": code } });

@@ -30,6 +30,7 @@ pub mod verdict;
 pub mod world;
 
 pub use campaign::Campaign;
+pub use dice::Dice;
 pub use matrix::{Case, matrix};
 pub use scenario::{Entity, Scenario, Stake};
 pub use verdict::Verdict;

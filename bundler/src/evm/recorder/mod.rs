@@ -1,0 +1,233 @@
+//! Writes down what happens in a run: frames with their gas, and in validation what each entity does.
+
+mod deeds;
+mod frames;
+
+use std::time::Instant;
+
+use alloy::primitives::{Address, Log, U256, map::HashSet};
+use erc4337::entities::EntitySelectors;
+use revm::{
+    Inspector,
+    context_interface::{ContextTr, CreateScheme, JournalTr},
+    interpreter::{
+        CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, InstructionResult, Interpreter,
+        interpreter::EthInterpreter,
+        interpreter_types::{Jumps, LoopControl},
+    },
+    state::EvmState,
+};
+
+use self::{deeds::WATCHED, frames::Entry};
+use super::trace::{Act, Deed, FrameKind, Trace};
+use crate::rejection::Entity;
+
+/// Gas that a call with value gives its callee for free.
+const CALL_STIPEND: u64 = 2_300;
+/// Steps between looks at the clock.
+const CLOCK_EVERY: u64 = 4_096;
+/// Steps after which a run lets others go first, each time it looks at the clock: few validations take as many.
+const PATIENT_AFTER: u64 = 8 * CLOCK_EVERY;
+
+/// What the recorder is to look out for.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    pub(super) entry_point: Address,
+    /// The first contract that the EntryPoint made, in its constructor.
+    pub(super) sender_creator: Address,
+    pub(super) selectors: EntitySelectors,
+    /// Topic of the event that parts validation from execution.
+    pub(super) before_execution: U256,
+    pub(super) stop_after_validation: bool,
+    /// Selectors whose returned verdict is replaced by "valid", with the position of the word.
+    pub(super) trusted: Vec<([u8; 4], usize)>,
+    /// When to give up.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// Records a run of `handleOps`.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    watch: Watch,
+    trace: Trace,
+    stack: Vec<Open>,
+    /// Deeds written down already: one of each kind will do.
+    seen: HashSet<(Entity, u8, Deed)>,
+    steps: u64,
+    overdue: bool,
+}
+
+/// A frame that has not ended.
+#[derive(Debug)]
+struct Open {
+    index: usize,
+    /// Whose acts are written down here: none of the EntryPoint's or its SenderCreator's own.
+    judged: Option<Entity>,
+    /// Gas left after the last instruction that was watched.
+    remaining: u64,
+    demand: u64,
+    pc: usize,
+    opcode: u8,
+    /// Where `GAS` was, if it was the last instruction.
+    gas_at: Option<usize>,
+    /// The last instruction's look at code, as an index of the acts.
+    code_act: Option<usize>,
+    /// Where 64 bytes are that the current instruction hashes.
+    hashing: Option<usize>,
+}
+
+impl Recorder {
+    pub(super) fn new(watch: Watch) -> Self {
+        Self {
+            watch,
+            trace: Trace::default(),
+            stack: Vec::with_capacity(16),
+            seen: HashSet::default(),
+            steps: 0,
+            overdue: false,
+        }
+    }
+
+    /// The record; `None` if the time was up before the run was over.
+    pub(super) fn into_trace(self) -> Option<Trace> {
+        (!self.overdue).then_some(self.trace)
+    }
+
+    /// Lets others go first after a while, and gives up when the time is up: frame by frame, as each would otherwise
+    /// go on.
+    fn watch_the_clock(&mut self, interp: &mut Interpreter) {
+        self.steps += 1;
+        if self.steps.is_multiple_of(CLOCK_EVERY) {
+            self.overdue |= self.watch.deadline.is_some_and(|at| Instant::now() >= at);
+            if self.steps > PATIENT_AFTER {
+                std::thread::yield_now();
+            }
+        }
+        if self.overdue {
+            interp.halt(InstructionResult::OutOfGas);
+        }
+    }
+}
+
+impl<CTX> Inspector<CTX, EthInterpreter> for Recorder
+where
+    CTX: ContextTr<Journal: JournalTr<State = EvmState>>,
+{
+    fn step(&mut self, interp: &mut Interpreter, _: &mut CTX) {
+        self.watch_the_clock(interp);
+        let Some(open) = self.stack.last_mut() else { return };
+        open.opcode = interp.bytecode.opcode();
+        open.pc = interp.bytecode.pc();
+        if WATCHED[usize::from(open.opcode)] || open.gas_at.is_some() || open.code_act.is_some() {
+            self.watched_step(interp);
+        }
+    }
+
+    fn step_end(&mut self, interp: &mut Interpreter, context: &mut CTX) {
+        let Some(open) = self.stack.last_mut() else { return };
+        if !WATCHED[usize::from(open.opcode)] {
+            return;
+        }
+        // After a call instruction: its own price is paid, and the callee's gas is still to be added back below.
+        open.remaining = interp.gas.remaining();
+        if let Some(offset) = open.hashing.take()
+            && let Ok(hash) = interp.stack.peek(0)
+            && offset.checked_add(64).is_some_and(|end| end <= interp.memory.len())
+        {
+            let bytes = interp.memory.slice_len(offset, 64);
+            let words = [U256::from_be_slice(&bytes[..32]), U256::from_be_slice(&bytes[32..])];
+            self.trace.preimages.insert(hash, words);
+        }
+        if let Some(act) = open.code_act
+            && interp.bytecode.is_not_end()
+            && let Some(Act { deed: Deed::Code { address, has_code, .. }, .. }) = self.trace.acts.get_mut(act)
+        {
+            *has_code = Some(has_code_now(context, *address));
+        }
+    }
+
+    fn log_full(&mut self, interp: &mut Interpreter, _: &mut CTX, log: Log) {
+        if self.stack.len() == 1
+            && log.address == self.watch.entry_point
+            && log.topics().first().is_some_and(|topic| U256::from_be_bytes(topic.0) == self.watch.before_execution)
+        {
+            self.trace.validation_frames = Some(self.trace.frames.len());
+            if self.watch.stop_after_validation {
+                interp.halt(InstructionResult::Stop);
+            }
+        }
+    }
+
+    fn call(&mut self, context: &mut CTX, inputs: &mut CallInputs) -> Option<CallOutcome> {
+        let kind = match inputs.scheme {
+            CallScheme::Call => FrameKind::Call,
+            CallScheme::StaticCall => FrameKind::StaticCall,
+            CallScheme::DelegateCall => FrameKind::DelegateCall,
+            CallScheme::CallCode => FrameKind::CallCode,
+        };
+        let (input, input_length) = {
+            let input = inputs.input.as_bytes(context);
+            (input[..input.len().min(36)].to_vec(), input.len())
+        };
+        self.pass_on(inputs.gas_limit, stipend_of(inputs));
+        self.open(Entry {
+            kind,
+            caller: inputs.caller,
+            target: inputs.target_address,
+            code: inputs.bytecode_address,
+            has_code: has_code_now(context, inputs.bytecode_address),
+            value: inputs.transfer_value().unwrap_or_default(),
+            input,
+            input_length,
+            gas_limit: inputs.gas_limit,
+        });
+        None
+    }
+
+    fn call_end(&mut self, _: &mut CTX, inputs: &CallInputs, outcome: &mut CallOutcome) {
+        self.trust_verdict(outcome);
+        self.close(&outcome.result, stipend_of(inputs));
+    }
+
+    fn create(&mut self, _: &mut CTX, inputs: &mut CreateInputs) -> Option<CreateOutcome> {
+        self.pass_on(inputs.gas_limit(), 0);
+        // The address of a CREATE is not known before the caller's nonce is; the frames within name it.
+        let (kind, target) = match inputs.scheme() {
+            CreateScheme::Create2 { .. } => (FrameKind::Create2, inputs.created_address(0)),
+            _ => (FrameKind::Create, Address::ZERO),
+        };
+        self.open(Entry {
+            kind,
+            caller: inputs.caller(),
+            target,
+            code: target,
+            has_code: true,
+            value: inputs.value(),
+            input: Vec::new(),
+            input_length: inputs.init_code().len(),
+            gas_limit: inputs.gas_limit(),
+        });
+        None
+    }
+
+    fn create_end(&mut self, _: &mut CTX, _: &CreateInputs, outcome: &mut CreateOutcome) {
+        if let (Some(open), Some(address)) = (self.stack.last(), outcome.address) {
+            let frame = &mut self.trace.frames[open.index];
+            (frame.target, frame.code) = (address, address);
+        }
+        self.close(&outcome.result, 0);
+    }
+}
+
+/// Whether the account has code at this moment. It has been loaded by the instruction that names it: looking at what
+/// is loaded warms nothing and so costs the operation nothing.
+fn has_code_now<CTX>(context: &CTX, address: Address) -> bool
+where
+    CTX: ContextTr<Journal: JournalTr<State = EvmState>>,
+{
+    context.journal().evm_state().get(&address).is_some_and(|account| !account.info.is_empty_code_hash())
+}
+
+fn stipend_of(inputs: &CallInputs) -> u64 {
+    if inputs.transfers_value() { CALL_STIPEND } else { 0 }
+}
