@@ -69,6 +69,7 @@ async fn a_session_key_spends_within_its_policy_on_the_real_marketplace() {
         "calls that the policy does not list are refused, wherever they stand",
         "the session cancels its job, and the refund goes to the account and nobody else",
         "another key's signature for the session is refused",
+        "a P-256 key that cannot leave WebCrypto is a session's key as well, and another one is not",
         "a session that no owner signed is refused",
         "a new day brings a new limit, until the session's own is reached",
         "a revoked session is refused",
@@ -105,6 +106,7 @@ async fn gas_is_paid_in_usdc() {
         "a price that the signer did not promise is refused",
         "more tokens than the account allows are not taken",
         "a twin of the paymaster that has no stake is refused by rule",
+        "a token that does not keep balances in plain mappings pays for no gas, whoever has a stake",
     ];
     holds("tokenGas", &checks).await;
 }

@@ -1,12 +1,12 @@
 // Session keys: what a session allows, its id, how an owner enables it and how its key signs operations.
 import {
   type AbiParameter, type Address, type Hex, type LocalAccount, type PublicClient, type TypedDataDefinition,
-  concat, encodeAbiParameters, hashStruct, maxUint32, pad, toFunctionSelector, toHex,
+  concat, encodeAbiParameters, hashStruct, maxUint32, pad, size, toFunctionSelector, toHex,
 } from "viem";
 import { type UserOperation, toSmartAccount } from "viem/account-abstraction";
 import { abi } from "../abi.js";
 import { type Build, implementation, signOperation } from "./account.js";
-import { ECDSA_STUB, type Owner, ecdsaOwner } from "./owner.js";
+import { type Owner, ecdsaOwner } from "./owner.js";
 
 /** How an argument is compared; see SessionTypes.sol. */
 export const Condition = { OneOf: 0, AtMost: 1, AtLeast: 2, Account: 3 } as const;
@@ -114,12 +114,12 @@ export function marketplacePolicy(at: Marketplace, perPeriod: bigint, total: big
   };
 }
 
-/** A session of this key with no limit of uses or gas; spread over it what is to differ. */
-export function newSession(key: Address, paymaster: Address, days: number, rules: Pick<SessionPolicy, "limits" | "calls">): SessionPolicy {
+/** A session of this key, an address or a P-256 public key, with no limit of uses or gas; spread over it what is to differ. */
+export function newSession(key: Hex, paymaster: Address, days: number, rules: Pick<SessionPolicy, "limits" | "calls">): SessionPolicy {
   const day = 86_400;
   const validAfter = Math.floor(Date.now() / 1000) - 60;
   return {
-    key: pad(key, { size: 32 }),
+    key: size(key) === 20 ? pad(key, { size: 32 }) : key,
     validAfter,
     validUntil: validAfter + days * day - 1,
     period: day,
@@ -135,7 +135,7 @@ export function newSession(key: Address, paymaster: Address, days: number, rules
 
 export interface SessionUse {
   session: SessionPolicy;
-  key: LocalAccount;
+  key: Owner | LocalAccount;
   /** Until the session is enabled. */
   ownerSignature?: Hex;
   /** Operations of different lanes do not wait for each other. */
@@ -146,10 +146,11 @@ export interface SessionUse {
 
 /** The account as the session's key uses it. */
 export async function toSessionAccount(client: PublicClient, build: Build, address: Address, use: SessionUse) {
-  const { session, key, ownerSignature = "0x", lane = 0 } = use;
+  const { session, ownerSignature = "0x", lane = 0 } = use;
+  const key = "bytes" in use.key ? use.key : ecdsaOwner(use.key);
   const id = sessionId(session);
   const encode = (keySignature: Hex) => concat(["0x02", encodeAbiParameters(signatureType(), [session, ownerSignature, keySignature])]);
-  const account = implementation(client, build, address, ecdsaOwner(key));
+  const account = implementation(client, build, address, key);
   return toSmartAccount({
     ...account,
     async getFactoryArgs() {
@@ -163,10 +164,10 @@ export async function toSessionAccount(client: PublicClient, build: Build, addre
       return client.readContract({ address: build.entryPoint, abi: account.entryPoint.abi, functionName: "getNonce", args });
     },
     async getStubSignature() {
-      return encode(ECDSA_STUB);
+      return encode(key.stub);
     },
     async signUserOperation(operation) {
-      return encode(await signOperation(build, client.chain!.id, { ...operation, sender: address } as UserOperation, ecdsaOwner(key)));
+      return encode(await signOperation(build, client.chain!.id, { ...operation, sender: address } as UserOperation, key));
     },
   });
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { encodeFunctionData, getAddress, zeroAddress, type Hex } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { toFabstirAccount } from "../account/account.js";
+import { webCryptoKey } from "../account/passkey.js";
 import { type SessionPolicy, type SessionUse, enableSession, marketplacePolicy, newSession, sessionId, toSessionAccount } from "../account/sessions.js";
 import { abi } from "../abi.js";
 import { type Call, approve, callJobs, postJob, postedJobs } from "../jobs.js";
@@ -109,6 +110,17 @@ await check("another key's signature for the session is refused", async () => {
   const thief = await sessionActor({ key: privateKeyToAccount(generatePrivateKey()) });
   const { code, message } = await thief.refused([callJobs(session, "cancelJob", [jobId])]);
   assert.deepEqual([code, message], [-32507, "signature: AA24 signature error"]);
+});
+
+await check("a P-256 key that cannot leave WebCrypto is a session's key as well, and another one is not", async () => {
+  const hidden = await webCryptoKey();
+  const ofHidden = newSession(hidden.bytes, sponsor, 30, marketplacePolicy(deployment, perDay, usdc("25")));
+  const signed = await enableSession(deployment.chainId, account.address, ofHidden, wallet);
+  const use = { session: ofHidden, key: hidden, ownerSignature: signed };
+  await (await sessionActor(use)).act(job(usdc("1")));
+  assert.deepEqual(await spent(sessionId(ofHidden)), [0, 1e6, 1e6]);
+  const { code } = await (await sessionActor({ ...use, key: await webCryptoKey() })).refused(job(usdc("1")));
+  assert.equal(code, -32507);
 });
 
 await check("a session that no owner signed is refused", async () => {

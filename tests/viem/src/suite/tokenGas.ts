@@ -1,11 +1,11 @@
 // Gas paid in USDC by an account without ETH, at a price that the paymaster's signer promised.
 import assert from "node:assert/strict";
-import { type Address, type Hex, decodeEventLog, isAddressEqual, parseEther } from "viem";
+import { decodeEventLog, encodeFunctionData, isAddressEqual, parseEther } from "viem";
 import type { SmartAccount } from "viem/account-abstraction";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { toFabstirAccount } from "../account/account.js";
 import { passkeyOwner, softwarePasskey } from "../account/passkey.js";
-import { type TokenPrice, permit, tokenGas } from "../account/tokenGas.js";
+import { type TokenGas, type TokenPrice, permit, tokenGas } from "../account/tokenGas.js";
 import { abi } from "../abi.js";
 import { type Call, approve, postJob, postedJobs } from "../jobs.js";
 import { check } from "./check.js";
@@ -21,7 +21,7 @@ const price = (): TokenPrice => {
   return { token: deployment.token, tokensPerEth, validUntil: now + 600, validAfter: now - 60 };
 };
 
-const paying = (account: SmartAccount, use: { permit?: Hex; paymaster?: Address; maxTokens?: bigint; signer?: typeof signer } = {}) =>
+const paying = (account: SmartAccount, use: Partial<TokenGas> = {}) =>
   acting(account, tokenGas({ paymaster, entryPoint: build.entryPoint, price: price(), maxTokens, signer, ...use }));
 
 const account = await toFabstirAccount(client, build, privateKeyToAccount(generatePrivateKey()));
@@ -96,9 +96,10 @@ await check("more tokens than the account allows are not taken", async () => {
   assert.match(message, /AA33/);
 });
 
+const twin = await deploy("TokenPaymaster", [build.entryPoint, faucet.account.address, [signer.address]]);
+await fromFaucet(twin, "tokenPaymaster", "deposit", [], parseEther("1"));
+
 await check("a twin of the paymaster that has no stake is refused by rule", async () => {
-  const twin = await deploy("TokenPaymaster", [build.entryPoint, faucet.account.address, [signer.address]]);
-  await fromFaucet(twin, "tokenPaymaster", "deposit", [], parseEther("1"));
   const config = await read(paymaster, "tokenPaymaster", "getToken", [deployment.token]);
   await fromFaucet(twin, "tokenPaymaster", "setToken", [deployment.token, config]);
   const signed = await permit(client, account, deployment.token, twin, usdc("100"));
@@ -110,4 +111,16 @@ await check("a twin of the paymaster that has no stake is refused by rule", asyn
   await fromFaucet(twin, "tokenPaymaster", "addStake", [86_400], parseEther("1"));
   const receipt = await actor.act(job);
   assert.ok(isAddressEqual(receipt.paymaster!, twin), "a stake is all that it lacked");
+});
+
+await check("a token that does not keep balances in plain mappings pays for no gas, whoever has a stake", async () => {
+  const token = await deploy("TestUSDC", []);
+  await fromFaucet(token, "token", "mint", [account.address, usdc("100")]);
+  const config = await read(paymaster, "tokenPaymaster", "getToken", [deployment.token]);
+  await fromFaucet(twin, "tokenPaymaster", "setToken", [token, config]);
+  const approval = encodeFunctionData({ abi: abi.token, functionName: "approve", args: [twin, usdc("100")] });
+  await paying(account).act([{ to: token, data: approval }]);
+  const { code, message } = await paying(account, { paymaster: twin, price: { ...price(), token } }).refused(job, AMPLE);
+  assert.equal(code, -32502, message);
+  assert.match(message, /STO-033/);
 });
