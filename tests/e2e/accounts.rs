@@ -63,6 +63,7 @@ async fn a_passkey_owns_an_account() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_key_spends_within_its_policy_on_the_real_marketplace() {
     let checks = [
+        "the policy is that of MarketplacePolicy.sol",
         "one sponsored operation creates the account, enables the session and posts a job",
         "operations of different lanes do not wait for each other",
         "what would go over the day's limit is refused, naming limit and amount",

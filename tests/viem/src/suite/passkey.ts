@@ -5,7 +5,7 @@ import { toFabstirAccount } from "../account/account.js";
 import { type Passkey, passkeyOwner, softwarePasskey } from "../account/passkey.js";
 import { approve, callJobs, postJob, postedJobs } from "../jobs.js";
 import { check } from "./check.js";
-import { acting, build, client, deployment, mint, read, session, tokens, usdc } from "./world.js";
+import { acting, build, client, deployment, isStaked, mint, read, session, tokens, usdc } from "./world.js";
 
 const passkey = await softwarePasskey("https://app.fabstir.example");
 const account = await toFabstirAccount(client, build, passkeyOwner(passkey));
@@ -29,6 +29,7 @@ await check("the passkey acts again without the factory", async () => {
   await user.act([callJobs(session, "cancelJob", [jobId])]);
   assert.equal(await read(deployment.paymentEscrow, "escrow", "creditOf", [user.address, deployment.token]), price);
   assert.equal(await client.getBalance({ address: user.address }), 0n, "the account never held ETH");
+  for (const who of [user.address, build.factory]) assert.equal(await isStaked(build.entryPoint, who), false);
 });
 
 await check("what the passkey did not sign is refused as a wrong signature", async () => {

@@ -1,6 +1,6 @@
 // A session key that may spend so much a day on jobs of the real marketplace, and nothing else.
 import assert from "node:assert/strict";
-import { encodeFunctionData, getAddress, zeroAddress, type Hex } from "viem";
+import { encodeFunctionData, getAddress, toHex, zeroAddress, type Hex } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { toFabstirAccount } from "../account/account.js";
 import { webCryptoKey } from "../account/passkey.js";
@@ -35,6 +35,15 @@ const token = (functionName: string, args: unknown[]): Call => ({
   to: deployment.token, data: encodeFunctionData({ abi: abi.token, functionName, args }),
 });
 let jobId: Hex;
+
+await check("the policy is that of MarketplacePolicy.sol", async () => {
+  const at = (n: number) => toHex(n, { size: 20 });
+  const rules = marketplacePolicy({ token: at(9), paymentEscrow: at(10), jobMarketplace: at(11) }, 12n, 13n);
+  const times = { validAfter: 1, validUntil: 2, period: 3, maxUses: 4, epoch: 5n, salt: 6n };
+  const fixed = { key: toHex(1, { size: 32 }), ...times, paymaster: at(7), gasBudget: 8n, vouchers: [], ...rules };
+  // As in contracts/test/BaseAccount/test_marketplace_policy.t.sol.
+  assert.equal(sessionId(fixed), "0x2bf17e77385bb9bac8862bde5562a76e85ec6b87531cccbec85b3f9230e5bf68");
+});
 
 await check("one sponsored operation creates the account, enables the session and posts a job", async () => {
   const factoryArgs = await account.getFactoryArgs();

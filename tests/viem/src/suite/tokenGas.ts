@@ -9,7 +9,7 @@ import { type TokenGas, type TokenPrice, permit, tokenGas } from "../account/tok
 import { abi } from "../abi.js";
 import { type Call, approve, postJob, postedJobs } from "../jobs.js";
 import { check } from "./check.js";
-import { GAS, acting, build, client, deploy, deployment, faucet, fromFaucet, mint, read, session, tokens, usdc } from "./world.js";
+import { GAS, acting, build, client, deploy, deployment, faucet, fromFaucet, isStaked, mint, read, session, tokens, usdc } from "./world.js";
 
 const signer = privateKeyToAccount(session.paymasterKey);
 const paymaster = deployment.tokenPaymasters["v0.8"]!;
@@ -107,6 +107,7 @@ await check("a twin of the paymaster that has no stake is refused by rule", asyn
   const { code, message } = await actor.refused(job, AMPLE);
   assert.equal(code, -32502, message);
   assert.match(message, /STO-03[1-3]/);
+  assert.deepEqual([await isStaked(build.entryPoint, twin), await isStaked(build.entryPoint, paymaster)], [false, true]);
 
   await fromFaucet(twin, "tokenPaymaster", "addStake", [86_400], parseEther("1"));
   const receipt = await actor.act(job);

@@ -9,7 +9,7 @@ import { permit, tokenGas } from "../account/tokenGas.js";
 import { abi } from "../abi.js";
 import { approve, callJobs, postJob, postedJobs } from "../jobs.js";
 import { accountError, check } from "./check.js";
-import { acting, buildFor, client, deployment, give, mint, read, session, usdc } from "./world.js";
+import { acting, buildFor, client, deployment, give, isStaked, mint, read, session, usdc } from "./world.js";
 
 for (const version of ["0.7", "0.9"] as const) {
   const build = await buildFor(version);
@@ -24,6 +24,7 @@ for (const version of ["0.7", "0.9"] as const) {
     const receipt = await user.act(job);
     assert.ok(isAddressEqual(receipt.entryPoint, build.entryPoint));
     assert.equal(postedJobs(receipt.logs, deployment.jobMarketplace).length, 1);
+    for (const who of [user.address, build.factory]) assert.equal(await isStaked(build.entryPoint, who), false);
   });
 
   await check(`v${version}: another passkey is refused`, async () => {

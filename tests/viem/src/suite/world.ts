@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type Address, type Hex, createWalletClient, encodeDeployData, http, isAddressEqual, parseEther, parseUnits, zeroAddress } from "viem";
 import {
-  type SmartAccount, type UserOperation, createBundlerClient, createPaymasterClient, formatUserOperationRequest,
+  type SmartAccount, type UserOperation, createBundlerClient, createPaymasterClient, entryPoint08Abi, formatUserOperationRequest,
 } from "viem/account-abstraction";
 import { privateKeyToAccount } from "viem/accounts";
 import { type Build, build08, signOperation } from "../account/account.js";
@@ -50,6 +50,12 @@ export async function buildFor(version: "0.7" | "0.9"): Promise<Build> {
 
 export const read = <T>(address: Address, contract: keyof typeof abi, functionName: string, args: unknown[] = []) =>
   client.readContract({ address, abi: abi[contract], functionName, args }) as Promise<T>;
+
+/** Whether somebody has a stake at an EntryPoint, and so may do more in validation. */
+export async function isStaked(entryPoint: Address, who: Address): Promise<boolean> {
+  const info = await client.readContract({ address: entryPoint, abi: entryPoint08Abi, functionName: "getDepositInfo", args: [who] });
+  return info.staked;
+}
 
 export const tokens = (of: Address) => read<bigint>(deployment.token, "token", "balanceOf", [of]);
 
