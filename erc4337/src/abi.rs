@@ -82,8 +82,8 @@ bindings!(
     /// Sole holder of the marketplace's funds.
     payment_escrow, PaymentEscrow, "../contracts/out/PaymentEscrow.sol/PaymentEscrow.json");
 bindings!(
-    /// A token of 6 decimals for test networks.
-    test_usdc, TestUSDC, "../contracts/out/TestUSDC.sol/TestUSDC.json");
+    /// A token of 6 decimals for test networks, laid out as USDC is.
+    test_usdc, DemoUSDC, "../contracts/out/DemoUSDC.sol/DemoUSDC.json");
 bindings!(
     /// The proxy in front of the upgradeable contracts.
     erc1967_proxy, ERC1967Proxy, "../contracts/out/ERC1967Proxy.sol/ERC1967Proxy.json");

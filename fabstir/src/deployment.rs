@@ -19,6 +19,8 @@ pub struct Deployment {
     pub paymasters: BTreeMap<String, Address>,
     /// TokenPaymasters, paid in `token`, by the version of their EntryPoint.
     pub token_paymasters: BTreeMap<String, Address>,
+    /// The code of our accounts for EntryPoint v0.8: behind the factory's proxies, or what an EOA delegates to.
+    pub smart_account: Address,
     /// Accounts of this factory use EntryPoint v0.8.
     pub smart_account_factory: Address,
     /// NodeRegistry, behind its proxy.

@@ -129,6 +129,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         "deployment": deployment,
         "host": { "account": client.account, "key": &*host_key.expose_hex(), "model": offer.model },
         "faucetKey": RICH_KEY,
+        "paymasterKey": &*paymaster_key.expose_hex(),
     });
     write_private(&file, &serde_json::to_string_pretty(&session)?)?;
     announce(&rpc_url, &node_url, &deployment, &client, &host_key, &file);

@@ -97,7 +97,7 @@ pub async fn register(client: &Client, deployment: &Deployment, offer: &Offer) -
             pricePerMillion: U80::from(offer.price),
         }],
     };
-    let approve = test_usdc::approveCall { spender: deployment.payment_escrow, amount: stake };
+    let approve = test_usdc::approveCall { spender: deployment.payment_escrow, value: stake };
     let call = |target, data: Vec<u8>| Call { target, value: U256::ZERO, data: data.into() };
     client
         .act(&[call(deployment.token, approve.abi_encode()), call(deployment.node_registry, register.abi_encode())])

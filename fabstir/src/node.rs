@@ -208,6 +208,7 @@ fn sponsorship(deployment: &Deployment) -> Result<paymaster::Config> {
             tokens: BTreeSet::from([deployment.token]),
             spender: deployment.payment_escrow,
             factories: BTreeSet::from([deployment.smart_account_factory]),
+            delegates: BTreeSet::from([deployment.smart_account]),
             max_pre_verification_gas: 300_000,
             max_cost,
         },

@@ -25,6 +25,9 @@ pub struct Policy {
     pub spender: Address,
     /// Factories that may create the account on our gas.
     pub factories: BTreeSet<Address>,
+    /// Code that an EOA may delegate to on our gas (EIP-7702). Our signature does not cover the authorization; as with
+    /// every account that exists already, what runs in the end is not checked, but what it costs is.
+    pub delegates: BTreeSet<Address>,
     /// Most `preVerificationGas` of one operation.
     pub max_pre_verification_gas: u128,
     /// Most that one operation may cost, in wei, at its own fee and gas limits.
@@ -72,9 +75,9 @@ pub enum Denial {
     /// The account comes from somewhere else.
     #[error("accounts of factory {0} are not sponsored")]
     Factory(Address),
-    /// The account would run whatever code it delegates to, so that its calls tell nothing.
-    #[error("EIP-7702 accounts are not sponsored")]
-    Eip7702,
+    /// The account would run code that is not ours, so that its calls tell nothing.
+    #[error("EIP-7702 accounts are sponsored only if they delegate to ours")]
+    Delegate,
     /// Paid to whoever bundles, used or not: the way to turn a deposit into cash.
     #[error("preVerificationGas {given} is over the {limit} that is sponsored")]
     PreVerificationGas {
@@ -103,11 +106,12 @@ impl Policy {
             Some(Initializer::Factory { address, .. }) if !self.factories.contains(address) => {
                 return Err(Denial::Factory(*address));
             }
-            Some(Initializer::Eip7702 { .. }) => return Err(Denial::Eip7702),
+            // What is initialized is known only if it comes along.
+            Some(Initializer::Eip7702 { .. }) if op.eip7702_auth.is_none() => return Err(Denial::Delegate),
             _ => {}
         }
-        if op.eip7702_auth.is_some() {
-            return Err(Denial::Eip7702);
+        if op.eip7702_auth.as_ref().is_some_and(|auth| !self.delegates.contains(&auth.address)) {
+            return Err(Denial::Delegate);
         }
         if op.pre_verification_gas > self.max_pre_verification_gas {
             let (given, limit) = (op.pre_verification_gas, self.max_pre_verification_gas);
@@ -139,7 +143,10 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use alloy::primitives::Bytes;
+    use alloy::{
+        eips::eip7702::{Authorization, SignedAuthorization},
+        primitives::Bytes,
+    };
 
     use super::*;
 
@@ -147,6 +154,7 @@ mod tests {
     const ESCROW: Address = Address::repeat_byte(2);
     const TOKEN: Address = Address::repeat_byte(3);
     const FACTORY: Address = Address::repeat_byte(4);
+    const DELEGATE: Address = Address::repeat_byte(5);
     const STRANGER: Address = Address::repeat_byte(9);
 
     fn policy() -> Policy {
@@ -156,6 +164,7 @@ mod tests {
             tokens: BTreeSet::from([TOKEN]),
             spender: ESCROW,
             factories: BTreeSet::from([FACTORY]),
+            delegates: BTreeSet::from([DELEGATE]),
             max_pre_verification_gas: 100,
             max_cost: U256::from(1_000),
         }
@@ -179,7 +188,7 @@ mod tests {
     }
 
     fn approval(spender: Address) -> Vec<u8> {
-        approveCall { spender, amount: U256::from(5) }.abi_encode()
+        approveCall { spender, value: U256::from(5) }.abi_encode()
     }
 
     fn decide(op: &UserOperation) -> Result<(), Denial> {
@@ -243,8 +252,25 @@ mod tests {
         assert_eq!(decide(&op), Err(Denial::PreVerificationGas { given: 101, limit: 100 }));
         op.pre_verification_gas = 100;
         assert_eq!(decide(&op), Ok(()));
+    }
+
+    #[test]
+    fn an_eoa_is_sponsored_only_with_a_delegation_to_our_account() {
+        let mut op = operation(&[call(MARKET, [1, 2, 3, 4])]);
         op.initializer = Some(Initializer::Eip7702 { data: Bytes::new() });
-        assert_eq!(decide(&op), Err(Denial::Eip7702));
+        assert_eq!(decide(&op), Err(Denial::Delegate));
+        for initializer in [op.initializer.clone(), None] {
+            op.initializer = initializer;
+            op.eip7702_auth = Some(authorization(DELEGATE));
+            assert_eq!(decide(&op), Ok(()));
+            op.eip7702_auth = Some(authorization(STRANGER));
+            assert_eq!(decide(&op), Err(Denial::Delegate));
+        }
+    }
+
+    fn authorization(address: Address) -> SignedAuthorization {
+        let authorization = Authorization { chain_id: U256::from(1), address, nonce: 0 };
+        SignedAuthorization::new_unchecked(authorization, 0, U256::from(1), U256::from(1))
     }
 
     #[test]

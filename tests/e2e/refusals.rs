@@ -28,7 +28,7 @@ impl Fixture {
         let approve = Call {
             target: stack.deployment.token,
             value: U256::ZERO,
-            data: test_usdc::approveCall { spender: stack.deployment.payment_escrow, amount: U256::from(1) }
+            data: test_usdc::approveCall { spender: stack.deployment.payment_escrow, value: U256::from(1) }
                 .abi_encode()
                 .into(),
         };

@@ -110,6 +110,7 @@ impl Stack {
             "deployment": self.deployment,
             "host": { "account": host, "key": &*key.expose_hex(), "model": fabstir::deploy::DEMO_MODEL },
             "faucetKey": KEYS[3],
+            "paymasterKey": KEYS[2],
         })
     }
 }

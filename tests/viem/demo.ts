@@ -1,12 +1,12 @@
 // One gasless job, then two conversations: a user with a fresh key and no ETH hires a host's model.
 import assert from "node:assert/strict";
 import {
-  createWalletClient, decodeEventLog, encodeFunctionData, formatUnits, http, isAddressEqual, keccak256, parseUnits, stringToHex,
-  type Address, type Hex, type Log,
+  createWalletClient, encodeFunctionData, formatUnits, http, isAddressEqual, keccak256, parseUnits, stringToHex, type Address,
 } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { abi } from "./src/abi.js";
 import { actor, publicClient } from "./src/actor.js";
+import { approve, callJobs, postJob, postedJobs } from "./src/jobs.js";
 import { readSession } from "./src/session.js";
 import { streaming } from "./streaming.js";
 
@@ -30,31 +30,19 @@ const minted = await faucet.writeContract({ address: deployment.token, abi: abi.
 const mintReceipt = await client.waitForTransactionReceipt({ hash: minted });
 console.log(`faucet gives the user ${formatUnits(price, 6)} test USDC\n    transaction ${minted}\n    gas ${mintReceipt.gasUsed} paid by faucet ${faucet.account.address}`);
 
-const job = {
-  host: host.address,
-  token: deployment.token,
-  amount: price,
-  modelId: deployment.models[session.host.model]!,
-  deadline: Math.floor(Date.now() / 1000) + 3600,
-  proofRequired: false,
-  inputHash: keccak256(stringToHex("Why is the sky blue?")),
-  inputURI: "data:,Why%20is%20the%20sky%20blue%3F",
-};
 const posted = await user.act("user creates the account, approves and posts the job", [
-  { to: deployment.token, data: encodeFunctionData({ abi: abi.token, functionName: "approve", args: [deployment.paymentEscrow, price] }) },
-  { to: deployment.jobMarketplace, data: encodeFunctionData({ abi: abi.jobs, functionName: "postJob", args: [job] }) },
+  approve(session, price),
+  postJob(session, price, "Why is the sky blue?"),
 ]);
-const jobId = postedJob(posted.logs, deployment.jobMarketplace);
+const [jobId] = postedJobs(posted.logs, deployment.jobMarketplace);
+assert.ok(jobId, "the job was posted");
 await watchBalance();
 
-const callJobs = (functionName: string, args: unknown[]) => [
-  { to: deployment.jobMarketplace, data: encodeFunctionData({ abi: abi.jobs, functionName, args }) },
-];
-await host.act("host claims the job", callJobs("claimJob", [jobId, price]));
+await host.act("host claims the job", [callJobs(session, "claimJob", [jobId, price])]);
 const answer = "Because air scatters blue light more than red.";
-await host.act("host submits its result", callJobs("submitResult", [jobId, keccak256(stringToHex(answer)), `data:,${encodeURIComponent(answer)}`]));
+await host.act("host submits its result", [callJobs(session, "submitResult", [jobId, keccak256(stringToHex(answer)), `data:,${encodeURIComponent(answer)}`])]);
 await watchBalance();
-await user.act("user accepts", callJobs("acceptResult", [jobId]));
+await user.act("user accepts", [callJobs(session, "acceptResult", [jobId])]);
 await watchBalance();
 
 const read = (address: Address, contract: keyof typeof abi, functionName: string, args: unknown[]) =>
@@ -74,11 +62,3 @@ assert.equal(await client.getBalance({ address: host.address }), 0n, "nor did th
 console.log(`host was paid ${formatUnits(payout, 6)} test USDC; the user's ETH balance was ${[...balances][0]} from first to last`);
 
 await streaming(session, client, user, host);
-
-function postedJob(logs: Log[], marketplace: Address): Hex {
-  for (const log of logs.filter((log) => isAddressEqual(log.address, marketplace))) {
-    const event = decodeEventLog({ abi: abi.jobs, ...log });
-    if (event.eventName === "JobPosted") return (event.args as unknown as { jobId: Hex }).jobId;
-  }
-  throw new Error("no JobPosted event");
-}

@@ -28,7 +28,7 @@ export async function streaming(session: Session, client: PublicClient, user: Ac
   const call = (functionName: string, args: unknown[]) => [
     { to: deployment.sessionMarketplace, data: encodeFunctionData({ abi: abi.sessions, functionName, args }) },
   ];
-  const offer = await quote(deployment, client, host, deployment.models[session.host.model]!, PRICE_PER_MILLION);
+  const offer = await quote(deployment, host, deployment.models[session.host.model]!, PRICE_PER_MILLION);
 
   for (const endedBy of ["host", "user"] as const) {
     const [hostBefore, userBefore] = [await worth(host.address), await worth(user.address)];
@@ -48,7 +48,7 @@ export async function streaming(session: Session, client: PublicClient, user: Ac
       await host.act("host ends the session with the last voucher", call("closeByHost", [last.voucher, last.signature]));
     } else {
       const validUntil = BigInt(Math.floor(Date.now() / 1000) + 600);
-      const consent = await closeAgreement(deployment, client, host, sessionId, owed, validUntil);
+      const consent = await closeAgreement(deployment, host, sessionId, owed, validUntil);
       await user.act("user ends the session with the host's consent", call("closeWithHost", [sessionId, owed, validUntil, consent]));
     }
     const { feeBps } = (await client.readContract({ address: deployment.sessionMarketplace, abi: abi.sessions, functionName: "sessionOf", args: [sessionId] })) as { feeBps: number };

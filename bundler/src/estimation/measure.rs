@@ -19,6 +19,8 @@ pub(super) struct Limits {
 pub(super) enum Part {
     Validation,
     Execution,
+    /// The paymaster had gas enough and refused: for its own `postOp` it wants more than that would take.
+    PostOp,
 }
 
 impl Limits {
@@ -44,6 +46,7 @@ impl Limits {
             Part::Execution => {
                 Self { call: raise(self.call, most.call), post_op: raise(self.post_op, most.post_op), ..self }
             }
+            Part::PostOp => Self { post_op: raise(self.post_op, most.post_op), ..self },
         }
     }
 }

@@ -203,7 +203,7 @@ impl Estimator {
             } else if succeeded(&run) {
                 return Ok(op);
             } else {
-                limits = limits.raised(self.which_to_raise(&run), ample);
+                limits = limits.raised(self.which_to_raise(&run, &op), ample);
             }
         }
         self.open.apply(ample, &mut op);
@@ -252,10 +252,16 @@ impl Estimator {
         Ok(())
     }
 
-    fn which_to_raise(&self, run: &Run) -> measure::Part {
-        match (&run.ending, run.trace.validation_frames) {
-            (_, None) => measure::Part::Validation,
-            _ => measure::Part::Execution,
+    fn which_to_raise(&self, run: &Run, op: &UserOperation) -> measure::Part {
+        if run.trace.validation_frames.is_some() {
+            return measure::Part::Execution;
+        }
+        let frames = measure::Frames::find(&run.trace, op, self.entry_point, self.version);
+        match frames.paymaster_validation {
+            Some((_, frame)) if !frame.success && !frame.out_of_gas && self.version.is_packed() => {
+                measure::Part::PostOp
+            }
+            _ => measure::Part::Validation,
         }
     }
 }

@@ -125,4 +125,14 @@ contract MarketplacePolicyTest is SessionTest {
         request.inputURI = string(new bytes(545));
         _refuse(session, address(shop), abi.encodeCall(shop.postJob, (request)));
     }
+
+    /// @dev Clients build the policy by themselves: tests/viem holds theirs against the same id.
+    function test_policy_has_the_id_that_clients_compute() public view {
+        Session memory session;
+        session.key = abi.encode(address(1));
+        (session.validAfter, session.validUntil, session.period, session.maxUses) = (1, 2, 3, 4);
+        (session.epoch, session.salt, session.paymaster, session.gasBudget) = (5, 6, address(7), 8);
+        session = MarketplacePolicy.fill(session, address(9), address(10), address(11), 12, 13);
+        assertEq(account.getSessionId(session), 0x2bf17e77385bb9bac8862bde5562a76e85ec6b87531cccbec85b3f9230e5bf68);
+    }
 }

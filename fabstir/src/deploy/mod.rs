@@ -88,6 +88,7 @@ pub async fn deploy(node: &NodeClient, deployer: PrivateKeySigner, paymaster_sig
         entry_points: entry_points.into_iter().map(|(version, address)| (version.to_string(), address)).collect(),
         paymasters,
         token_paymasters,
+        smart_account: account,
         smart_account_factory,
         node_registry: market.registry,
         job_marketplace: market.jobs,

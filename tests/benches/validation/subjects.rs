@@ -52,7 +52,7 @@ async fn simple(stack: &Stack, count: usize) -> Result<Vec<Arc<UserOperation>>> 
 
 /// Accounts of ours whose operation the deployment's paymaster pays for, there already or still to be created.
 async fn sponsored(stack: &Stack, count: usize, deployed: bool) -> Result<Vec<Arc<UserOperation>>> {
-    let approve = test_usdc::approveCall { spender: stack.deployment.payment_escrow, amount: U256::ONE };
+    let approve = test_usdc::approveCall { spender: stack.deployment.payment_escrow, value: U256::ONE };
     let calls = [Call { target: stack.deployment.token, value: U256::ZERO, data: approve.abi_encode().into() }];
     let mut operations = Vec::new();
     for _ in 0..count {

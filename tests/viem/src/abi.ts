@@ -1,11 +1,19 @@
 // ABIs, read from Foundry's artifacts so that they cannot drift from the contracts.
 import { readFileSync } from "node:fs";
-import type { Abi } from "viem";
+import type { Abi, Hex } from "viem";
 
-export function artifact(contract: string): Abi {
-  const url = new URL(`../../../contracts/out/${contract}.sol/${contract}.json`, import.meta.url);
-  return (JSON.parse(readFileSync(url, "utf8")) as { abi: Abi }).abi;
+interface Artifact {
+  abi: Abi;
+  bytecode: { object: Hex };
 }
+
+function read(contract: string): Artifact {
+  const url = new URL(`../../../contracts/out/${contract}.sol/${contract}.json`, import.meta.url);
+  return JSON.parse(readFileSync(url, "utf8")) as Artifact;
+}
+
+export const artifact = (contract: string): Abi => read(contract).abi;
+export const bytecode = (contract: string): Hex => read(contract).bytecode.object;
 
 export const abi = {
   account: artifact("SmartAccount"),
@@ -14,5 +22,6 @@ export const abi = {
   jobs: artifact("JobMarketplace"),
   sessions: artifact("SessionMarketplace"),
   escrow: artifact("PaymentEscrow"),
-  token: artifact("TestUSDC"),
+  token: artifact("DemoUSDC"),
+  tokenPaymaster: artifact("TokenPaymaster"),
 };

@@ -2,7 +2,8 @@
 import { type Hex, type PublicClient, createPublicClient, defineChain, formatEther, http } from "viem";
 import { createBundlerClient, createPaymasterClient } from "viem/account-abstraction";
 import { privateKeyToAccount } from "viem/accounts";
-import { toFabstirAccount } from "./account.js";
+import { build08, toFabstirAccount } from "./account/account.js";
+import type { Call } from "./jobs.js";
 import type { Session } from "./session.js";
 
 export function publicClient(session: Session): PublicClient {
@@ -15,14 +16,8 @@ export function publicClient(session: Session): PublicClient {
   return createPublicClient({ chain, transport: http(), pollingInterval: 50 });
 }
 
-export interface Call {
-  to: Hex;
-  data: Hex;
-}
-
 export async function actor(session: Session, client: PublicClient, key: Hex) {
-  const owner = privateKeyToAccount(key);
-  const account = await toFabstirAccount(client, session.deployment, owner);
+  const account = await toFabstirAccount(client, build08(session.deployment), privateKeyToAccount(key));
   const bundler = createBundlerClient({
     account,
     client,
@@ -33,7 +28,7 @@ export async function actor(session: Session, client: PublicClient, key: Hex) {
 
   return {
     address: account.address,
-    owner,
+    account,
     bundler,
     /** Makes the calls in one sponsored operation, and says what it took. */
     async act(step: string, calls: Call[]) {

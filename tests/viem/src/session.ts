@@ -7,6 +7,7 @@ export interface Deployment {
   entryPoints: Record<string, Address>;
   paymasters: Record<string, Address>;
   tokenPaymasters: Record<string, Address>;
+  smartAccount: Address;
   smartAccountFactory: Address;
   nodeRegistry: Address;
   jobMarketplace: Address;
@@ -23,6 +24,8 @@ export interface Session {
   deployment: Deployment;
   host: { account: Address; key: Hex; model: string };
   faucetKey: Hex;
+  /** Signs sponsorships and token prices. */
+  paymasterKey: Hex;
 }
 
 export function readSession(): Session {

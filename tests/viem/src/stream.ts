@@ -2,10 +2,10 @@
 // so far after each message; the host checks it before it writes the next.
 import assert from "node:assert/strict";
 import {
-  type Address, type Hex, type LocalAccount, type PublicClient, encodePacked, isAddressEqual, keccak256, recoverTypedDataAddress,
+  type Address, type Hex, type LocalAccount, encodePacked, isAddressEqual, keccak256, recoverTypedDataAddress,
   stringToHex, zeroAddress,
 } from "viem";
-import { signAs } from "./erc7739.js";
+import type { SmartAccount } from "viem/account-abstraction";
 import type { Deployment } from "./session.js";
 
 const PRICE_UNIT = 1_000_000n;
@@ -58,7 +58,7 @@ export function sessionDomain(deployment: Deployment) {
 }
 
 /** What a host offers, and its signature under it. */
-export async function quote(deployment: Deployment, client: PublicClient, host: { address: Address; owner: LocalAccount }, modelId: Hex, pricePerMillion: bigint) {
+export async function quote(deployment: Deployment, host: { address: Address; account: SmartAccount }, modelId: Hex, pricePerMillion: bigint) {
   const message = {
     host: host.address,
     payer: zeroAddress,
@@ -71,14 +71,14 @@ export async function quote(deployment: Deployment, client: PublicClient, host: 
     validUntil: Math.floor(Date.now() / 1000) + 3600,
   };
   const data = { domain: sessionDomain(deployment), types: { SessionQuote: types.SessionQuote }, primaryType: "SessionQuote", message } as const;
-  return { quote: message, signature: await signAs(host.address, host.owner, client, data) };
+  return { quote: message, signature: await host.account.signTypedData(data) };
 }
 
 /** The host's consent to end a session at this amount. */
-export async function closeAgreement(deployment: Deployment, client: PublicClient, host: { address: Address; owner: LocalAccount }, sessionId: Hex, finalAmount: bigint, validUntil: bigint) {
+export async function closeAgreement(deployment: Deployment, host: { address: Address; account: SmartAccount }, sessionId: Hex, finalAmount: bigint, validUntil: bigint) {
   const message = { sessionId, finalAmount, validUntil };
   const data = { domain: sessionDomain(deployment), types: { CloseAgreement: types.CloseAgreement }, primaryType: "CloseAgreement", message } as const;
-  return signAs(host.address, host.owner, client, data);
+  return host.account.signTypedData(data);
 }
 
 /** The payer's side: signs what it owes. */
