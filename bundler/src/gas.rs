@@ -1,7 +1,9 @@
 //! `preVerificationGas`: what a bundle costs that the EntryPoint does not meter. Estimation and admission share it.
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::{Address, Bytes, keccak256};
 use erc4337::{EntryPointVersion, UserOperation, pack};
+
+use crate::Head;
 
 /// Every transaction's base price.
 const TRANSACTION: u128 = 21_000;
@@ -29,12 +31,35 @@ const fn unmetered(version: EntryPointVersion) -> u128 {
 /// Unmetered gas per 32 bytes of calldata: it is copied, and memory grows.
 const UNMETERED_PER_WORD: u128 = 6;
 
-/// The least `preVerificationGas` that pays for this operation in a bundle of its own.
+/// Per cent by which data on L1 may become dearer, or the gas that it is paid in cheaper, between estimate and sending.
+const L1_ROOM: u128 = 25;
+/// Bytes of a bundle's transaction beside its calldata: fees, nonce, address and signature, none of them zero.
+const ENVELOPE: [u8; 110] = [0xa5; 110];
+
+/// The least `preVerificationGas` that pays for this operation in a bundle of its own, its data on L1 included.
 ///
 /// What the client fills in after estimation (gas, fees, signature) counts as if no byte of it were zero, so that
 /// an operation which takes the estimate is never found to be under it.
-pub fn pre_verification_gas(op: &UserOperation, version: EntryPointVersion) -> u128 {
+pub fn pre_verification_gas(op: &UserOperation, version: EntryPointVersion, head: &Head) -> u128 {
     let calldata = pack::handle_ops(version, [&filled(op)], Address::repeat_byte(0xff));
+    execution(op, version, &calldata) + l1_data(op, &calldata, head)
+}
+
+/// The same with room for prices to move.
+pub fn estimated_pre_verification_gas(op: &UserOperation, version: EntryPointVersion, head: &Head) -> u128 {
+    let calldata = pack::handle_ops(version, [&filled(op)], Address::repeat_byte(0xff));
+    let l1 = l1_data(op, &calldata, head);
+    execution(op, version, &calldata) + l1 + (l1 * L1_ROOM).div_ceil(100)
+}
+
+/// What data on L1 costs, in gas at the price that the operation pays now.
+fn l1_data(op: &UserOperation, calldata: &[u8], head: &Head) -> u128 {
+    let Some(prices) = head.l1 else { return 0 };
+    let fee = prices.fee(&[calldata, &ENVELOPE].concat());
+    fee.div_ceil(op.effective_gas_price(head.fees.base_fee).max(1))
+}
+
+fn execution(op: &UserOperation, version: EntryPointVersion, calldata: &[u8]) -> u128 {
     let zeros = calldata.iter().filter(|byte| **byte == 0).count() as u128;
     let tokens = 4 * (calldata.len() as u128 - zeros) + zeros;
     let words = calldata.len().div_ceil(32) as u128;
@@ -48,21 +73,26 @@ pub fn pre_verification_gas(op: &UserOperation, version: EntryPointVersion) -> u
 fn filled(op: &UserOperation) -> UserOperation {
     const GAS: u128 = 0xff_ffff;
     const FEE: u128 = 0xff_ffff_ffff;
-    let ones = |bytes: &Bytes| Bytes::from(vec![0xff; bytes.len()]);
     let mut op = op.clone();
     op.call_gas_limit = op.call_gas_limit.max(GAS);
     op.verification_gas_limit = op.verification_gas_limit.max(GAS);
     op.pre_verification_gas = GAS;
     op.max_fee_per_gas = FEE;
     op.max_priority_fee_per_gas = FEE;
-    op.signature = ones(&op.signature);
+    op.signature = noise(&op.signature);
     if let Some(paymaster) = &mut op.paymaster {
         paymaster.verification_gas_limit = paymaster.verification_gas_limit.max(GAS);
         paymaster.post_op_gas_limit = paymaster.post_op_gas_limit.max(GAS);
-        paymaster.data = ones(&paymaster.data);
-        paymaster.signature = ones(&paymaster.signature);
+        paymaster.data = noise(&paymaster.data);
+        paymaster.signature = noise(&paymaster.signature);
     }
     op
+}
+
+/// As many bytes as a signature may have: none zero, and none that compression saves.
+fn noise(bytes: &Bytes) -> Bytes {
+    let words = (0..bytes.len().div_ceil(32) as u64).flat_map(|word| keccak256(word.to_be_bytes()).0);
+    words.map(|byte| byte.max(1)).take(bytes.len()).collect()
 }
 
 /// Gas that the bundle transaction is given: every limit in full, so that no inner check of the EntryPoint fails.

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     evm::{BlockPin, StateView},
+    l1_fee::L1Prices,
     node::FeeSuggestion,
 };
 
@@ -19,6 +20,8 @@ pub struct Head {
     pub view: Arc<StateView>,
     /// What to bid for the next.
     pub fees: FeeSuggestion,
+    /// What data on L1 costs, where the chain charges for it.
+    pub l1: Option<L1Prices>,
 }
 
 /// Seconds since 1970 by this machine's clock.

@@ -30,6 +30,7 @@ pub mod evm;
 mod follower;
 pub mod gas;
 mod head;
+pub mod l1_fee;
 pub mod mempool;
 pub mod node;
 mod rejection;

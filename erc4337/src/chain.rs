@@ -15,6 +15,8 @@ pub struct ChainPreset {
     pub hardfork: Hardfork,
     /// Whether calls of the secp256r1 precompile at 0x100 are accepted in validation (OP-062).
     pub p256: bool,
+    /// Whether transactions pay for their data on L1 beside their gas (OP stack).
+    pub l1_data_fee: bool,
     /// Wei from which an entity counts as staked (`MIN_STAKE_VALUE` of ERC-7562: about 1,000 US$).
     pub min_stake: u128,
 }
@@ -42,12 +44,13 @@ impl ChainPreset {
         max_transaction_gas: MAX_TRANSACTION_GAS,
         hardfork: Hardfork::Osaka,
         p256: true,
+        l1_data_fee: true,
         min_stake: ETHER / 4,
     };
     /// Base's test network, where ether is scarce rather than dear.
     pub const BASE_SEPOLIA: Self = Self { chain_id: 84532, name: "base-sepolia", min_stake: ETHER / 100, ..Self::BASE };
     /// A development node on this machine.
-    pub const LOCAL: Self = Self { chain_id: 31337, name: "local", block_time: 1, ..Self::BASE };
+    pub const LOCAL: Self = Self { chain_id: 31337, name: "local", block_time: 1, l1_data_fee: false, ..Self::BASE };
 
     /// The preset of a chain id; an unknown chain gets the strictest rules under its own id.
     pub fn for_chain(chain_id: u64) -> Self {

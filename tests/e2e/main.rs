@@ -5,6 +5,7 @@
 mod demo;
 mod entry_points;
 mod explain;
+mod l1_fee;
 mod limits;
 mod load;
 mod mempool_debug;

@@ -10,14 +10,19 @@ use tests::{
 
 const VERSION: EntryPointVersion = EntryPointVersion::V0_6;
 
-/// Sponsors with a context, so that `postOp` is called, which reverts with these bytes.
-fn paymaster(revert_with: &[u8]) -> Bytes {
+/// Sponsors with a context, so that `postOp` is called, which reverts with these bytes; or, if it is sly, only if
+/// whoever sends the bundle gets something for it, as in no simulation.
+fn paymaster(revert_with: &[u8], sly: bool) -> Bytes {
+    const LT: u8 = 0x10;
     let mut asm = Asm::default();
-    let asked = asm.label();
+    let (asked, paid) = (asm.label(), asm.label());
     asm.op(op::PUSH0).op(op::CALLDATALOAD).number(224).op(op::SHR);
     let selector = u32::from_be_bytes(VERSION.selectors().validate_paymaster_user_op);
     asm.number(selector as usize).op(op::EQ).jump_if(asked);
-    asm.memory(0, revert_with).number(revert_with.len()).op(op::PUSH0).op(op::REVERT);
+    if sly {
+        asm.op(op::GASPRICE).op(op::BASEFEE).op(LT).jump_if(paid).op(op::STOP);
+    }
+    asm.place(paid).memory(0, revert_with).number(revert_with.len()).op(op::PUSH0).op(op::REVERT);
     asm.place(asked);
     for (index, word) in [64, 0, 32, 1].into_iter().enumerate() {
         asm.number(word).number(32 * index).op(op::MSTORE);
@@ -36,7 +41,7 @@ async fn among_neighbours(bench: &Bench, culprits: &[UserOperation; 3], good: &[
         for op in order {
             hashes.push(bench.send(op).await.unwrap());
         }
-        for _ in 0..6 {
+        for _ in 0..12 {
             if bench.dump().await.is_empty() {
                 break;
             }
@@ -61,7 +66,7 @@ async fn v0_6_a_post_op_that_reverts_shortly_does_not_take_its_neighbours_down()
         let mut culprits = bench.place(scenarios).await;
         let good = culprits.split_off(3);
         for culprit in &culprits {
-            bench.set_code(culprit.paymaster_address().unwrap(), paymaster(revert_with)).await;
+            bench.set_code(culprit.paymaster_address().unwrap(), paymaster(revert_with, false)).await;
         }
         let culprits = culprits.try_into().unwrap();
         for reason in among_neighbours(&bench, &culprits, &good).await {
@@ -92,5 +97,20 @@ async fn v0_6_an_operation_charged_more_than_it_paid_for_does_not_take_its_neigh
     let culprits = culprits.map(|op| UserOperation { verification_gas_limit: enough + 300, ..op });
     for reason in among_neighbours(&bench, &culprits, &good).await {
         assert!(reason.contains("AA51 prefund below actualGasCost"), "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v0_6_a_post_op_that_reverts_only_on_chain_does_not_take_its_neighbours_down() {
+    let bench = Bench::new(VERSION).await;
+    let scenarios = (0..3).map(|_| bench.sponsored(vec![])).chain((0..6).map(|_| bench.account(vec![])));
+    let mut culprits = bench.place(scenarios).await;
+    let good = culprits.split_off(3);
+    for culprit in &culprits {
+        bench.set_code(culprit.paymaster_address().unwrap(), paymaster(&[], true)).await;
+    }
+    let culprits = culprits.try_into().unwrap();
+    for reason in among_neighbours(&bench, &culprits, &good).await {
+        assert_eq!(reason, "its bundle was mined and reverted, three times");
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn check(
     if bundle_gas > limit {
         return Err(Rejection::TooHigh { field: "callGasLimit", given: bundle_gas, limit });
     }
-    at_least("preVerificationGas", op.pre_verification_gas, gas::pre_verification_gas(op, version))?;
+    at_least("preVerificationGas", op.pre_verification_gas, gas::pre_verification_gas(op, version, head))?;
     if op.max_priority_fee_per_gas > op.max_fee_per_gas {
         let (field, given) = ("maxFeePerGas", op.max_fee_per_gas);
         return Err(Rejection::TooLow { field, given, required: op.max_priority_fee_per_gas });

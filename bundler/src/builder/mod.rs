@@ -41,7 +41,7 @@ impl Bundle {
 }
 
 /// Chooses from what waits, oldest first: one EntryPoint, one operation per sender, a few per throttled entity, within
-/// the gas of a transaction, and none that would not pay the base fee (wei per gas).
+/// the gas of a transaction, none that would not pay the base fee (wei per gas), and nothing beside what is set apart.
 pub(crate) fn choose(mempool: &Mempool, max_gas: u64, base_fee: u128) -> Option<Bundle> {
     let mut bundle: Option<Bundle> = None;
     let mut senders = HashSet::new();
@@ -49,7 +49,9 @@ pub(crate) fn choose(mempool: &Mempool, max_gas: u64, base_fee: u128) -> Option<
     for admitted in mempool.waiting().filter(|admitted| admitted.op.max_fee_per_gas >= base_fee) {
         let (entry_point, version) = (admitted.entry_point, admitted.version);
         let bundle = bundle.get_or_insert_with(|| Bundle { entry_point, version, operations: Vec::new() });
-        if bundle.entry_point != admitted.entry_point || senders.contains(&admitted.op.sender) {
+        let alone = mempool.is_set_apart(admitted.hash);
+        let bars = alone && !bundle.operations.is_empty();
+        if bundle.entry_point != admitted.entry_point || senders.contains(&admitted.op.sender) || bars {
             continue;
         }
         let parties = &admitted.evidence.parties;
@@ -66,6 +68,8 @@ pub(crate) fn choose(mempool: &Mempool, max_gas: u64, base_fee: u128) -> Option<
         bundle.operations.push(admitted.clone());
         if bundle.gas_limit() > max_gas {
             bundle.operations.pop();
+        } else if alone {
+            break;
         } else {
             senders.insert(admitted.op.sender);
             named.into_iter().for_each(|address| *throttled.entry(address).or_default() += 1);

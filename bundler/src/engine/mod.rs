@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// How does everyone stand?
     DumpReputation(oneshot::Sender<Vec<(Address, Counts, ReputationStatus)>>),
     /// A new head, and what was mined since the last.
-    Head(Head, Vec<Inclusion>),
+    Head(Box<Head>, Vec<Inclusion>),
     /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
     BundleNow(oneshot::Sender<Option<B256>>),
     /// Bundle by itself or only when asked.
@@ -202,7 +202,7 @@ impl Engine {
             Command::Dump(answer) => {
                 let _ = answer.send(self.mempool.all().cloned().collect());
             }
-            Command::Head(head, inclusions) => self.advance(head, inclusions),
+            Command::Head(head, inclusions) => self.advance(*head, inclusions),
             Command::BundleNow(answer) => {
                 self.waiting_for_bundle.push(answer);
                 self.try_bundle(true);
@@ -349,6 +349,7 @@ impl Engine {
             self.record_drops(dropped);
         }
         for failed in proven.disturbed {
+            self.mempool.set_apart(&[failed.hash]);
             let given_up = self.mempool.give_back_failed(&[failed.hash], &failed.reason);
             self.record_drops(given_up);
             if let Some(culprit) = failed.culprit.filter(|_| same_state) {
@@ -404,6 +405,8 @@ impl Engine {
         let hashes = in_flight.bundle.hashes();
         let given_up = match mined {
             Some(Mined { success: false, .. }) => {
+                // What its proof did not show, only going alone does.
+                self.mempool.set_apart(&hashes);
                 self.mempool.give_back_failed(&hashes, "its bundle was mined and reverted")
             }
             Some(_) | None => {

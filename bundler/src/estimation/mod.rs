@@ -76,11 +76,11 @@ pub(crate) async fn estimate(
     if op.max_fee_per_gas == 0 {
         op.max_fee_per_gas = head.fees.base_fee * 2 + head.fees.priority_fee;
     }
+    if open.pre_verification_gas {
+        op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
+    }
     // The price is then the operation's own bound: what can be paid for at the bound can be at any price.
     op.max_priority_fee_per_gas = op.max_fee_per_gas;
-    if open.pre_verification_gas {
-        op.pre_verification_gas = gas::pre_verification_gas(&op, version);
-    }
     let estimator = Estimator {
         entry_point,
         version,

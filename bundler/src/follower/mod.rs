@@ -23,6 +23,7 @@ use crate::{
     Config, Head,
     engine::Command,
     evm::{BlockPin, Shared, StateView},
+    l1_fee::L1Prices,
     node::{FeeSuggestion, NodeClient, NodeError},
 };
 
@@ -61,7 +62,7 @@ impl Follower {
     pub(crate) async fn first(&self) -> Result<Head, NodeError> {
         let (block, fees) = self.pin(&self.node.latest().await?).await?;
         let view = StateView::new(self.node.clone(), block.hash, Arc::clone(&self.shared));
-        Ok(Head { block, view: Arc::new(view), fees })
+        self.head(block, view, fees).await
     }
 
     /// Publishes heads until nobody listens. A node that fails is asked again at the next interval.
@@ -78,7 +79,7 @@ impl Follower {
                 Ok(None) => {}
                 Ok(Some((head, inclusions))) => {
                     let Some(engine) = engine.upgrade() else { return };
-                    if engine.send(Command::Head(head.clone(), inclusions)).await.is_err() {
+                    if engine.send(Command::Head(Box::new(head.clone()), inclusions)).await.is_err() {
                         return;
                     }
                     heads.send_replace(head);
@@ -101,7 +102,17 @@ impl Follower {
         let from = if extended { known.number + 1 } else { known.number.saturating_sub(REORGANISED).min(number) };
         let (block, fees) = self.pin(&block).await?;
         let (view, inclusions) = tokio::try_join!(previous.view.advance_to(&block), self.inclusions(from, number))?;
-        Ok(Some((Head { block, view: Arc::new(view), fees }, inclusions)))
+        Ok(Some((self.head(block, view, fees).await?, inclusions)))
+    }
+
+    async fn head(&self, block: BlockPin, view: StateView, fees: FeeSuggestion) -> Result<Head, NodeError> {
+        let l1 = if self.config.chain.l1_data_fee {
+            view.prefetch(&L1Prices::reads()).await?;
+            L1Prices::of(&view)
+        } else {
+            None
+        };
+        Ok(Head { block, view: Arc::new(view), fees, l1 })
     }
 
     async fn pin(&self, block: &Header) -> Result<(BlockPin, FeeSuggestion), NodeError> {

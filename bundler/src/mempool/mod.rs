@@ -65,6 +65,8 @@ struct Entry {
     phase: Phase,
     arrival: u64,
     failures: u32,
+    /// A bundle with it and others failed: it goes by itself from now on.
+    alone: bool,
     /// Height of the head when it came.
     since: u64,
     /// Operations of its nonce key that go before it.
@@ -175,7 +177,7 @@ impl Mempool {
         }
         let (hash, ahead) = (admitted.hash, admitted.evidence.ahead);
         let phase = if admitted.evidence.block == head.hash { Phase::Waiting } else { Phase::Stale };
-        let entry = Entry { admitted, phase, arrival, failures: 0, since: head.number, ahead, bytes };
+        let entry = Entry { admitted, phase, arrival, failures: 0, alone: false, since: head.number, ahead, bytes };
         self.evictable.insert(entry.worth());
         self.entries.insert(hash, entry);
         Ok(Inserted::New(dropped))
@@ -252,6 +254,20 @@ impl Mempool {
             .filter_map(|hash| self.entries.get(hash))
             .filter(|entry| entry.phase == Phase::Waiting && entry.ahead == 0)
             .map(|entry| &entry.admitted)
+    }
+
+    /// Has operations go into bundles of their own from now on, so that only one of them can be what makes one fail.
+    pub fn set_apart(&mut self, hashes: &[B256]) {
+        for hash in hashes {
+            if let Some(entry) = self.entries.get_mut(hash) {
+                entry.alone = true;
+            }
+        }
+    }
+
+    /// Whether an operation goes by itself.
+    pub fn is_set_apart(&self, hash: B256) -> bool {
+        self.entries.get(&hash).is_some_and(|entry| entry.alone)
     }
 
     /// All operations, oldest first.

@@ -13,6 +13,7 @@ use crate::{
     admission::entry_point_version,
     estimation::Estimate,
     follower::Inclusion,
+    node::FeeSuggestion,
     service::{Found, inclusion_of},
 };
 
@@ -28,6 +29,7 @@ pub(super) fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMet
     module.register_async_method("eth_getUserOperationReceipt", receipt)?;
     module.register_async_method("fabstir_getUserOperationStatus", status)?;
     module.register_async_method("pimlico_getUserOperationStatus", pimlico_status)?;
+    module.register_method("pimlico_getUserOperationGasPrice", |_, bundler, _| gas_price(bundler.head().fees))?;
     module.register_async_method("fabstir_explainUserOperation", super::explain::explain)?;
     Ok(module)
 }
@@ -154,4 +156,30 @@ async fn pimlico_status(params: Params<'static>, bundler: Arc<Bundler>, _: Exten
         Some(Status::Dropped { .. }) => ("rejected", None),
     };
     Ok(json!({ "status": status, "transactionHash": transaction }))
+}
+
+/// Fees to bid: for when there is no hurry, for the next block, and for the next block if the base fee doubles.
+fn gas_price(fees: FeeSuggestion) -> Value {
+    let bid = |base_fee_per_cent: u128, priority_per_cent: u128| {
+        let priority = (fees.priority_fee * priority_per_cent).div_ceil(100).max(1);
+        json!({
+            "maxFeePerGas": U256::from((fees.base_fee * base_fee_per_cent).div_ceil(100) + priority),
+            "maxPriorityFeePerGas": U256::from(priority),
+        })
+    };
+    json!({ "slow": bid(110, 100), "standard": bid(150, 100), "fast": bid(200, 125) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dearer_bids_hold_for_higher_base_fees() {
+        let price = gas_price(FeeSuggestion { base_fee: 1_000, priority_fee: 100 });
+        assert_eq!(price["slow"], json!({ "maxFeePerGas": "0x4b0", "maxPriorityFeePerGas": "0x64" }));
+        assert_eq!(price["fast"], json!({ "maxFeePerGas": "0x84d", "maxPriorityFeePerGas": "0x7d" }));
+        let free = gas_price(FeeSuggestion { base_fee: 0, priority_fee: 0 });
+        assert_eq!(free["standard"]["maxPriorityFeePerGas"], "0x1", "nothing at all would not be taken");
+    }
 }
