@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Times its own size that calldata may unfold to: many offsets may name the same bytes.
-const UNFOLDED: usize = 4;
+const UNFOLDED: usize = 2;
 
 /// The operations of a `handleOps` call; `None` if it is no such call.
 ///
