@@ -4,6 +4,7 @@
 #   make test   every test
 #   make lint   formatting and static checks, storage layouts among them
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
+#   make coverage  what the tests reach of the marketplace's contracts: all of it, or it fails
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make bench  what a validation costs, in process and through the node
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
@@ -13,7 +14,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust deep oracle bench load fuzz lint build contracts vectors clean
+.PHONY: help dev test test-contracts test-rust deep coverage oracle bench load fuzz lint build contracts vectors clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -83,6 +84,13 @@ load: contracts
 # FABSTIR_SEED=… for others than the last time's.
 fuzz: contracts
 	FABSTIR_EXECUTIONS=$${FABSTIR_EXECUTIONS:-10000000} cargo test --workspace --locked --test fuzz -- --nocapture
+
+# Without the account's contracts, which do not compile without the optimizer. Sizes are not those that are deployed.
+coverage: contracts
+	cd $(CONTRACTS) && FOUNDRY_PROFILE=coverage $(FORGE) coverage --offline --report lcov \
+		--no-match-test test_every_contract_has_room --skip 'test/BaseAccount/**' 'test/Paymaster/**' 'test/symbolic/**' \
+		'test/gas/**' 'test/*/account/**' 'test/invariant/**' 'src/account/**' 'src/paymaster/**' 'script/**'
+	cd $(CONTRACTS) && node tools/coverage.js
 
 # Writes the golden userOpHash vectors anew, from the real EntryPoints.
 vectors: contracts
