@@ -19,7 +19,7 @@ use crate::{
     config::BundlingMode,
     engine::{Command, Engine, Left, Record, Screened, Screening, Status},
     estimation::{self, Estimate},
-    evm::{BlockPin, SelfTestError, StateView, Wanted, self_test},
+    evm::{BlockPin, SelfTestError, Wanted, self_test},
     follower::{self, Follower, Inclusion},
     mempool::{
         Counts, ReputationStatus,
@@ -244,11 +244,6 @@ impl Bundler {
         let wanted = Wanted { slots: slots.map(|slot| (entry_point, slot)).into_iter().collect(), ..Wanted::default() };
         view.prefetch(&wanted).await?;
         Ok(DepositInfo::read(version, slots.map(|slot| view.slot(entry_point, slot).unwrap_or_default())))
-    }
-
-    /// Costs of reading state so far.
-    pub fn reads(&self) -> Arc<StateView> {
-        self.head().view
     }
 
     /// Forgets pending operations, reputations, or both.
