@@ -24,7 +24,7 @@ use crate::{
     deploy,
     deployment::Deployment,
     host,
-    node::{Node, Setup, stop_signal},
+    node::{self, Node, Setup, stop_signal},
     serve,
 };
 
@@ -95,9 +95,14 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let deployment_file = options.folder.join("deployment.json");
     deployment.write(&deployment_file)?;
 
+    let sponsor_limits = paymaster::Limits {
+        total: parse_ether(node::SPONSOR_PER_DAY)?,
+        per_sender: parse_ether(node::SPONSOR_PER_ACCOUNT)?,
+    };
     let setup = |listen| Setup {
         node_url: node_url.clone(),
         serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false },
+        sponsor_limits,
         min_stake: None,
         mempool: MempoolConfig::default(),
         reputation_file: None,

@@ -41,6 +41,12 @@ pub struct Options {
     /// Milliseconds between questions for a new head.
     #[arg(long, env = "FABSTIR_POLL_MS", default_value_t = 100)]
     poll_ms: u64,
+    /// Ether that sponsored operations of all accounts may cost in a day, in the worst case.
+    #[arg(long, env = "FABSTIR_SPONSOR_PER_DAY", default_value = SPONSOR_PER_DAY, value_parser = ether)]
+    sponsor_per_day: U256,
+    /// The same for each account.
+    #[arg(long, env = "FABSTIR_SPONSOR_PER_ACCOUNT", default_value = SPONSOR_PER_ACCOUNT, value_parser = ether)]
+    sponsor_per_account: U256,
     /// Calls a second of one caller that run the EVM, and ten times as many others; 0: no limit.
     #[arg(long, env = "FABSTIR_CALLS_PER_SECOND", default_value_t = serve::CALLS_PER_SECOND)]
     calls_per_second: u32,
@@ -67,6 +73,16 @@ pub struct Options {
     debug_rpc: bool,
 }
 
+/// Ether a day, all accounts together.
+pub const SPONSOR_PER_DAY: &str = "10";
+/// Ether a day, one account.
+pub const SPONSOR_PER_ACCOUNT: &str = "0.5";
+
+/// Ether as written, in wei.
+pub fn ether(text: &str) -> Result<U256, String> {
+    parse_ether(text).map_err(|error| error.to_string())
+}
+
 /// A running node.
 pub struct Node {
     /// Where it serves.
@@ -90,6 +106,8 @@ pub struct Setup {
     pub paymaster_key: PrivateKeySigner,
     /// Between questions for a new head.
     pub poll_interval: Duration,
+    /// What is sponsored in a day.
+    pub sponsor_limits: paymaster::Limits,
     /// Wei from which an entity counts as staked, if not the chain preset's.
     pub min_stake: Option<u128>,
     /// What the mempool takes; the deployment's paymasters are allowed beside.
@@ -116,6 +134,7 @@ pub async fn run(options: Options) -> Result<()> {
         bundler_key: keys::read(options.bundler_key_file.as_deref(), "FABSTIR_BUNDLER_KEY")?.into_signer(),
         paymaster_key: keys::read(options.paymaster_key_file.as_deref(), "FABSTIR_PAYMASTER_KEY")?.into_signer(),
         poll_interval: Duration::from_millis(options.poll_ms),
+        sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
         min_stake: options.min_stake,
         mempool: MempoolConfig {
             max_operations: options.max_mempool,
@@ -151,7 +170,7 @@ impl Node {
         config.reputation_file = setup.reputation_file;
 
         let sponsor = Sponsor::new(setup.paymaster_key)?;
-        let sponsorship = sponsorship(deployment)?;
+        let sponsorship = sponsorship(deployment, setup.sponsor_limits)?;
         let (bundler, engine) = Bundler::start(config, NodeClient::new(&setup.node_url)?, setup.bundler_key).await?;
         tracing::info!(bundler = %bundler.address(), paymaster_signer = %sponsor.address(), "keys");
 
@@ -181,8 +200,8 @@ impl Node {
     }
 }
 
-/// One policy: calls to the marketplace, at most 0.05 ETH an operation in the worst case.
-fn sponsorship(deployment: &Deployment) -> Result<paymaster::Config> {
+/// One policy: calls to the marketplace, at most 0.05 ETH an operation in the worst case, and so much a day.
+fn sponsorship(deployment: &Deployment, limits: paymaster::Limits) -> Result<paymaster::Config> {
     let versions = deployment.entry_point_versions()?;
     let paymasters = versions
         .into_iter()
@@ -197,6 +216,7 @@ fn sponsorship(deployment: &Deployment) -> Result<paymaster::Config> {
     Ok(paymaster::Config {
         chain_id: deployment.chain_id,
         paymasters,
+        limits,
         policy: Policy {
             id: "marketplace".into(),
             targets: BTreeSet::from([

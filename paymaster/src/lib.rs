@@ -1,18 +1,20 @@
 //! Sponsorship over ERC-7677: who is paid for is decided here, and nowhere else.
 //!
 //! ```text
-//!  pm_getPaymasterStubData ─┐                      ┌─ refused ──► -32050, with the reason
-//!                           ├─► rpc ─► policy ─────┤
-//!  pm_getPaymasterData ─────┘                      └─ granted ──► sign ─► paymasterData
+//!  pm_getPaymasterStubData ─┐                               ┌─ refused ──► -32050, with the reason
+//!                           ├─► rpc ─► policy ─► budget ────┤
+//!  pm_getPaymasterData ─────┘                               └─ granted ──► sign ─► paymasterData
 //! ```
 //!
 //! - [`rpc`]: the methods; parameters in, JSON out.
 //! - [`policy`]: a pure decision over the decoded calls of an operation.
+//! - [`budget`]: how much is promised in a day, to everybody and to each.
 //! - [`sign`]: the EIP-712 signature that the VerifyingPaymaster contract checks.
 //!
 //! Invariants: deny by default, at the stub already; what is signed is every field of the operation; the same
-//! operation asked for twice within a minute gets the same answer.
+//! operation asked for twice within a minute gets the same answer; no signature is given whose worst case is not set aside.
 
+pub mod budget;
 pub mod policy;
 pub mod rpc;
 pub mod sign;
@@ -22,6 +24,7 @@ use std::collections::BTreeMap;
 use alloy::primitives::Address;
 use erc4337::EntryPointVersion;
 
+pub use budget::{Budget, Limits};
 pub use policy::{Denial, Policy};
 pub use sign::Sponsor;
 
@@ -34,6 +37,8 @@ pub struct Config {
     pub paymasters: BTreeMap<Address, Deployed>,
     /// What is sponsored.
     pub policy: Policy,
+    /// How much of it in a day.
+    pub limits: Limits,
 }
 
 /// A paymaster contract.

@@ -94,6 +94,18 @@ pub enum Denial {
         /// Of the policy.
         limit: U256,
     },
+    /// Too much has been promised today.
+    #[error("what {who} may be sponsored in a day is spent: {remaining} of {limit} wei are left")]
+    OverBudget {
+        /// Whose budget it is.
+        who: &'static str,
+        /// Wei a day.
+        limit: U256,
+        /// Wei that are left of it.
+        remaining: U256,
+        /// Seconds since 1970 at which it is whole again.
+        resets_at: u64,
+    },
 }
 
 impl Policy {

@@ -1,6 +1,9 @@
 //! ERC-7677 over JSON-RPC.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use alloy::primitives::{Address, U256};
 use erc4337::{FieldError, Paymaster, UserOperation, UserOperationRequest, error_code};
@@ -11,7 +14,7 @@ use jsonrpsee::{
 };
 use serde_json::{Value, json};
 
-use crate::{Config, Denial, Deployed, Sponsor, sign::NotSigned};
+use crate::{Budget, Config, Denial, Deployed, Sponsor, budget::Place, sign::NotSigned};
 
 /// Gas that the contract's validation is given, plus [`VERIFICATION_GAS_PER_WORD`]. Unused, it costs nothing.
 const VERIFICATION_GAS: u128 = 60_000;
@@ -45,13 +48,16 @@ impl From<Refusal> for ErrorObjectOwned {
             Refusal::Chain { .. } => (error_code::INVALID_FIELDS, Some(json!({ "field": "chainId" }))),
             // Not one of the codes that clients retry: the answer will be the same.
             Refusal::Denied { denial, policy } => {
-                let limit = match denial {
-                    Denial::TooExpensive { limit, .. } => Some(limit),
-                    _ => None,
+                let (limit, remaining, resets_at) = match denial {
+                    Denial::TooExpensive { limit, .. } => (Some(limit), Some(limit), None),
+                    Denial::OverBudget { limit, remaining, resets_at, .. } => {
+                        (Some(limit), Some(remaining), Some(resets_at))
+                    }
+                    _ => (None, None, None),
                 };
                 let data = json!({
                     "reason": denial.to_string(), "policyId": policy,
-                    "limit": limit, "remaining": limit, "resetsAt": null,
+                    "limit": limit, "remaining": remaining, "resetsAt": resets_at,
                 });
                 (error_code::POLICY_DENIED, Some(data))
             }
@@ -66,6 +72,7 @@ impl From<Refusal> for ErrorObjectOwned {
 pub struct Service {
     config: Config,
     sponsor: Sponsor,
+    budget: Mutex<Budget>,
 }
 
 /// All methods of the paymaster.
@@ -73,7 +80,7 @@ pub struct Service {
 /// # Errors
 /// Never, unless two methods share a name.
 pub fn module(config: Config, sponsor: Sponsor) -> Result<RpcModule<Service>, RegisterMethodError> {
-    let mut module = RpcModule::new(Service { config, sponsor });
+    let mut module = RpcModule::new(Service { budget: Mutex::new(Budget::new(config.limits)), config, sponsor });
     module.register_method("pm_getPaymasterStubData", |params, service, _: &Extensions| service.stub(&params))?;
     module.register_method("pm_getPaymasterData", |params, service, _: &Extensions| service.data(&params))?;
     Ok(module)
@@ -90,7 +97,7 @@ impl Service {
     fn stub(&self, params: &Params<'_>) -> Result<Value, Refusal> {
         let request = self.read(params)?;
         let op = request.operation.with_open_fields_zero();
-        self.decide(&op, &request)?;
+        self.decide(&op, &request, Budget::check)?;
         Ok(json!({
             "sponsor": { "name": "Fabstir Compute" },
             "paymaster": request.deployed.paymaster,
@@ -119,7 +126,7 @@ impl Service {
             ..Paymaster::default()
         };
         let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
-        self.decide(&priced, &request)?;
+        self.decide(&priced, &request, Budget::reserve)?;
         let data = self.sponsor.sponsor(&op, &limits, request.entry_point, self.config.chain_id, unix_now())?;
         Ok(json!({
             "paymaster": limits.address,
@@ -153,10 +160,22 @@ impl Service {
         Ok(Request { operation, entry_point, deployed })
     }
 
-    fn decide(&self, op: &UserOperation, request: &Request) -> Result<(), Refusal> {
+    fn decide(
+        &self,
+        op: &UserOperation,
+        request: &Request,
+        budget: fn(&mut Budget, Place, U256, u64) -> Result<(), Denial>,
+    ) -> Result<(), Refusal> {
         let policy = &self.config.policy;
+        let version = request.deployed.version;
+        let place = Place { entry_point: request.entry_point, sender: op.sender, nonce: op.nonce };
         policy
-            .decide(op, request.deployed.version)
+            .decide(op, version)
+            .and_then(|()| {
+                // A panic elsewhere cannot leave a reservation half made: checks come before the first change.
+                let mut book = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+                budget(&mut book, place, op.required_prefund(version), unix_now())
+            })
             .map_err(|denial| Refusal::Denied { denial, policy: policy.id.clone() })
     }
 }

@@ -165,3 +165,21 @@ async fn a_call_that_would_revert_is_told_when_it_is_estimated() {
     assert!(message.starts_with("callData: execution reverted: "), "{message}");
     assert!(data.as_str().is_some_and(|data| data.len() > 10), "the revert data is handed on: {data}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_account_may_be_sponsored_in_a_day_has_an_end_and_the_denial_says_when_it_begins_anew() {
+    let stack = Stack::start(&["--sponsor-per-account", "0.000001"]).await.unwrap();
+    let client = stack.client(SecretKey::generate(), 0).await.unwrap();
+    let data =
+        test_usdc::approveCall { spender: stack.deployment.payment_escrow, value: U256::from(1) }.abi_encode().into();
+    let approve = Call { target: stack.deployment.token, value: U256::ZERO, data };
+    let error = client.prepare(&[approve]).await.unwrap_err().downcast::<ClientError>().unwrap();
+    let (code, message, data) = code_message_data(error);
+    assert_eq!(code, -32050, "{message}");
+    assert!(message.starts_with("not sponsored: what this account may be sponsored in a day is spent"), "{message}");
+    assert_eq!(data["limit"], json!(U256::from(1_000_000_000_000_u64)));
+    assert_eq!(data["remaining"], data["limit"]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let resets_at = data["resetsAt"].as_u64().unwrap();
+    assert!(resets_at > now && resets_at <= now + 86_400, "{resets_at}");
+}
