@@ -52,9 +52,9 @@ fn seed() -> u64 {
     std::env::var("FABSTIR_SEED").map_or(7562, |text| text.parse().unwrap())
 }
 
-/// A stack that bundles only when asked.
+/// A stack that bundles only when asked, and takes as many operations of one caller as come.
 async fn stack() -> Stack {
-    let stack = Stack::start(&["--debug-rpc"]).await.unwrap();
+    let stack = Stack::start(&["--debug-rpc", "--calls-per-second", "0"]).await.unwrap();
     stack.node.ask("debug_bundler_setBundlingMode", vec![json!("manual")]).await.unwrap();
     stack
 }
