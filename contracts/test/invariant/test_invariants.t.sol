@@ -321,6 +321,10 @@ contract InvariantsTest is Invariants {
     /// forge-config: default.invariant.depth = 128
     /// forge-config: default.invariant.fail-on-revert = true
     /// forge-config: default.invariant.check-interval = 8
+    /// forge-config: deep.invariant.runs = 1000
+    /// forge-config: deep.invariant.depth = 500
+    /// forge-config: deep.invariant.fail-on-revert = true
+    /// forge-config: deep.invariant.check-interval = 8
     function invariant_all_ten() public view {
         check1_solvency();
         check2_conservation();
