@@ -99,3 +99,21 @@ async fn on_a_chain_that_stands_still_what_was_accepted_is_named() {
     stack.anvil.ask("evm_mine", vec![]).await.unwrap();
     assert!(mined(&stack).await.contains(&hash));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_rid_of_a_bad_reputation_by_a_restart() {
+    let file = std::env::temp_dir().join(format!("fabstir-reputations-{}.json", std::process::id()));
+    let arguments = ["--debug-rpc", "--reputation-file", file.to_str().unwrap()];
+    let mut stack = Stack::start(&arguments).await.unwrap();
+    let banned = json!([{ "address": Address::repeat_byte(9), "opsSeen": "0x2710", "opsIncluded": "0x0" }]);
+    stack.node.ask("debug_bundler_setReputation", vec![banned]).await.unwrap();
+    stack.node.terminate().await.unwrap();
+    end(&mut stack, Instant::now()).await;
+
+    let again = tests::stack::NodeProcess::start(&stack.anvil.url, &stack.deployment_file, &arguments).await.unwrap();
+    let dumped = again.ask("debug_bundler_dumpReputation", vec![]).await.unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let expected =
+        json!([{ "address": Address::repeat_byte(9), "opsSeen": "0x2710", "opsIncluded": "0x0", "status": "banned" }]);
+    assert_eq!(dumped, expected);
+}

@@ -214,6 +214,7 @@ impl Engine {
             Command::Drain(answer) => {
                 self.closed = true;
                 self.draining = Some(answer);
+                self.persist_reputation();
                 self.try_bundle(true);
             }
             Command::Abandon(answer) => {
@@ -342,6 +343,7 @@ impl Engine {
         self.mempool.give_back(&proven.returned);
         // Only on the state that they passed their second validation on is a failure held against anybody.
         let same_state = proven.same_state;
+        let failed = !(proven.dropped.is_empty() && proven.disturbed.is_empty());
         for failed in proven.dropped {
             tracing::info!(user_op_hash = %failed.hash, failed.reason, "dropped from the bundle");
             let blame = failed.culprit.filter(|_| same_state).map(Blame::Bundle);
@@ -356,6 +358,9 @@ impl Engine {
                 let dropped = self.mempool.blame(failed.hash, culprit, &failed.reason);
                 self.record_drops(dropped);
             }
+        }
+        if failed {
+            self.persist_reputation();
         }
         let hashes = proven.bundle.hashes();
         // Some may have been mined by others, or given up, while the proof ran: what it proved is no more.
@@ -441,13 +446,12 @@ impl Engine {
         }
     }
 
-    /// What is left at shutdown, reputations among it. What was not sent will not be; what was may still be mined.
+    /// What is left at shutdown. What was not sent will not be; what was may still be mined.
     fn abandon(&mut self) -> Vec<Left> {
         let sent = self
             .in_flight
             .as_ref()
             .and_then(|in_flight| Some((in_flight.bundle.hashes(), in_flight.attempts.last()?.transaction)));
-        self.persist_reputation();
         let left: Vec<B256> = self.mempool.all().map(|admitted| admitted.hash).collect();
         left.into_iter()
             .map(|user_op_hash| {

@@ -114,12 +114,10 @@ impl Engine {
 
     /// Writes reputations down, so that nobody is rid of a bad one by our restart.
     pub(super) fn persist_reputation(&self) {
-        let Some(file) = self.config.reputation_file.clone() else { return };
-        let reputation = self.mempool.reputation().clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = crate::mempool::store::write(&file, &reputation) {
-                tracing::error!(%error, file = %file.display(), "reputations could not be written");
-            }
-        });
+        let Some(file) = &self.config.reputation_file else { return };
+        // A few kilobytes, and rarely: not worth a task that a shutdown could overtake.
+        if let Err(error) = crate::mempool::store::write(file, self.mempool.reputation()) {
+            tracing::error!(%error, file = %file.display(), "reputations could not be written");
+        }
     }
 }
