@@ -74,6 +74,11 @@ impl UserOperation {
         self.nonce >> 64
     }
 
+    /// The 64-bit sequence number of the nonce: operations with one key go in its order.
+    pub fn nonce_sequence(&self) -> u64 {
+        self.nonce.wrapping_to()
+    }
+
     /// The factory contract called to make the account, if any.
     pub fn factory(&self) -> Option<Address> {
         match &self.initializer {

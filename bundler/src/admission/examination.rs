@@ -105,7 +105,7 @@ pub(crate) async fn examine(
     on: Grounds<'_>,
 ) -> Result<Examination, Rejection> {
     let view = &on.head.view;
-    let sequence: u64 = (op.nonce & U256::from(u64::MAX)).to();
+    let sequence = op.nonce_sequence();
     let next = sequence_on_chain(&op, entry_point, view).unwrap_or(sequence);
     let in_line = next < sequence && (next..sequence).all(|before| queued.contains(&before));
     let ahead = if in_line { sequence - next } else { 0 };

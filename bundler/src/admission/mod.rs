@@ -92,6 +92,15 @@ pub(crate) async fn screen(op: &UserOperation, entry_point: Address, on: Grounds
     wanted.extend(on.head.view.shared().forecast.of(op, version));
     on.head.view.prefetch(&wanted).await?;
     authorization::check(op, on.config.chain.chain_id, &on.head.view).await?;
+    hash_of(op, entry_point, version, on).await
+}
+
+async fn hash_of(
+    op: &UserOperation,
+    entry_point: Address,
+    version: EntryPointVersion,
+    on: Grounds<'_>,
+) -> Result<B256, Rejection> {
     let context = HashContext { version, entry_point, chain_id: on.config.chain.chain_id };
     op.hash(&context, on_chain_delegate(op, &on.head.view).await?)
         .map_err(|error| Rejection::Authorization { reason: error.to_string() })
@@ -127,10 +136,7 @@ pub(crate) async fn take_as_valid(
 ) -> Result<Admitted, Rejection> {
     let version = entry_point_version(on.config, entry_point)?;
     on.head.view.prefetch(&first_reads(&op, entry_point, on.bundler)).await?;
-    let context = HashContext { version, entry_point, chain_id: on.config.chain.chain_id };
-    let hash = op
-        .hash(&context, on_chain_delegate(&op, &on.head.view).await?)
-        .map_err(|error| Rejection::Authorization { reason: error.to_string() })?;
+    let hash = hash_of(&op, entry_point, version, on).await?;
     let op = Arc::new(op);
     let examination = examine(Arc::clone(&op), entry_point, version, &[], on).await?;
     let validated = Validated { account: ValidationData::VALID, paymaster: None, gas_used: examination.run.gas_used };

@@ -24,8 +24,7 @@ impl Engine {
         }
         let sequences = self.mempool.sequences(asked.entry_point, asked.op.sender, asked.op.nonce);
         // What takes another's place is not one more.
-        let sequence: u64 = (asked.op.nonce & alloy::primitives::U256::from(u64::MAX)).to();
-        if !sequences.contains(&sequence) {
+        if !sequences.contains(&asked.op.nonce_sequence()) {
             self.mempool.screen(&asked.op)?;
         }
         Ok(Screened::Validate(sequences))

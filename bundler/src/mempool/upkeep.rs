@@ -107,7 +107,7 @@ impl Mempool {
             if entry.phase == Phase::Bundled {
                 continue;
             }
-            let sequence: u64 = (op.nonce & U256::from(u64::MAX)).to();
+            let sequence = op.nonce_sequence();
             match sequence_on_chain(op, entry.admitted.entry_point, &head.view) {
                 Some(next) if next > sequence => {
                     out.push((entry.admitted.hash, "its nonce was used by another operation".into()));
