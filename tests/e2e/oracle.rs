@@ -59,9 +59,8 @@ impl Bench {
 
     async fn stake(&self, address: Address, wei: u64, seconds: u32) {
         let data = Bytes::from(entry_point_v08::addStakeCall { unstakeDelaySec: seconds }.abi_encode());
-        let tx = json!({ "from": address, "to": self.entry_point, "data": data, "value": U256::from(wei) });
         self.anvil("anvil_impersonateAccount", json!([address])).await;
-        self.anvil("eth_sendTransaction", json!([tx])).await;
+        self.stack.anvil.send(address, Some(self.entry_point), data, U256::from(wei)).await.unwrap();
     }
 
     fn operation(&self) -> UserOperation {

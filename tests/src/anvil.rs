@@ -104,7 +104,8 @@ impl Anvil {
         self.send(from, Some(to), data.into(), U256::ZERO).await
     }
 
-    async fn send(&self, from: Address, to: Option<Address>, data: Bytes, value: U256) -> Result<Value> {
+    /// A transaction from an account that anvil signs for, waited for; its receipt.
+    pub async fn send(&self, from: Address, to: Option<Address>, data: Bytes, value: U256) -> Result<Value> {
         let tx = json!({ "from": from, "to": to, "data": data, "value": value });
         let hash: B256 = self.rpc.request("eth_sendTransaction", rpc_params![tx]).await?;
         for _ in 0..500 {
