@@ -34,6 +34,14 @@ pub struct Config {
     pub reputation_file: Option<PathBuf>,
     /// Blocks after which a transaction that is not mined is sent again at a higher fee.
     pub blocks_before_escalation: u64,
+    /// Blocks after which a bundle that its operations do not pay more for is cancelled.
+    pub blocks_before_cancellation: u64,
+    /// Transactions of one key that may wait to be mined.
+    pub nonces_per_key: usize,
+    /// Wei per gas that a cancellation may bid at most: nobody pays us back for it.
+    pub cancellation_max_fee: u128,
+    /// Blocks that may leave the chain with their operations coming back; deeper ones stay as they were seen.
+    pub reorg_depth: u64,
     /// How long to wait for sent bundles at shutdown.
     pub drain_timeout: Duration,
 }
@@ -66,6 +74,10 @@ impl Config {
             mempool: MempoolConfig::default(),
             reputation_file: None,
             blocks_before_escalation: 3,
+            blocks_before_cancellation: 12,
+            nonces_per_key: 4,
+            cancellation_max_fee: 1_000_000_000_000,
+            reorg_depth: 64,
             drain_timeout: Duration::from_secs(4),
         }
     }

@@ -13,6 +13,7 @@
 //! - [`estimation`]: limits from measured frames, proven by a second run.
 //! - [`evm`]: revm over state of one pinned block, fetched with standard `eth_*` calls.
 //! - [`mempool`], `builder`, `submitter`: pure; what is accepted, what goes together, what is signed.
+//! - `flow`: pure; keys, nonces, transactions in flight and what came of them.
 //! - `engine`: the one owner of those three and of what became of each operation.
 //! - `follower`: heads and inclusions, from the chain back to the engine.
 //! - [`signer`]: the key that bundles are sent from.
@@ -28,6 +29,7 @@ pub mod config;
 mod engine;
 pub mod estimation;
 pub mod evm;
+mod flow;
 mod follower;
 pub mod gas;
 mod head;
@@ -44,6 +46,7 @@ mod submitter;
 pub use admission::{Admitted, Evidence, Validated};
 pub use config::{BundlingMode, Config};
 pub use engine::{Left, Record, Status};
+pub use flow::{Ledger, LossCause};
 pub use head::Head;
 pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};

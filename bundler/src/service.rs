@@ -20,6 +20,7 @@ use crate::{
     engine::{Command, Engine, Left, Record, Screened, Screening, Status},
     estimation::{self, Estimate},
     evm::{BlockPin, SelfTestError, Wanted, self_test},
+    flow::{Flow, Ledger, Policy},
     follower::{self, Follower, Inclusion},
     mempool::{
         Counts, ReputationStatus,
@@ -66,6 +67,9 @@ pub enum StartError {
     /// Reputations from before cannot be read.
     #[error(transparent)]
     Reputation(#[from] StoreError),
+    /// There is nothing to sign with.
+    #[error("no bundler key")]
+    NoKey,
     /// EntryPoint v0.9 takes bundles only from accounts without code.
     #[error("the bundler key {0} is EIP-7702-delegated; EntryPoint v0.9 refuses its bundles")]
     DelegatedKey(Address),
@@ -111,10 +115,15 @@ impl Bundler {
     pub async fn start(
         config: Config,
         node: NodeClient,
-        signer: PrivateKeySigner,
+        signers: Vec<PrivateKeySigner>,
     ) -> Result<(Self, JoinHandle<()>), StartError> {
         let config = Arc::new(config);
-        check(&config, &node, signer.address()).await?;
+        if signers.is_empty() {
+            return Err(StartError::NoKey);
+        }
+        for signer in &signers {
+            check(&config, &node, signer.address()).await?;
+        }
         let reputation = config.reputation_file.as_deref().map(store::read).transpose()?.unwrap_or_default();
 
         let follower = Follower::new(node.clone(), Arc::clone(&config));
@@ -122,11 +131,18 @@ impl Bundler {
         self_test::run(&config.chain, &node, &first.block).await?;
         let (heads_sender, heads) = watch::channel(first);
         let (engine, inbox) = mpsc::channel(INBOX);
-        let submitter = Submitter::new(signer, config.chain.chain_id);
+        let submitter = Submitter::new(signers, config.chain.chain_id);
         let address = submitter.address();
+        let mut nonces = Vec::new();
+        for key in submitter.addresses() {
+            nonces.push(Some(node.transaction_count(key).await?));
+        }
+        let head = heads.borrow().clone();
+        let mut flow = Flow::new(nonces.len(), Policy::of(&config));
+        flow.advance(&nonces, head.block.number, head.fees);
         let outbox = engine.downgrade();
         let engine_task =
-            Engine::new(Arc::clone(&config), node.clone(), submitter, heads.clone(), inbox, outbox, reputation);
+            Engine::new(Arc::clone(&config), node.clone(), submitter, flow, heads.clone(), inbox, outbox, reputation);
         let task = tokio::spawn(engine_task.run());
         // The follower holds the engine weakly, so that it is the handles that keep both alive.
         tokio::spawn(follower.run(heads_sender, engine.downgrade()));
@@ -318,6 +334,14 @@ impl Bundler {
     /// If the bundler has stopped.
     pub async fn bundle_now(&self) -> Result<Option<B256>, Rejection> {
         self.ask(Command::BundleNow).await
+    }
+
+    /// What bundles earned, cost and lost since the start.
+    ///
+    /// # Errors
+    /// If the bundler has stopped.
+    pub async fn ledger(&self) -> Result<Ledger, Rejection> {
+        self.ask(Command::Ledger).await
     }
 
     /// Chooses when bundles are sent.

@@ -107,7 +107,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         mempool: MempoolConfig::default(),
         reputation_file: None,
         deployment: deployment.clone(),
-        bundler_key: bundler_key.clone().into_signer(),
+        bundler_keys: vec![bundler_key.clone().into_signer()],
         paymaster_key: paymaster_key.clone().into_signer(),
         poll_interval: Duration::from_millis(50),
         debug_rpc: false,

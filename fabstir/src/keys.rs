@@ -5,6 +5,16 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use session_keys::SecretKey;
 
+/// The keys in these files, or else those in this environment variable, a comma between them.
+pub fn read_all(files: &[std::path::PathBuf], variable: &str) -> Result<Vec<SecretKey>> {
+    if !files.is_empty() {
+        return files.iter().map(|file| read(Some(file), variable)).collect();
+    }
+    let text = std::env::var(variable).with_context(|| format!("no key: give a key file, or set {variable}"))?;
+    let each = text.split(',').map(str::trim);
+    each.map(|key| SecretKey::from_hex(key).with_context(|| format!("environment variable {variable}"))).collect()
+}
+
 /// The key in this file, or else in this environment variable.
 pub fn read(file: Option<&Path>, variable: &str) -> Result<SecretKey> {
     if let Some(path) = file {

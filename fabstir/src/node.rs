@@ -34,7 +34,7 @@ pub struct Options {
     deployment: PathBuf,
     /// File with the key that bundles are sent from; else FABSTIR_BUNDLER_KEY.
     #[arg(long)]
-    bundler_key_file: Option<PathBuf>,
+    bundler_key_file: Vec<PathBuf>,
     /// File with the key that sponsorships are signed with; else FABSTIR_PAYMASTER_KEY.
     #[arg(long)]
     paymaster_key_file: Option<PathBuf>,
@@ -100,8 +100,8 @@ pub struct Setup {
     pub serve: serve::Settings,
     /// Where things are.
     pub deployment: Deployment,
-    /// Sends bundles.
-    pub bundler_key: PrivateKeySigner,
+    /// Send bundles, each with nonces of its own.
+    pub bundler_keys: Vec<PrivateKeySigner>,
     /// Signs sponsorships.
     pub paymaster_key: PrivateKeySigner,
     /// Between questions for a new head.
@@ -131,7 +131,10 @@ pub async fn run(options: Options) -> Result<()> {
             behind_proxy: options.behind_proxy,
         },
         deployment: Deployment::read(&options.deployment)?,
-        bundler_key: keys::read(options.bundler_key_file.as_deref(), "FABSTIR_BUNDLER_KEY")?.into_signer(),
+        bundler_keys: keys::read_all(&options.bundler_key_file, "FABSTIR_BUNDLER_KEY")?
+            .into_iter()
+            .map(session_keys::SecretKey::into_signer)
+            .collect(),
         paymaster_key: keys::read(options.paymaster_key_file.as_deref(), "FABSTIR_PAYMASTER_KEY")?.into_signer(),
         poll_interval: Duration::from_millis(options.poll_ms),
         sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
@@ -171,7 +174,7 @@ impl Node {
 
         let sponsor = Sponsor::new(setup.paymaster_key)?;
         let sponsorship = sponsorship(deployment, setup.sponsor_limits)?;
-        let (bundler, engine) = Bundler::start(config, NodeClient::new(&setup.node_url)?, setup.bundler_key).await?;
+        let (bundler, engine) = Bundler::start(config, NodeClient::new(&setup.node_url)?, setup.bundler_keys).await?;
         tracing::info!(bundler = %bundler.address(), paymaster_signer = %sponsor.address(), "keys");
 
         let mut module = RpcModule::new(());

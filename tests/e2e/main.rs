@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod accounts;
+mod chaos;
 mod demo;
 mod entry_points;
 mod explain;
+mod inclusion;
 mod l1_fee;
 mod limits;
 mod load;

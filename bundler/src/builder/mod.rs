@@ -3,10 +3,10 @@
 //! `choose` is a pure choice; [`prove`] executes the whole bundle in process and puts out what fails, one operation
 //! at a time, because the EntryPoint names the culprit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use alloy::{
-    primitives::{Address, B256, Bytes},
+    primitives::{Address, B256, Bytes, U256},
     rpc::types::state::StateOverride,
 };
 use erc4337::{ChainPreset, EntryPointVersion, revert::EntryPointRevert};
@@ -41,42 +41,75 @@ impl Bundle {
     }
 }
 
-/// Chooses from what waits, oldest first: one EntryPoint, one operation per sender, a few per throttled entity, within
+/// Chooses from what waits, what pays most per gas first: one EntryPoint, a few operations per throttled entity, within
 /// the gas of a transaction, none that would not pay the base fee (wei per gas), and nothing beside what is set apart.
+/// Those of one nonce key go in their order; nothing of a sender that is in another bundle already.
 pub(crate) fn choose(mempool: &Mempool, max_gas: u64, base_fee: u128) -> Option<Bundle> {
-    let mut bundle: Option<Bundle> = None;
-    let mut senders = HashSet::new();
-    let mut throttled: HashMap<Address, usize> = HashMap::new();
-    for admitted in mempool.waiting().filter(|admitted| admitted.op.max_fee_per_gas >= base_fee) {
+    let mut candidates: Vec<(&Admitted, u64)> =
+        mempool.candidates().filter(|(admitted, _)| admitted.op.max_fee_per_gas >= base_fee).collect();
+    // Stable: of those that pay the same, the oldest.
+    candidates.sort_by_key(|(admitted, _)| std::cmp::Reverse(admitted.op.effective_gas_price(base_fee)));
+    let mut choice = Choice { mempool, max_gas, bundle: None, lanes: HashMap::new(), throttled: HashMap::new() };
+    // Each pass may make room for those that had to go behind another.
+    loop {
+        let before = candidates.len();
+        candidates.retain(|(admitted, ahead)| !choice.take(admitted, *ahead));
+        if candidates.len() == before || choice.is_full() {
+            break;
+        }
+    }
+    choice.bundle.filter(|bundle| !bundle.operations.is_empty())
+}
+
+/// A bundle that is being chosen.
+struct Choice<'a> {
+    mempool: &'a Mempool,
+    max_gas: u64,
+    bundle: Option<Bundle>,
+    /// Operations chosen, by sender and nonce key.
+    lanes: HashMap<(Address, U256), u64>,
+    throttled: HashMap<Address, usize>,
+}
+
+impl Choice<'_> {
+    /// Whether what is in it goes by itself.
+    fn is_full(&self) -> bool {
+        let first = self.bundle.as_ref().and_then(|bundle| bundle.operations.first());
+        first.is_some_and(|admitted| self.mempool.is_set_apart(admitted.hash))
+    }
+
+    /// Takes an operation with so many of its nonce key before it, if it may go in now.
+    fn take(&mut self, admitted: &Admitted, ahead: u64) -> bool {
+        let lane = (admitted.op.sender, admitted.op.nonce >> 64);
+        if self.is_full() || ahead != self.lanes.get(&lane).copied().unwrap_or_default() {
+            return false;
+        }
         let (entry_point, version) = (admitted.entry_point, admitted.version);
-        let bundle = bundle.get_or_insert_with(|| Bundle { entry_point, version, operations: Vec::new() });
-        let alone = mempool.is_set_apart(admitted.hash);
-        let bars = alone && !bundle.operations.is_empty();
-        if bundle.entry_point != admitted.entry_point || senders.contains(&admitted.op.sender) || bars {
-            continue;
+        let bundle = self.bundle.get_or_insert_with(|| Bundle { entry_point, version, operations: Vec::new() });
+        let bars = self.mempool.is_set_apart(admitted.hash) && !bundle.operations.is_empty();
+        if bundle.entry_point != admitted.entry_point || bars {
+            return false;
         }
         let parties = &admitted.evidence.parties;
         let named: Vec<_> = [Some(parties.account), parties.factory, parties.paymaster]
             .into_iter()
             .flatten()
             .map(|party| party.address)
-            .filter(|address| mempool.is_throttled(*address))
+            .filter(|address| self.mempool.is_throttled(*address))
             .collect();
-        let most = mempool.config().throttled_in_bundle;
-        if named.iter().any(|address| throttled.get(address).is_some_and(|count| *count >= most)) {
-            continue;
+        let most = self.mempool.config().throttled_in_bundle;
+        if named.iter().any(|address| self.throttled.get(address).is_some_and(|count| *count >= most)) {
+            return false;
         }
         bundle.operations.push(admitted.clone());
-        if bundle.gas_limit() > max_gas {
+        if bundle.gas_limit() > self.max_gas {
             bundle.operations.pop();
-        } else if alone {
-            break;
-        } else {
-            senders.insert(admitted.op.sender);
-            named.into_iter().for_each(|address| *throttled.entry(address).or_default() += 1);
+            return false;
         }
+        *self.lanes.entry(lane).or_default() += 1;
+        named.into_iter().for_each(|address| *self.throttled.entry(address).or_default() += 1);
+        true
     }
-    bundle.filter(|bundle| !bundle.operations.is_empty())
 }
 
 /// A bundle after its execution in process.
@@ -95,6 +128,8 @@ pub(crate) struct Proven {
     pub(crate) same_state: bool,
     /// Gas that the transaction will use.
     pub(crate) gas_used: u64,
+    /// What the node said against it.
+    pub(crate) disagreement: Option<String>,
 }
 
 /// An operation that fails in a bundle.
@@ -157,7 +192,7 @@ pub(crate) fn prove(
             None => returned.extend(bundle.operations.drain(1..).map(|admitted| admitted.hash)),
         }
     }
-    Ok(Proven { bundle, dropped, disturbed, returned, same_state, gas_used })
+    Ok(Proven { bundle, dropped, disturbed, returned, same_state, gas_used, disagreement: None })
 }
 
 /// Which operation made the bundle revert, if the EntryPoint says, why, and in whose validation.

@@ -9,11 +9,12 @@
 //! A task that only passes messages: whatever waits for the node or computes for long runs beside it and reports
 //! back. A transaction is kept before it is broadcast; an operation is live under one nonce only.
 
+mod inflight;
 mod records;
 mod tasks;
 mod upkeep;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy::primitives::{Address, B256, U256};
 use erc4337::UserOperation;
@@ -27,10 +28,11 @@ use crate::{
     admission::Admitted,
     builder::{self, Proven},
     config::BundlingMode,
-    follower::Inclusion,
+    flow::{Flow, Ledger, Mined, Place},
+    follower::Mined as Brought,
     mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
     node::{NodeClient, NodeError},
-    submitter::{InFlight, Submitter},
+    submitter::Submitter,
 };
 
 /// What the engine is told or asked.
@@ -53,13 +55,15 @@ pub(crate) enum Command {
     /// How does everyone stand?
     DumpReputation(oneshot::Sender<Vec<(Address, Counts, ReputationStatus)>>),
     /// A new head, and what was mined since the last.
-    Head(Box<Head>, Vec<Inclusion>),
+    Head(Box<Head>, Brought),
     /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
     BundleNow(oneshot::Sender<Option<B256>>),
     /// Bundle by itself or only when asked.
     SetMode(BundlingMode),
     /// Take nothing more, send what there is, answer when all is mined.
     Drain(oneshot::Sender<()>),
+    /// What was earned and lost so far?
+    Ledger(oneshot::Sender<Ledger>),
     /// Give up what is left.
     Abandon(oneshot::Sender<Vec<Left>>),
     /// Of our own tasks.
@@ -69,16 +73,18 @@ pub(crate) enum Command {
 /// What one of the engine's own tasks found out.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// A bundle was proven, with the signer's next nonce.
-    Proven(Box<Proven>, u64),
+    /// A bundle was proven, for this key.
+    Proven(Box<Proven>, usize),
     /// It could not be: the operations go back.
-    NotProven(Vec<B256>, String),
+    NotProven(Vec<B256>, String, usize),
     /// These were validated again.
     Refreshed(Vec<(B256, Result<Admitted, Rejection>)>),
     /// The node took the transaction, or said why not.
-    Broadcast(B256, Result<(), NodeError>),
-    /// This nonce has been used: by ours, then with its success and block, or by somebody else's transaction.
-    Settled { nonce: u64, mined: Option<Mined> },
+    Broadcast(Place, B256, Result<(), NodeError>),
+    /// The next nonce of each key at this head.
+    Nonces(B256, Vec<Option<u64>>),
+    /// Which transaction of ours used this nonce; none if none did.
+    Settled(Place, Option<Mined>),
 }
 
 /// An operation before its validation.
@@ -96,13 +102,6 @@ pub(crate) enum Screened {
     Known,
     /// Validate it; of its nonce key, these are pending, lowest first.
     Validate(Vec<Arc<UserOperation>>),
-}
-
-/// A transaction of ours on chain.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mined {
-    pub(crate) success: bool,
-    pub(crate) block: u64,
 }
 
 /// An accepted operation that was not seen mined before shutdown.
@@ -127,11 +126,16 @@ pub(crate) struct Engine {
     records: Records,
     head: Head,
     mode: BundlingMode,
-    /// Operations being proven.
-    proving: bool,
+    /// Keys that bundles are being proven for.
+    proving: Vec<usize>,
     /// Operations being validated again.
     refreshing: bool,
-    in_flight: Option<InFlight>,
+    flow: Flow,
+    /// What was mined of late, by block: it may leave the chain.
+    recent: BTreeMap<u64, Vec<inflight::Recent>>,
+    /// Blocks have left the chain, and which nonces are free again is not known yet.
+    reorganised: bool,
+    ledger: Ledger,
     waiting_for_bundle: Vec<oneshot::Sender<Option<B256>>>,
     draining: Option<oneshot::Sender<()>>,
     closed: bool,
@@ -142,6 +146,7 @@ impl Engine {
         config: Arc<Config>,
         node: NodeClient,
         submitter: Submitter,
+        flow: Flow,
         heads: watch::Receiver<Head>,
         inbox: mpsc::Receiver<Command>,
         outbox: mpsc::WeakSender<Command>,
@@ -161,9 +166,12 @@ impl Engine {
             records: Records::default(),
             head,
             mode,
-            proving: false,
+            proving: Vec::new(),
             refreshing: false,
-            in_flight: None,
+            flow,
+            recent: BTreeMap::new(),
+            reorganised: false,
+            ledger: Ledger::default(),
             waiting_for_bundle: Vec::new(),
             draining: None,
             closed: false,
@@ -207,7 +215,10 @@ impl Engine {
             Command::Dump(answer) => {
                 let _ = answer.send(self.mempool.all().cloned().collect());
             }
-            Command::Head(head, inclusions) => self.advance(*head, inclusions),
+            Command::Head(head, brought) => self.advance(*head, brought),
+            Command::Ledger(answer) => {
+                let _ = answer.send(self.ledger.clone());
+            }
             Command::BundleNow(answer) => {
                 self.waiting_for_bundle.push(answer);
                 self.try_bundle(true);
@@ -244,42 +255,32 @@ impl Engine {
             Inserted::New(dropped) => self.record_drops(dropped),
         }
         self.records.insert(hash, record);
-        self.try_bundle(false);
+        // Otherwise the next head has it go together with others.
+        if self.flow.is_idle() && self.proving.is_empty() {
+            self.try_bundle(false);
+        }
         Ok(hash)
     }
 
-    fn advance(&mut self, head: Head, inclusions: Vec<Inclusion>) {
+    fn advance(&mut self, head: Head, brought: Brought) {
         let previous = std::mem::replace(&mut self.head, head);
-        for inclusion in inclusions {
-            if let Some(admitted) = self.mempool.remove_included(inclusion.hash) {
-                tracing::info!(
-                    user_op_hash = %inclusion.hash, sender = %admitted.op.sender,
-                    transaction = %inclusion.transaction(), success = inclusion.event.success, "included"
-                );
-            }
-            self.records.include(inclusion);
-        }
+        let gone = brought.from.map(|from| self.unmine(from)).unwrap_or_default();
+        self.include(brought.inclusions, gone);
         self.keep_up(&previous);
-        if let Some(in_flight) = &mut self.in_flight {
-            let overdue = self.head.block.number >= in_flight.sent_at + self.config.blocks_before_escalation;
-            if overdue {
-                match self.submitter.escalate(in_flight, self.head.fees, self.head.block.number) {
-                    Ok(true) => self.broadcast(),
-                    // Its operations do not pay for more: they wait until they can, and others go first.
-                    Ok(false) => self.release("its bundle was not mined and could not be made dearer"),
-                    Err(error) => tracing::error!(%error, "not escalated"),
-                }
-            }
-            self.check_in_flight();
-        }
-        self.try_bundle(false);
+        self.read_nonces();
+        self.bundle_all();
     }
 
-    /// Starts a bundle if there is something to bundle and the signer is free.
-    fn try_bundle(&mut self, asked: bool) {
+    /// As many bundles as there is room for.
+    fn bundle_all(&mut self) {
+        while self.try_bundle(false) {}
+    }
+
+    /// Starts a bundle if there is something to bundle and a nonce for it; whether it did.
+    fn try_bundle(&mut self, asked: bool) -> bool {
         self.refresh();
-        if self.proving || self.in_flight.is_some() {
-            return;
+        if self.reorganised || self.flow.room() <= self.proving.len() {
+            return false;
         }
         let wanted = asked || self.closed || self.mode == BundlingMode::Auto || !self.waiting_for_bundle.is_empty();
         let chosen = wanted
@@ -288,63 +289,50 @@ impl Engine {
                 builder::choose(&self.mempool, max_gas, self.head.fees.base_fee)
             })
             .flatten();
-        match chosen {
-            Some(bundle) => {
+        match (chosen, self.flow.next_key(&self.proving)) {
+            (Some(bundle), Some(key)) => {
                 self.mempool.mark_bundled(&bundle.hashes());
-                self.proving = true;
-                self.prove(bundle);
+                self.proving.push(key);
+                self.prove(bundle, key);
+                // Whoever asks for a bundle gets one.
+                return self.mode == BundlingMode::Auto || self.closed;
             }
-            // What is being validated again may come to be bundled yet.
-            None if self.refreshing => {}
-            None => self.answer_bundle_requests(None),
+            // What is being validated again, or proven, may come to be bundled yet.
+            _ if self.refreshing || !self.proving.is_empty() => {}
+            _ => self.answer_bundle_requests(None),
+        }
+        false
+    }
+
+    fn proved(&mut self, key: usize) {
+        if let Some(index) = self.proving.iter().position(|other| *other == key) {
+            self.proving.swap_remove(index);
         }
     }
 
     fn report(&mut self, report: Report) {
         match report {
-            Report::Proven(proven, nonce) => self.send(*proven, nonce),
-            Report::NotProven(hashes, why) => {
+            Report::Proven(proven, key) => self.send(*proven, key),
+            Report::NotProven(hashes, why, key) => {
                 tracing::warn!(why, "bundle not proven; trying again with the next head");
                 self.mempool.give_back(&hashes);
-                self.proving = false;
+                self.proved(key);
                 self.answer_bundle_requests(None);
             }
             Report::Refreshed(results) => self.refreshed(results),
-            Report::Broadcast(transaction, Ok(())) => {
-                tracing::debug!(%transaction, "broadcast");
-                self.answer_bundle_requests(Some(transaction));
+            Report::Broadcast(place, transaction, result) => self.broadcasted(place, transaction, result),
+            Report::Nonces(head, next) => self.nonces(head, &next),
+            Report::Settled(place, mined) => {
+                let actions = self.flow.settle(place, mined, self.head.block.number);
+                self.act(actions);
+                self.bundle_all();
             }
-            Report::Broadcast(transaction, Err(error)) => {
-                tracing::warn!(%transaction, %error, "the node did not take the transaction");
-                self.answer_bundle_requests(None);
-                let first = self.in_flight.as_ref().is_some_and(|in_flight| {
-                    in_flight.attempts.len() == 1 && in_flight.attempts[0].transaction == transaction
-                });
-                if first && matches!(error, NodeError::Refused { .. }) {
-                    self.release("the node refused its bundle");
-                } else {
-                    // It may have arrived all the same. The nonce tells, with the next head.
-                    self.check_in_flight();
-                }
-            }
-            Report::Settled { nonce, mined } => self.settle(nonce, mined),
         }
     }
 
-    /// Gives the bundle in flight up. Whatever is sent next bears the same nonce, so that only one can be mined.
-    fn release(&mut self, why: &str) {
-        let Some(in_flight) = self.in_flight.take() else { return };
-        let hashes = in_flight.bundle.hashes();
-        let given_up = self.mempool.give_back_failed(&hashes, why);
-        self.record_drops(given_up);
-        for hash in hashes {
-            self.records.unsubmit(hash);
-        }
-    }
-
-    /// Signs a proven bundle, keeps it, and only then sends it.
-    fn send(&mut self, proven: Proven, nonce: u64) {
-        self.proving = false;
+    /// Gives a proven bundle its nonce.
+    fn send(&mut self, proven: Proven, key: usize) {
+        self.proved(key);
         self.mempool.give_back(&proven.returned);
         // Only on the state that they passed their second validation on is a failure held against anybody.
         let same_state = proven.same_state;
@@ -374,61 +362,21 @@ impl Engine {
             self.try_bundle(false);
             return;
         }
-        match self.submitter.first(proven.bundle, nonce, self.head.fees, self.head.block.number) {
-            Ok(in_flight) => {
-                if let Some(attempt) = in_flight.attempts.last() {
-                    tracing::info!(
-                        operations = hashes.len(), gas = proven.gas_used, nonce,
-                        transaction = %attempt.transaction, "bundle signed"
-                    );
-                    for hash in &hashes {
-                        self.records.set(*hash, Status::Submitted { transaction: attempt.transaction });
-                    }
-                }
-                self.in_flight = Some(in_flight);
-                self.broadcast();
-            }
-            Err(error) => {
-                tracing::error!(%error, "bundle not sent");
-                self.mempool.give_back(&hashes);
-                self.answer_bundle_requests(None);
-            }
-        }
-    }
-
-    fn settle(&mut self, nonce: u64, mined: Option<Mined>) {
-        if self.in_flight.as_ref().is_none_or(|in_flight| in_flight.nonce != nonce) {
+        if let Some(why) = proven.disagreement {
+            self.ledger.disagreements += 1;
+            tracing::error!(why, operations = hashes.len(), "the node refuses a bundle that our EVM passed: not sent");
+            self.mempool.set_apart(&hashes);
+            let given_up = self.mempool.give_back_failed(&hashes, "the node did not execute its bundle as we did");
+            self.record_drops(given_up);
+            self.answer_bundle_requests(None);
             return;
         }
-        // The node may be ahead of the head we have handled, whose inclusions would then still be to come.
-        if mined.is_some_and(|mined| mined.block > self.head.block.number) {
-            return;
+        tracing::info!(operations = hashes.len(), gas = proven.gas_used, key, "bundle proven");
+        let actions = self.flow.place(Arc::new(proven.bundle), key, self.head.fees, self.head.block.number);
+        if actions.is_empty() {
+            self.mempool.give_back(&hashes);
         }
-        // One such answer may come of two backends that disagree, or of an attempt made since it was asked for.
-        if let (None, Some(in_flight)) = (mined, &mut self.in_flight)
-            && !std::mem::replace(&mut in_flight.unaccounted, true)
-        {
-            return;
-        }
-        let Some(in_flight) = self.in_flight.take() else { return };
-        // Operations that were included are gone from the mempool already; what is left did not make it.
-        let hashes = in_flight.bundle.hashes();
-        let given_up = match mined {
-            Some(Mined { success: false, .. }) => {
-                // What its proof did not show, only going alone does.
-                self.mempool.set_apart(&hashes);
-                self.mempool.give_back_failed(&hashes, "its bundle was mined and reverted")
-            }
-            Some(_) | None => {
-                self.mempool.give_back(&hashes);
-                Vec::new()
-            }
-        };
-        for hash in hashes {
-            self.records.unsubmit(hash);
-        }
-        self.record_drops(given_up);
-        self.try_bundle(false);
+        self.act(actions);
     }
 
     fn drop_operation(&mut self, hash: B256, reason: String) {
@@ -444,7 +392,6 @@ impl Engine {
 
     fn finish_drain(&mut self) {
         if self.mempool.is_empty()
-            && self.in_flight.is_none()
             && let Some(answer) = self.draining.take()
         {
             let _ = answer.send(());
@@ -453,17 +400,10 @@ impl Engine {
 
     /// What is left at shutdown. What was not sent will not be; what was may still be mined.
     fn abandon(&mut self) -> Vec<Left> {
-        let sent = self
-            .in_flight
-            .as_ref()
-            .and_then(|in_flight| Some((in_flight.bundle.hashes(), in_flight.attempts.last()?.transaction)));
         let left: Vec<B256> = self.mempool.all().map(|admitted| admitted.hash).collect();
         left.into_iter()
             .map(|user_op_hash| {
-                let transaction = sent
-                    .as_ref()
-                    .filter(|(hashes, _)| hashes.contains(&user_op_hash))
-                    .map(|(_, transaction)| *transaction);
+                let transaction = self.flow.transaction_of(user_op_hash);
                 if transaction.is_none() {
                     self.drop_operation(user_op_hash, "not sent before shutdown".into());
                 }

@@ -115,6 +115,14 @@ impl Records {
         }
     }
 
+    /// Takes back what was final: its block has left the chain.
+    pub(super) fn reopen(&mut self, hash: B256, status: Status) {
+        if let Some(record) = self.by_hash.get_mut(&hash) {
+            record.status = status;
+            self.ended.retain(|ended| *ended != hash);
+        }
+    }
+
     pub(super) fn include(&mut self, inclusion: Inclusion) {
         let (hash, entry_point) = (inclusion.hash, inclusion.entry_point);
         let status = Status::Included(Arc::new(InclusionRecord(inclusion)));

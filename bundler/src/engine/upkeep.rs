@@ -33,7 +33,8 @@ impl Engine {
     /// Brings the mempool to the new head.
     pub(super) fn keep_up(&mut self, previous: &Head) {
         let now = unix_now();
-        let busy = [self.submitter.address(), self.head.block.beneficiary];
+        let mut busy = self.submitter.addresses();
+        busy.push(self.head.block.beneficiary);
         let dropped = self.mempool.advance(&self.head, &previous.view, &busy, now);
         self.record_drops(dropped);
         if self.mempool.reputation_mut().decay(now) {
@@ -84,7 +85,7 @@ impl Engine {
         self.record_drops(orphans);
         // The node is asked again with the next head, not at once.
         if !unreadable {
-            self.try_bundle(false);
+            self.bundle_all();
         }
     }
 

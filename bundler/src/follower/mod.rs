@@ -30,9 +30,6 @@ use crate::{
 /// Blocks searched for one user operation whose inclusion was not watched.
 pub(crate) const LOOKBACK: u64 = 9_999;
 
-/// Blocks that are looked through again when the head is not on the chain that was followed.
-const REORGANISED: u64 = 64;
-
 /// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
 /// `known`, which is still in the chain. To follow it there would drop what rests on the blocks in between.
 ///
@@ -40,6 +37,15 @@ const REORGANISED: u64 = 64;
 /// If the node does not tell.
 pub(crate) async fn fallen_back(node: &NodeClient, known: &BlockPin, latest: &Header) -> Result<bool, NodeError> {
     Ok(latest.number < known.number && node.has_block(known.number, known.hash).await?)
+}
+
+/// What a new head brought.
+#[derive(Debug)]
+pub(crate) struct Mined {
+    pub(crate) inclusions: Vec<Inclusion>,
+    /// After a reorganisation: the first block that was looked through again. What was mined from there on, and is
+    /// not among `inclusions`, is not on the chain any more.
+    pub(crate) from: Option<u64>,
 }
 
 /// Follows the head of one node.
@@ -77,9 +83,9 @@ impl Follower {
             let previous = heads.borrow().clone();
             match self.step(&previous).await {
                 Ok(None) => {}
-                Ok(Some((head, inclusions))) => {
+                Ok(Some((head, mined))) => {
                     let Some(engine) = engine.upgrade() else { return };
-                    if engine.send(Command::Head(Box::new(head.clone()), inclusions)).await.is_err() {
+                    if engine.send(Command::Head(Box::new(head.clone()), mined)).await.is_err() {
                         return;
                     }
                     heads.send_replace(head);
@@ -90,7 +96,7 @@ impl Follower {
     }
 
     /// The new head and what was mined since `previous`, if there is a new one.
-    async fn step(&self, previous: &Head) -> Result<Option<(Head, Vec<Inclusion>)>, NodeError> {
+    async fn step(&self, previous: &Head) -> Result<Option<(Head, Mined)>, NodeError> {
         let block = self.node.latest().await?;
         if block.hash == previous.block.hash || fallen_back(&self.node, &previous.block, &block).await? {
             return Ok(None);
@@ -99,10 +105,15 @@ impl Follower {
         let known = &previous.block;
         let extended = block.parent_hash == known.hash || self.node.has_block(known.number, known.hash).await?;
         // What was mined before a reorganisation may have been mined again in any block since it.
-        let from = if extended { known.number + 1 } else { known.number.saturating_sub(REORGANISED).min(number) };
+        let from = if extended {
+            known.number + 1
+        } else {
+            (known.number + 1).saturating_sub(self.config.reorg_depth).min(number)
+        };
         let (block, fees) = self.pin(&block).await?;
         let (view, inclusions) = tokio::try_join!(previous.view.advance_to(&block), self.inclusions(from, number))?;
-        Ok(Some((self.head(block, view, fees).await?, inclusions)))
+        let mined = Mined { inclusions, from: (!extended).then_some(from) };
+        Ok(Some((self.head(block, view, fees).await?, mined)))
     }
 
     async fn head(&self, block: BlockPin, view: StateView, fees: FeeSuggestion) -> Result<Head, NodeError> {

@@ -16,7 +16,7 @@ pub mod store;
 mod upkeep;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -248,13 +248,22 @@ impl Mempool {
         Some(admitted)
     }
 
-    /// Operations that could go into a bundle now, oldest first.
-    pub fn waiting(&self) -> impl Iterator<Item = &Admitted> {
+    /// Operations that could go into a bundle now, oldest first, each with how many of its nonce key go before it. None
+    /// of a sender that is in a bundle: what that does to its account is not known yet.
+    pub fn candidates(&self) -> impl Iterator<Item = (&Admitted, u64)> {
+        let bundled: HashSet<Address> =
+            self.entries.values().filter(|it| it.phase == Phase::Bundled).map(|it| it.admitted.op.sender).collect();
         self.arrivals
             .values()
             .filter_map(|hash| self.entries.get(hash))
-            .filter(|entry| entry.phase == Phase::Waiting && entry.ahead == 0)
-            .map(|entry| &entry.admitted)
+            .filter(move |entry| entry.phase == Phase::Waiting && !bundled.contains(&entry.admitted.op.sender))
+            .map(|entry| (&entry.admitted, entry.ahead))
+    }
+
+    /// Operations that could go into a bundle now and wait for no other, oldest first.
+    #[cfg(test)]
+    pub fn waiting(&self) -> impl Iterator<Item = &Admitted> {
+        self.candidates().filter(|(_, ahead)| *ahead == 0).map(|(admitted, _)| admitted)
     }
 
     /// Has operations go into bundles of their own from now on, so that only one of them can be what makes one fail.

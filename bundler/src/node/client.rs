@@ -104,6 +104,19 @@ impl NodeClient {
         self.call("eth_call", rpc_params![json!({"to": to, "data": data}), "latest"]).await
     }
 
+    /// Result of a call by `from` with this much gas, on the state after this block.
+    pub async fn call_from(
+        &self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+        gas: u64,
+        block: B256,
+    ) -> Result<Bytes, NodeError> {
+        let call = json!({"from": from, "to": to, "data": data, "gas": U64::from(gas)});
+        self.call("eth_call", rpc_params![call, json!({"blockHash": block})]).await
+    }
+
     /// What this init code returns, run with this much gas by nobody at the latest block.
     pub async fn call_init_code(&self, init_code: &[u8], gas: u64) -> Result<Bytes, NodeError> {
         let call = json!({"data": Bytes::copy_from_slice(init_code), "gas": U64::from(gas)});

@@ -12,7 +12,7 @@ use alloy::{
 };
 use erc4337::pack;
 
-use crate::{builder::Bundle, node::FeeSuggestion};
+use crate::{builder::Bundle, flow::Place, node::FeeSuggestion};
 
 /// A node takes a replacement from 10 % more on; this much more is bid, in 1,000ths.
 const ESCALATION_PER_MILLE: u128 = 1_125;
@@ -44,11 +44,27 @@ impl Fees {
     }
 
     /// The next bid; `None` if the ceiling leaves no room for what nodes ask of a replacement.
-    fn escalated(self, bundle: &Bundle, suggestion: FeeSuggestion) -> Option<Self> {
-        let raise = |fee: u128| (fee * ESCALATION_PER_MILLE).div_ceil(1_000) + 1;
+    pub(crate) fn escalated(self, bundle: &Bundle, suggestion: FeeSuggestion) -> Option<Self> {
         let ceiling = Self::ceiling(bundle, suggestion.base_fee);
-        let next = Self { max_fee: raise(self.max_fee), priority_fee: raise(self.priority_fee) };
+        let next = self.raised().at_least(Self::first(bundle, suggestion));
         (next.max_fee <= ceiling.max_fee && next.priority_fee <= ceiling.priority_fee).then_some(next)
+    }
+
+    /// The bid of a transaction that takes the place of one with `last`, at most `cap` wei per gas.
+    pub(crate) fn cancelling(last: Option<Self>, suggestion: FeeSuggestion, cap: u128) -> Option<Self> {
+        let FeeSuggestion { base_fee, priority_fee } = suggestion;
+        let first = Self { max_fee: base_fee * 2 + priority_fee, priority_fee };
+        let bid = last.map_or(first, |last| last.raised().at_least(first));
+        (bid.max_fee <= cap).then_some(bid)
+    }
+
+    fn raised(self) -> Self {
+        let raise = |fee: u128| (fee * ESCALATION_PER_MILLE).div_ceil(1_000) + 1;
+        Self { max_fee: raise(self.max_fee), priority_fee: raise(self.priority_fee) }
+    }
+
+    fn at_least(self, other: Self) -> Self {
+        Self { max_fee: self.max_fee.max(other.max_fee), priority_fee: self.priority_fee.max(other.priority_fee) }
     }
 }
 
@@ -57,20 +73,7 @@ impl Fees {
 pub(crate) struct Attempt {
     pub(crate) transaction: B256,
     pub(crate) raw: Bytes,
-    fees: Fees,
-}
-
-/// A bundle on its way, with every transaction ever signed for it.
-#[derive(Clone, Debug)]
-pub(crate) struct InFlight {
-    pub(crate) bundle: Bundle,
-    pub(crate) nonce: u64,
-    /// Never empty; the last is the one to be mined.
-    pub(crate) attempts: Vec<Attempt>,
-    /// Head at the time of the last attempt.
-    pub(crate) sent_at: u64,
-    /// Whether its nonce was once found used by no transaction of ours.
-    pub(crate) unaccounted: bool,
+    pub(crate) fees: Fees,
 }
 
 /// Not signed: the key refused. Only a broken key does.
@@ -78,91 +81,101 @@ pub(crate) struct InFlight {
 #[error("the bundle transaction could not be signed: {0}")]
 pub(crate) struct SigningError(String);
 
-/// Signs for one key.
+/// Gas of a transfer of nothing.
+const TRANSFER_GAS: u64 = 21_000;
+
+/// Signs with a pool of keys, one or more.
 #[derive(Clone, Debug)]
 pub(crate) struct Submitter {
-    signer: PrivateKeySigner,
+    signers: Vec<PrivateKeySigner>,
     chain_id: u64,
 }
 
 impl Submitter {
-    pub(crate) fn new(signer: PrivateKeySigner, chain_id: u64) -> Self {
-        Self { signer, chain_id }
+    pub(crate) fn new(signers: Vec<PrivateKeySigner>, chain_id: u64) -> Self {
+        Self { signers, chain_id }
     }
 
+    /// The keys' addresses, in their order.
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        self.signers.iter().map(PrivateKeySigner::address).collect()
+    }
+
+    /// The address that operations are validated under.
     pub(crate) fn address(&self) -> Address {
-        self.signer.address()
+        self.key(0)
     }
 
-    /// The first transaction for a bundle.
-    pub(crate) fn first(
-        &self,
-        bundle: Bundle,
-        nonce: u64,
-        suggestion: FeeSuggestion,
-        head: u64,
-    ) -> Result<InFlight, SigningError> {
-        let attempt = self.sign(&bundle, nonce, Fees::first(&bundle, suggestion))?;
-        Ok(InFlight { bundle, nonce, attempts: vec![attempt], sent_at: head, unaccounted: false })
+    /// The address of one key.
+    pub(crate) fn key(&self, key: usize) -> Address {
+        self.signers.get(key).map_or(Address::ZERO, PrivateKeySigner::address)
     }
 
-    /// Adds a dearer transaction; whether fees allowed one.
-    pub(crate) fn escalate(
-        &self,
-        in_flight: &mut InFlight,
-        suggestion: FeeSuggestion,
-        head: u64,
-    ) -> Result<bool, SigningError> {
-        in_flight.sent_at = head;
-        let Some(fees) = in_flight.attempts.last().and_then(|last| last.fees.escalated(&in_flight.bundle, suggestion))
-        else {
-            return Ok(false);
-        };
-        let attempt = self.sign(&in_flight.bundle, in_flight.nonce, fees)?;
-        in_flight.attempts.push(attempt);
-        Ok(true)
-    }
-
-    fn sign(&self, bundle: &Bundle, nonce: u64, fees: Fees) -> Result<Attempt, SigningError> {
-        let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
-        let input = pack::handle_ops(bundle.version, operations(), self.address());
-        let authorization_list: Vec<_> = operations().filter_map(|op| op.eip7702_auth.clone()).collect();
-        let envelope: TxEnvelope = if authorization_list.is_empty() {
-            self.seal(TxEip1559 {
-                chain_id: self.chain_id,
-                nonce,
-                gas_limit: bundle.gas_limit(),
-                max_fee_per_gas: fees.max_fee,
-                max_priority_fee_per_gas: fees.priority_fee,
-                to: TxKind::Call(bundle.entry_point),
-                input,
-                ..TxEip1559::default()
-            })?
-        } else {
-            self.seal(TxEip7702 {
-                chain_id: self.chain_id,
-                nonce,
-                gas_limit: bundle.gas_limit(),
-                max_fee_per_gas: fees.max_fee,
-                max_priority_fee_per_gas: fees.priority_fee,
-                to: bundle.entry_point,
-                input,
-                authorization_list,
-                ..TxEip7702::default()
-            })?
+    /// The bundle's transaction, or without one a transfer of nothing to the key itself.
+    pub(crate) fn sign(&self, place: Place, bundle: Option<&Bundle>, fees: Fees) -> Result<Attempt, SigningError> {
+        let envelope = match bundle {
+            Some(bundle) => self.bundle(place, bundle, fees)?,
+            None => self.seal(
+                place.key,
+                TxEip1559 {
+                    chain_id: self.chain_id,
+                    nonce: place.nonce,
+                    gas_limit: TRANSFER_GAS,
+                    max_fee_per_gas: fees.max_fee,
+                    max_priority_fee_per_gas: fees.priority_fee,
+                    to: TxKind::Call(self.key(place.key)),
+                    ..TxEip1559::default()
+                },
+            )?,
         };
         Ok(Attempt { transaction: *envelope.tx_hash(), raw: envelope.encoded_2718().into(), fees })
     }
 
-    fn seal<T>(&self, transaction: T) -> Result<TxEnvelope, SigningError>
+    fn bundle(&self, place: Place, bundle: &Bundle, fees: Fees) -> Result<TxEnvelope, SigningError> {
+        let Place { key, nonce } = place;
+        let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
+        let input = pack::handle_ops(bundle.version, operations(), self.key(key));
+        let authorization_list: Vec<_> = operations().filter_map(|op| op.eip7702_auth.clone()).collect();
+        if authorization_list.is_empty() {
+            self.seal(
+                key,
+                TxEip1559 {
+                    chain_id: self.chain_id,
+                    nonce,
+                    gas_limit: bundle.gas_limit(),
+                    max_fee_per_gas: fees.max_fee,
+                    max_priority_fee_per_gas: fees.priority_fee,
+                    to: TxKind::Call(bundle.entry_point),
+                    input,
+                    ..TxEip1559::default()
+                },
+            )
+        } else {
+            self.seal(
+                key,
+                TxEip7702 {
+                    chain_id: self.chain_id,
+                    nonce,
+                    gas_limit: bundle.gas_limit(),
+                    max_fee_per_gas: fees.max_fee,
+                    max_priority_fee_per_gas: fees.priority_fee,
+                    to: bundle.entry_point,
+                    input,
+                    authorization_list,
+                    ..TxEip7702::default()
+                },
+            )
+        }
+    }
+
+    fn seal<T>(&self, key: usize, transaction: T) -> Result<TxEnvelope, SigningError>
     where
         T: SignableTransaction<alloy::primitives::Signature>,
         TxEnvelope: From<alloy::consensus::Signed<T>>,
     {
-        let signature = self
-            .signer
-            .sign_hash_sync(&transaction.signature_hash())
-            .map_err(|error| SigningError(error.to_string()))?;
+        let signer = self.signers.get(key).ok_or_else(|| SigningError("no such key".into()))?;
+        let signature =
+            signer.sign_hash_sync(&transaction.signature_hash()).map_err(|error| SigningError(error.to_string()))?;
         Ok(transaction.into_signed(signature).into())
     }
 }
@@ -177,7 +190,7 @@ mod tests {
     use super::*;
     use crate::admission::{Admitted, Validated};
 
-    fn bundle(fees: &[(u128, u128)]) -> Bundle {
+    pub(crate) fn bundle(fees: &[(u128, u128)]) -> Bundle {
         let operations = fees.iter().map(|(max_fee_per_gas, max_priority_fee_per_gas)| Admitted {
             op: Arc::new(UserOperation {
                 max_fee_per_gas: *max_fee_per_gas,
@@ -229,18 +242,18 @@ mod tests {
                 eip7702::{Authorization, SignedAuthorization},
             },
         };
-        let submitter = Submitter::new(PrivateKeySigner::random(), 8453);
+        let submitter = Submitter::new(vec![PrivateKeySigner::random()], 8453);
         let mut bundle = bundle(&[(1_000, 50)]);
         let inner = Authorization { chain_id: U256::from(8453), address: Address::repeat_byte(1), nonce: 0 };
         let auth = SignedAuthorization::new_unchecked(inner, 0, U256::ONE, U256::ONE);
         let mut op = (*bundle.operations[0].op).clone();
         op.eip7702_auth = Some(auth.clone());
         bundle.operations[0].op = Arc::new(op);
-        let in_flight = submitter.first(bundle, 7, SUGGESTION, 1).unwrap();
-        let raw = &in_flight.attempts[0].raw;
-        let envelope = TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap();
+        let fees = Fees::first(&bundle, SUGGESTION);
+        let attempt = submitter.sign(Place { key: 0, nonce: 7 }, Some(&bundle), fees).unwrap();
+        let envelope = TxEnvelope::decode_2718(&mut attempt.raw.as_ref()).unwrap();
         assert_eq!(envelope.authorization_list(), Some([auth].as_slice()));
         assert_eq!(envelope.recover_signer().unwrap(), submitter.address());
-        assert_eq!((envelope.nonce(), *envelope.tx_hash()), (7, in_flight.attempts[0].transaction));
+        assert_eq!((envelope.nonce(), *envelope.tx_hash()), (7, attempt.transaction));
     }
 }

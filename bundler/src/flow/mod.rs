@@ -1,0 +1,304 @@
+//! Bundles on their way to the chain: which key and nonce each has, what is signed and sent for it, and what came of
+//! it. A pure state machine: events in, [`Action`]s out; no clock, no node, no keys.
+//!
+//! ```text
+//!  place ──Sign──► signed ──Broadcast──► in flight ──nonce used──► Ask ──► settled ──Settled──► (kept, for reorgs)
+//!                     ▲                     │ ▲                                                      │
+//!                     └── dearer, or cancel ┘ └──────────────── Unmined: its nonce is free again ────┘
+//! ```
+//!
+//! A nonce that was given out stays taken until the chain has used it: every transaction signed for an operation has
+//! the one nonce, so that at most one of them is ever mined. An operation leaves its nonce only when that is settled.
+//! Actions are what must be written down before it is acted on: a transaction is signed before it is broadcast.
+
+mod action;
+mod ledger;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use alloy::primitives::B256;
+
+pub(crate) use action::{Action, Mined, Outcome, Place};
+pub use ledger::{Ledger, LossCause};
+use slot::{Next, Settled, Slot};
+
+use crate::{
+    Config,
+    builder::Bundle,
+    node::FeeSuggestion,
+    submitter::{Attempt, Fees},
+};
+
+/// Bounds of what the flow does by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// Nonces of one key that may be in flight.
+    pub(crate) per_key: usize,
+    /// Blocks without being mined after which a transaction is made dearer, or sent again.
+    pub(crate) patience: u64,
+    /// Blocks after which a bundle that cannot be made dearer is cancelled.
+    pub(crate) cancel_after: u64,
+    /// Wei per gas that a cancellation may bid, which nobody pays us back.
+    pub(crate) cancel_max_fee: u128,
+    /// Blocks that may leave the chain: what was settled in them is remembered for as long.
+    pub(crate) reorg_depth: u64,
+}
+
+impl Policy {
+    /// As configured.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            per_key: config.nonces_per_key,
+            patience: config.blocks_before_escalation,
+            cancel_after: config.blocks_before_cancellation,
+            cancel_max_fee: config.cancellation_max_fee,
+            reorg_depth: config.reorg_depth,
+        }
+    }
+}
+
+/// One key's nonces.
+#[derive(Debug, Default)]
+struct Lane {
+    /// The chain's next nonce at the last head; unknown before the first.
+    next: Option<u64>,
+    slots: BTreeMap<u64, Slot>,
+    settled: BTreeMap<u64, Settled>,
+}
+
+impl Lane {
+    /// The lowest nonce that nothing of ours is in flight under.
+    fn free(&self) -> Option<u64> {
+        let next = self.next?;
+        (next..).find(|nonce| !self.slots.contains_key(nonce))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    policy: Policy,
+    lanes: Vec<Lane>,
+    /// Where each operation in flight is.
+    held: HashMap<B256, Place>,
+}
+
+impl Flow {
+    /// With nothing in flight, for this many keys.
+    pub(crate) fn new(keys: usize, policy: Policy) -> Self {
+        Self { policy, lanes: (0..keys).map(|_| Lane::default()).collect(), held: HashMap::new() }
+    }
+
+    /// Bundles that can be placed now.
+    pub(crate) fn room(&self) -> usize {
+        let room = |lane: &Lane| self.policy.per_key.saturating_sub(lane.slots.len());
+        self.lanes.iter().filter(|lane| lane.next.is_some()).map(room).sum()
+    }
+
+    /// Whether no nonce is taken.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.slots.is_empty())
+    }
+
+    /// The key that the next bundle is for, that with the fewest in flight, when some are promised already.
+    pub(crate) fn next_key(&self, promised: &[usize]) -> Option<usize> {
+        let taken = |key: usize| self.lanes[key].slots.len() + promised.iter().filter(|other| **other == key).count();
+        let open = |key: &usize| self.lanes[*key].next.is_some() && taken(*key) < self.policy.per_key;
+        (0..self.lanes.len()).filter(open).min_by_key(|key| taken(*key))
+    }
+
+    /// The last transaction of the operation's nonce, if it is in flight.
+    pub(crate) fn transaction_of(&self, hash: B256) -> Option<B256> {
+        let place = self.held.get(&hash)?;
+        Some(self.lanes[place.key].slots.get(&place.nonce)?.attempts.last()?.transaction)
+    }
+
+    /// Gives a bundle the next free nonce of this key; nothing if there is none, or an operation of it has one already.
+    pub(crate) fn place(&mut self, bundle: Arc<Bundle>, key: usize, fees: FeeSuggestion, head: u64) -> Vec<Action> {
+        let hashes = bundle.hashes();
+        let lane = &mut self.lanes[key];
+        let Some(nonce) = lane.free().filter(|_| lane.slots.len() < self.policy.per_key) else { return Vec::new() };
+        if hashes.iter().any(|hash| self.held.contains_key(hash)) {
+            return Vec::new();
+        }
+        let place = Place { key, nonce };
+        let bid = Fees::first(&bundle, fees);
+        lane.settled.remove(&nonce);
+        lane.slots.insert(nonce, Slot::new(Some(Arc::clone(&bundle)), head));
+        self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
+        vec![Action::Sign { place, bundle: Some(bundle), fees: bid }]
+    }
+
+    /// A transaction was signed, and with that this is what may be mined under the nonce.
+    pub(crate) fn signed(&mut self, place: Place, attempt: Attempt, cancels: bool) -> Vec<Action> {
+        let Some(slot) = self.slot(place) else { return Vec::new() };
+        slot.signing = false;
+        slot.refused = 0;
+        if cancels {
+            slot.cancelled_by.push(attempt.transaction);
+        }
+        slot.attempts.push(attempt.clone());
+        vec![Action::Broadcast { place, attempt }]
+    }
+
+    /// It could not be signed. What was never signed goes back, unless later nonces wait for this one.
+    pub(crate) fn not_signed(&mut self, place: Place) -> Vec<Action> {
+        let Some(slot) = self.slot(place) else { return Vec::new() };
+        slot.signing = false;
+        if !slot.attempts.is_empty() {
+            return Vec::new();
+        }
+        let lane = &self.lanes[place.key];
+        let last = lane.slots.keys().next_back() == Some(&place.nonce);
+        self.let_go(place, last)
+    }
+
+    /// The node said no to this transaction. It may have it all the same, or not have understood: its nonce tells.
+    pub(crate) fn refused(&mut self, place: Place, transaction: B256) {
+        if let Some(slot) = self.slot(place)
+            && slot.attempts.last().is_some_and(|last| last.transaction == transaction)
+        {
+            slot.refused += 1;
+        }
+    }
+
+    /// The chain's next nonce of each key, at this head; `None` where it could not be read.
+    pub(crate) fn advance(&mut self, next: &[Option<u64>], head: u64, fees: FeeSuggestion) -> Vec<Action> {
+        let mut actions = Vec::new();
+        for (key, next) in next.iter().enumerate().take(self.lanes.len()) {
+            let Some(next) = *next else { continue };
+            self.lanes[key].next = Some(next);
+            self.unmine(key, next, head, &mut actions);
+            self.forget(key, head);
+            self.close_gaps(key, head);
+            let lane = &mut self.lanes[key];
+            for (nonce, slot) in lane.slots.range(..next) {
+                let transactions = slot.attempts.iter().map(|attempt| attempt.transaction).collect();
+                actions.push(Action::Ask { place: Place { key, nonce: *nonce }, transactions, again: false });
+            }
+            for (nonce, slot) in lane.slots.range_mut(next..) {
+                // A later one cannot be mined before the first: only that is worth a higher fee.
+                let first = *nonce == next;
+                match slot.next(&self.policy, first, head, fees) {
+                    Next::Wait => {}
+                    Next::Again(attempt) => {
+                        actions.push(Action::Broadcast { place: Place { key, nonce: *nonce }, attempt });
+                    }
+                    Next::Sign(bundle, fees) => {
+                        slot.signing = true;
+                        actions.push(Action::Sign { place: Place { key, nonce: *nonce }, bundle, fees });
+                    }
+                }
+            }
+        }
+        actions
+    }
+
+    /// What the nonce was used by; `None` if by no transaction of ours.
+    pub(crate) fn settle(&mut self, place: Place, mined: Option<Mined>, head: u64) -> Vec<Action> {
+        let used = self.lanes[place.key].next.is_some_and(|next| next > place.nonce);
+        let Some(slot) = self.slot(place) else { return Vec::new() };
+        // The node may be ahead of the head we have handled, or tell of a block that has left the chain since.
+        if !used || mined.is_some_and(|mined| mined.block > head) {
+            return Vec::new();
+        }
+        // One such answer may come of two backends that disagree, or of an attempt made since it was asked for.
+        if mined.is_none() && !std::mem::replace(&mut slot.unaccounted, true) {
+            let transactions = slot.attempts.iter().map(|attempt| attempt.transaction).collect();
+            return vec![Action::Ask { place, transactions, again: true }];
+        }
+        let outcome = match mined {
+            None => Outcome::Lost,
+            Some(mined) if slot.cancelled_by.contains(&mined.transaction) => Outcome::Cancelled(mined),
+            Some(mined) if mined.success => Outcome::Executed(mined),
+            Some(mined) => Outcome::Reverted(mined),
+        };
+        let lane = &mut self.lanes[place.key];
+        let Some(slot) = lane.slots.remove(&place.nonce) else { return Vec::new() };
+        let bundle = slot.bundle.clone();
+        let block = mined.map_or(head, |mined| mined.block);
+        lane.settled.insert(place.nonce, Settled { slot, block });
+        self.held.retain(|_, held| *held != place);
+        vec![Action::Settled { place, bundle, outcome }]
+    }
+
+    /// Settled nonces that the chain has not used any more are in flight again, with the transactions they had.
+    fn unmine(&mut self, key: usize, next: u64, head: u64, actions: &mut Vec<Action>) {
+        let lane = &mut self.lanes[key];
+        for (nonce, settled) in lane.settled.split_off(&next) {
+            let place = Place { key, nonce };
+            let mut slot = settled.slot;
+            let bundle = slot.bundle.clone();
+            let hashes = bundle.as_ref().map(|bundle| bundle.hashes()).unwrap_or_default();
+            // Operations that have another nonce by now must not come back to this one.
+            let elsewhere = hashes.iter().any(|hash| self.held.contains_key(hash));
+            if elsewhere {
+                slot.bundle = None;
+                slot.cancelling = true;
+            } else {
+                self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
+            }
+            slot.reopen(head);
+            self.lanes[key].slots.insert(nonce, slot);
+            if let (Some(bundle), false) = (bundle, elsewhere) {
+                actions.push(Action::Unmined { place, bundle });
+            }
+        }
+    }
+
+    /// What is too deep to leave the chain.
+    fn forget(&mut self, key: usize, head: u64) {
+        let depth = self.policy.reorg_depth;
+        self.lanes[key].settled.retain(|_, settled| settled.block + depth >= head);
+    }
+
+    /// A nonce that nobody has a transaction for keeps all later ones from being mined.
+    fn close_gaps(&mut self, key: usize, head: u64) {
+        let lane = &mut self.lanes[key];
+        let (Some(next), Some(last)) = (lane.next, lane.slots.keys().next_back().copied()) else { return };
+        for nonce in next..last {
+            lane.slots.entry(nonce).or_insert_with(|| Slot::new_filler(head));
+        }
+    }
+
+    fn let_go(&mut self, place: Place, last: bool) -> Vec<Action> {
+        let lane = &mut self.lanes[place.key];
+        let Some(mut slot) = lane.slots.remove(&place.nonce) else { return Vec::new() };
+        self.held.retain(|_, held| *held != place);
+        let bundle = slot.bundle.take();
+        if !last {
+            lane.slots.insert(place.nonce, Slot::new_filler(slot.sent_at));
+        }
+        bundle
+            .map(|bundle| Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Unsigned })
+            .into_iter()
+            .collect()
+    }
+
+    fn slot(&mut self, place: Place) -> Option<&mut Slot> {
+        self.lanes.get_mut(place.key)?.slots.get_mut(&place.nonce)
+    }
+}
+
+#[cfg(test)]
+impl Flow {
+    /// Operations bound to a nonce.
+    fn held(&self) -> impl Iterator<Item = (B256, Place)> {
+        self.held.iter().map(|(hash, place)| (*hash, *place))
+    }
+
+    /// Bundles in flight.
+    fn bundles(&self) -> impl Iterator<Item = (Place, &Arc<Bundle>)> {
+        self.lanes.iter().enumerate().flat_map(|(key, lane)| {
+            lane.slots
+                .iter()
+                .filter_map(move |(nonce, slot)| Some((Place { key, nonce: *nonce }, slot.bundle.as_ref()?)))
+        })
+    }
+}

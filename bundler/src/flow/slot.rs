@@ -1,0 +1,127 @@
+//! One nonce in flight, and what is next for it.
+
+use std::sync::Arc;
+
+use alloy::primitives::B256;
+
+use super::Policy;
+use crate::{
+    builder::Bundle,
+    node::FeeSuggestion,
+    submitter::{Attempt, Fees},
+};
+
+/// Times that a node may refuse a bundle before its nonce is filled otherwise.
+const MAX_REFUSALS: u32 = 3;
+
+/// A nonce that we have given out.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    /// Whose operations are bound to it; none if it only fills a gap.
+    pub(super) bundle: Option<Arc<Bundle>>,
+    /// Every transaction ever signed for it.
+    pub(super) attempts: Vec<Attempt>,
+    /// Those of them that carry no bundle.
+    pub(super) cancelled_by: Vec<B256>,
+    /// From now on only a cancellation is signed.
+    pub(super) cancelling: bool,
+    pub(super) signing: bool,
+    /// Refusals of the last attempt.
+    pub(super) refused: u32,
+    /// Head at the first attempt, and at the last.
+    pub(super) since: u64,
+    pub(super) sent_at: u64,
+    /// Whether it was once found used by no transaction of ours.
+    pub(super) unaccounted: bool,
+}
+
+/// A used nonce.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    pub(super) slot: Slot,
+    /// In which block, or at which head that was found out.
+    pub(super) block: u64,
+}
+
+/// What to do for a nonce that is still free on chain.
+#[derive(Clone, Debug)]
+pub(super) enum Next {
+    Wait,
+    /// Send this once more.
+    Again(Attempt),
+    /// Sign the bundle, or without one a cancellation.
+    Sign(Option<Arc<Bundle>>, Fees),
+}
+
+impl Slot {
+    /// About to be signed.
+    pub(super) fn new(bundle: Option<Arc<Bundle>>, head: u64) -> Self {
+        Self {
+            bundle,
+            attempts: Vec::new(),
+            cancelled_by: Vec::new(),
+            cancelling: false,
+            signing: true,
+            refused: 0,
+            since: head,
+            sent_at: head,
+            unaccounted: false,
+        }
+    }
+
+    /// For a nonce without a bundle.
+    pub(super) fn new_filler(head: u64) -> Self {
+        Self { cancelling: true, signing: false, ..Self::new(None, head) }
+    }
+
+    /// In flight again; overdue at once, so that it is sent again.
+    pub(super) fn reopen(&mut self, head: u64) {
+        (self.since, self.sent_at, self.unaccounted, self.refused) = (head, 0, false, 0);
+        self.signing = false;
+    }
+
+    /// What to do at this head; `first` if nothing before it is in the way.
+    pub(super) fn next(&mut self, policy: &Policy, first: bool, head: u64, fees: FeeSuggestion) -> Next {
+        self.unaccounted = false;
+        if self.signing {
+            return Next::Wait;
+        }
+        let Some(last) = self.attempts.last().cloned() else { return self.sign_anew(policy, head, fees) };
+        if head < self.sent_at.saturating_add(policy.patience) && self.refused == 0 {
+            return Next::Wait;
+        }
+        let reopened = std::mem::replace(&mut self.sent_at, head) == 0;
+        let cancels = self.cancelled_by.contains(&last.transaction);
+        if self.cancelling && !cancels {
+            return self.sign_cancellation(policy, Some(last.fees), fees).unwrap_or(Next::Again(last));
+        }
+        if !first || reopened {
+            return Next::Again(last);
+        }
+        if cancels {
+            return self.sign_cancellation(policy, Some(last.fees), fees).unwrap_or(Next::Again(last));
+        }
+        let dearer = self.bundle.as_ref().and_then(|bundle| last.fees.escalated(bundle, fees));
+        if let (Some(bid), true) = (dearer, self.refused < MAX_REFUSALS) {
+            return Next::Sign(self.bundle.clone(), bid);
+        }
+        let stuck = head >= self.since.saturating_add(policy.cancel_after) || self.refused >= MAX_REFUSALS;
+        if stuck && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees) {
+            self.cancelling = true;
+            return cancellation;
+        }
+        Next::Again(last)
+    }
+
+    fn sign_anew(&mut self, policy: &Policy, head: u64, fees: FeeSuggestion) -> Next {
+        self.sent_at = head;
+        match &self.bundle {
+            Some(bundle) if !self.cancelling => Next::Sign(Some(Arc::clone(bundle)), Fees::first(bundle, fees)),
+            _ => self.sign_cancellation(policy, None, fees).unwrap_or(Next::Wait),
+        }
+    }
+
+    fn sign_cancellation(&self, policy: &Policy, last: Option<Fees>, fees: FeeSuggestion) -> Option<Next> {
+        Some(Next::Sign(None, Fees::cancelling(last, fees, policy.cancel_max_fee)?))
+    }
+}

@@ -1,0 +1,31 @@
+//! The flow under a virtual clock, on a chain that does everything to it that a real one may.
+
+mod world;
+
+use world::World;
+
+/// Seeds of `make test`; `FABSTIR_SEEDS` for others, `FABSTIR_SEED` for one alone.
+const SEEDS: u64 = 1_000;
+
+#[test]
+fn whatever_chain_and_node_do_each_operation_ends_once_and_is_never_under_two_nonces() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let seeds = match number("FABSTIR_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("FABSTIR_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut seen = world::Seen::default();
+    for seed in seeds.clone() {
+        let world = std::panic::catch_unwind(|| World::new(seed).run());
+        match world {
+            Ok(one) => seen.add(&one),
+            Err(_) => panic!("seed {seed} failed: FABSTIR_SEED={seed} runs it alone"),
+        }
+    }
+    println!("{} seeds: {seen:?}", seeds.end - seeds.start);
+    // A campaign that never met what it is for proves nothing.
+    if seeds.end - seeds.start >= SEEDS {
+        let met = [seen.reorgs, seen.unmined, seen.stolen, seen.lost, seen.cancelled, seen.dearer, seen.vanished];
+        assert!(met.iter().all(|count| *count > 100), "{seen:?}");
+    }
+}
