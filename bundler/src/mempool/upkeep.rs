@@ -185,7 +185,8 @@ impl Mempool {
                     && other.nonce >> 64 == slot.nonce >> 64
             };
             let before = lane.filter(|(other, _)| same(other)).map_or(0, |(_, count)| count);
-            if entry.ahead > before {
+            // Of what is stale or in a bundle, what goes before it is not known at this head.
+            if entry.phase == Phase::Waiting && entry.ahead > before {
                 orphans.push(*hash);
             }
             lane = Some((*slot, before + 1));
