@@ -8,13 +8,14 @@
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make bench  what a validation costs, in process and through the node
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
+#   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
 #   make fuzz   ten million spoilt inputs to the parsers
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust deep coverage oracle bench load fuzz lint build contracts vectors clean
+.PHONY: help dev test test-contracts test-rust deep coverage oracle bench load inclusion chaos fuzz lint build contracts vectors clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -80,6 +81,14 @@ bench: contracts
 load: contracts
 	cargo build --workspace --locked --profile bench
 	cargo bench --workspace --locked --bench load
+
+inclusion: build
+	FABSTIR_SENDERS=200 FABSTIR_OPERATIONS=2000 cargo test --workspace --locked --test e2e inclusion -- --nocapture
+
+# FABSTIR_CHAOS_SEED=… for others than the last time's. The flow's own seeds need no chain.
+chaos: build
+	FABSTIR_SEEDS=20000 cargo test --workspace --locked --lib flow -- --nocapture
+	FABSTIR_CHAOS_SEEDS=20 cargo test --workspace --locked --test e2e chaos -- --nocapture
 
 # FABSTIR_SEED=… for others than the last time's.
 fuzz: contracts

@@ -106,8 +106,13 @@ impl Engine {
         for (hash, admitted) in gone {
             tracing::warn!(user_op_hash = %hash, "its block has left the chain: pending again");
             self.records.reopen(hash, Status::Pending);
-            if let Some(admitted) = admitted {
-                self.take_back(admitted);
+            match admitted {
+                Some(admitted) => self.take_back(admitted),
+                // It was given up before it was mined. If a transaction of ours has it still, that takes it back.
+                None => {
+                    let reason = "its block has left the chain, and it had been given up before".into();
+                    self.records.set(hash, Status::Dropped { reason });
+                }
             }
         }
         let oldest = self.head.block.number.saturating_sub(self.config.reorg_depth);
