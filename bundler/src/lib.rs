@@ -15,6 +15,7 @@
 //! - [`mempool`], `builder`, `submitter`: pure; what is accepted, what goes together, what is signed.
 //! - `engine`: the one owner of those three and of what became of each operation.
 //! - `follower`: heads and inclusions, from the chain back to the engine.
+//! - `index`: where each operation was executed, at any age, across restarts.
 //! - [`signer`]: the key that bundles are sent from.
 //! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
 //!
@@ -31,6 +32,7 @@ pub mod evm;
 mod follower;
 pub mod gas;
 mod head;
+mod index;
 pub mod l1_fee;
 pub mod mempool;
 pub mod node;
@@ -45,6 +47,7 @@ pub use admission::{Admitted, Evidence, Validated};
 pub use config::{BundlingMode, Config};
 pub use engine::{Left, Record, Status};
 pub use head::Head;
+pub use index::IndexError;
 pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};
 pub use signer::{Signer, SignerError};

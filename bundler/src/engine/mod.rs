@@ -12,15 +12,18 @@
 mod records;
 mod tasks;
 mod upkeep;
+mod watchers;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use alloy::primitives::{Address, B256, U256};
 use erc4337::UserOperation;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use records::Records;
+pub(crate) use records::{InclusionRecord, Interest};
 pub use records::{Record, Status};
+pub(crate) use watchers::{Stage, WAITING};
 
 use crate::{
     Config, Head, Rejection,
@@ -28,6 +31,7 @@ use crate::{
     builder::{self, Proven},
     config::BundlingMode,
     follower::Inclusion,
+    index::Event,
     mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
     node::{NodeClient, NodeError},
     submitter::{InFlight, Submitter},
@@ -54,6 +58,12 @@ pub(crate) enum Command {
     DumpReputation(oneshot::Sender<Vec<(Address, Counts, ReputationStatus)>>),
     /// A new head, and what was mined since the last.
     Head(Box<Head>, Vec<Inclusion>),
+    /// Tell this subscriber what becomes of the operation, which the index knows so; whether there is room.
+    Watch(B256, Option<Event>, mpsc::Sender<Stage>, oneshot::Sender<bool>),
+    /// These transactions are in the block that is being built.
+    Preconfirmed(BTreeSet<B256>),
+    /// This block and those before it are safe.
+    Safe(u64),
     /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
     BundleNow(oneshot::Sender<Option<B256>>),
     /// Bundle by itself or only when asked.
@@ -146,6 +156,7 @@ impl Engine {
         inbox: mpsc::Receiver<Command>,
         outbox: mpsc::WeakSender<Command>,
         reputation: Reputation,
+        interest: watch::Sender<Interest>,
     ) -> Self {
         let head = heads.borrow().clone();
         let mode = config.bundling;
@@ -158,7 +169,7 @@ impl Engine {
             inbox,
             outbox,
             mempool,
-            records: Records::default(),
+            records: Records::new(interest),
             head,
             mode,
             proving: false,
@@ -208,6 +219,11 @@ impl Engine {
                 let _ = answer.send(self.mempool.all().cloned().collect());
             }
             Command::Head(head, inclusions) => self.advance(*head, inclusions),
+            Command::Watch(hash, known, sender, answer) => {
+                let _ = answer.send(self.records.watch(hash, known, sender));
+            }
+            Command::Preconfirmed(transactions) => self.records.preconfirm(&transactions),
+            Command::Safe(block) => self.records.safe(block),
             Command::BundleNow(answer) => {
                 self.waiting_for_bundle.push(answer);
                 self.try_bundle(true);
@@ -257,7 +273,7 @@ impl Engine {
                     transaction = %inclusion.transaction(), success = inclusion.event.success, "included"
                 );
             }
-            self.records.include(inclusion);
+            self.records.include(inclusion.event());
         }
         self.keep_up(&previous);
         if let Some(in_flight) = &mut self.in_flight {
@@ -291,6 +307,7 @@ impl Engine {
         match chosen {
             Some(bundle) => {
                 self.mempool.mark_bundled(&bundle.hashes());
+                self.records.bundled(&bundle.hashes());
                 self.proving = true;
                 self.prove(bundle);
             }
