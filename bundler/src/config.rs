@@ -32,6 +32,14 @@ pub struct Config {
     pub mempool: MempoolConfig,
     /// File in which reputations outlive the process.
     pub reputation_file: Option<PathBuf>,
+    /// Folder of what outlives the process, such as the index; without one, the index is kept in memory.
+    pub data_dir: Option<PathBuf>,
+    /// First block whose operations are indexed; else about 10,000 blocks before the first head.
+    pub index_start: Option<u64>,
+    /// Blocks behind the head whose operations stay in the index; else all.
+    pub index_retention: Option<u64>,
+    /// How often the block being built is looked at while a transaction of ours may be in it; never without.
+    pub preconfirmation_interval: Option<Duration>,
     /// Blocks after which a transaction that is not mined is sent again at a higher fee.
     pub blocks_before_escalation: u64,
     /// Blocks after which a bundle that its operations do not pay more for is cancelled.
@@ -59,6 +67,7 @@ impl Config {
     /// Defaults for this chain: the canonical EntryPoints of all versions.
     pub fn new(chain: ChainPreset) -> Self {
         Self {
+            preconfirmation_interval: chain.preconfirmation_millis.map(Duration::from_millis),
             chain,
             entry_points: EntryPointVersion::ALL
                 .into_iter()
@@ -73,6 +82,9 @@ impl Config {
             max_concurrent_validations: 64,
             mempool: MempoolConfig::default(),
             reputation_file: None,
+            data_dir: None,
+            index_start: None,
+            index_retention: None,
             blocks_before_escalation: 3,
             blocks_before_cancellation: 12,
             nonces_per_key: 4,

@@ -16,6 +16,7 @@
 //! - `flow`: pure; keys, nonces, transactions in flight and what came of them.
 //! - `engine`: the one owner of those three and of what became of each operation.
 //! - `follower`: heads and inclusions, from the chain back to the engine.
+//! - `index`: where each operation was executed, at any age, across restarts.
 //! - [`signer`]: the key that bundles are sent from.
 //! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
 //!
@@ -33,6 +34,7 @@ mod flow;
 mod follower;
 pub mod gas;
 mod head;
+mod index;
 pub mod l1_fee;
 pub mod mempool;
 pub mod node;
@@ -48,6 +50,7 @@ pub use config::{BundlingMode, Config};
 pub use engine::{Left, Record, Status};
 pub use flow::{Ledger, LossCause};
 pub use head::Head;
+pub use index::IndexError;
 pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};
 pub use signer::{Signer, SignerError};

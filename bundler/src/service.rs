@@ -9,19 +9,22 @@ use alloy::{
 };
 use erc4337::{EntryPointVersion, UserOperation, UserOperationRequest, storage::DepositInfo};
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Notify, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
 };
+
+use serde_json::value::RawValue;
 
 use crate::{
     Config, Head, Rejection,
     admission::{self, Admitted, Examination, Grounds, entry_point_version},
     config::BundlingMode,
-    engine::{Command, Engine, Left, Record, Screened, Screening, Status},
+    engine::{Command, Engine, InclusionRecord, Interest, Left, Record, Screened, Screening, Stage, Status, WAITING},
     estimation::{self, Estimate},
     evm::{BlockPin, SelfTestError, Wanted, self_test},
     flow::{Flow, Ledger, Policy},
-    follower::{self, Follower, Inclusion},
+    follower::{self, Follower, finality},
+    index::{self, Event, Index, IndexError, Logs, ResumeError},
     mempool::{
         Counts, ReputationStatus,
         store::{self, StoreError},
@@ -70,9 +73,21 @@ pub enum StartError {
     /// There is nothing to sign with.
     #[error("no bundler key")]
     NoKey,
+    /// The index of what was executed cannot be used.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// EntryPoint v0.9 takes bundles only from accounts without code.
     #[error("the bundler key {0} is EIP-7702-delegated; EntryPoint v0.9 refuses its bundles")]
     DelegatedKey(Address),
+}
+
+impl From<ResumeError> for StartError {
+    fn from(error: ResumeError) -> Self {
+        match error {
+            ResumeError::Node(error) => error.into(),
+            ResumeError::Index(error) => error.into(),
+        }
+    }
 }
 
 /// A running bundler. Cheap to clone; it stops when the last clone is gone.
@@ -85,15 +100,10 @@ pub struct Bundler {
     address: Address,
     /// Validations and estimates that may run at once.
     lanes: Arc<Semaphore>,
-}
-
-/// What is known of an included operation.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// From our records.
-    Recorded(Record),
-    /// From the chain.
-    OnChain(Box<Inclusion>),
+    index: Arc<Index>,
+    logs: Arc<Logs>,
+    /// Has the follower look for a new head at once.
+    wake: Arc<Notify>,
 }
 
 /// One operation's validation, laid open.
@@ -126,12 +136,20 @@ impl Bundler {
         }
         let reputation = config.reputation_file.as_deref().map(store::read).transpose()?.unwrap_or_default();
 
-        let follower = Follower::new(node.clone(), Arc::clone(&config));
+        let file = config.data_dir.as_deref().map(|folder| folder.join("index.redb"));
+        let start = config.index_start;
+        let index = Arc::new(Index::open(file.as_deref(), config.chain.chain_id, start, config.index_retention)?);
+        index.resume(&node, config.reorg_depth).await?;
+        let logs = Arc::new(Logs::new(node.clone(), config.entry_points.keys().copied().collect()));
+        let submitter = Submitter::new(signers, config.chain.chain_id);
+        let own = submitter.addresses().into_iter().collect();
+        let follower = Follower::new(node.clone(), Arc::clone(&config), Arc::clone(&index), Arc::clone(&logs), own);
         let first = follower.first().await?;
         self_test::run(&config.chain, &node, &first.block).await?;
         let (heads_sender, heads) = watch::channel(first);
         let (engine, inbox) = mpsc::channel(INBOX);
-        let submitter = Submitter::new(signers, config.chain.chain_id);
+        let (interest, interested) = watch::channel(Interest::default());
+        let wake = Arc::<Notify>::default();
         let address = submitter.address();
         let mut nonces = Vec::new();
         for key in submitter.addresses() {
@@ -141,13 +159,28 @@ impl Bundler {
         let mut flow = Flow::new(nonces.len(), Policy::of(&config));
         flow.advance(&nonces, head.block.number, head.fees);
         let outbox = engine.downgrade();
-        let engine_task =
-            Engine::new(Arc::clone(&config), node.clone(), submitter, flow, heads.clone(), inbox, outbox, reputation);
+        let engine_task = Engine::new(
+            Arc::clone(&config),
+            node.clone(),
+            submitter,
+            flow,
+            heads.clone(),
+            inbox,
+            outbox,
+            reputation,
+            interest,
+        );
         let task = tokio::spawn(engine_task.run());
+        if let Some(every) = config.preconfirmation_interval {
+            tokio::spawn(finality::preconfirm(node.clone(), every, interested.clone(), engine.downgrade()));
+        }
+        let (of, weak) = (Arc::clone(&config), engine.downgrade());
+        tokio::spawn(finality::safety(node.clone(), of, heads.clone(), interested.clone(), weak));
+        tokio::spawn(index::backfill(Arc::downgrade(&index), Arc::clone(&logs)));
         // The follower holds the engine weakly, so that it is the handles that keep both alive.
-        tokio::spawn(follower.run(heads_sender, engine.downgrade()));
+        tokio::spawn(follower.run(heads_sender, engine.downgrade(), Arc::clone(&wake), interested.clone()));
         let lanes = Arc::new(Semaphore::new(config.max_concurrent_validations));
-        Ok((Self { config, node, heads, engine, address, lanes }, task))
+        Ok((Self { config, node, heads, engine, address, lanes, index, logs, wake }, task))
     }
 
     /// The key that bundles are sent from.
@@ -362,24 +395,53 @@ impl Bundler {
         self.ask(Command::Abandon).await.unwrap_or_default()
     }
 
-    /// An operation from the records or, failing that, from the chain.
-    pub(crate) async fn find(&self, hash: B256) -> Result<Option<Found>, Rejection> {
-        if let Some(record) = self.record(hash).await? {
-            return Ok(Some(Found::Recorded(record)));
+    /// Where an operation was executed, by the index; before it knows all blocks, by the node too.
+    pub(crate) async fn executed(&self, hash: B256) -> Result<Option<Event>, Rejection> {
+        if let Some(event) = self.indexed(hash)? {
+            return Ok(Some(event));
         }
-        let head = self.head().block.number;
-        let inclusion = follower::find_inclusion(&self.node, &self.config, hash, head).await?;
-        Ok(inclusion.map(|inclusion| Found::OnChain(Box::new(inclusion))))
+        // What is pending with us has not been executed in any block that we have not seen.
+        if self.index.gap().is_none() || self.record(hash).await?.is_some() {
+            return Ok(None);
+        }
+        Ok(follower::search_gap(&self.index, &self.logs, hash).await?)
     }
 
-    /// The operation and EntryPoint version of an inclusion that was not ours.
-    pub(crate) async fn recover(
-        &self,
-        inclusion: &Inclusion,
-    ) -> Result<Option<(UserOperation, EntryPointVersion)>, Rejection> {
-        let version = entry_point_version(&self.config, inclusion.entry_point)?;
-        let op = follower::find_operation(&self.node, &self.config, inclusion).await?;
+    fn indexed(&self, hash: B256) -> Result<Option<Event>, Rejection> {
+        self.index.find(hash).map_err(unreadable)
+    }
+
+    /// The answer of `eth_getUserOperationReceipt`: from the index alone for transactions of ours.
+    pub(crate) async fn receipt(&self, hash: B256) -> Result<Option<Box<RawValue>>, Rejection> {
+        let Some(event) = self.executed(hash).await? else { return Ok(None) };
+        if let Some(receipt) = self.index.receipt(&event).map_err(unreadable)? {
+            return Ok(Some(receipt));
+        }
+        let Some(inclusion) = follower::inclusion_at(&self.node, &event).await? else { return Ok(None) };
+        serde_json::value::to_raw_value(&inclusion.to_json())
+            .map(Some)
+            .map_err(|_| Rejection::Internal("a receipt could not be written"))
+    }
+
+    /// The operation and EntryPoint version of one that was executed, from its transaction.
+    pub(crate) async fn recover(&self, event: &Event) -> Result<Option<(UserOperation, EntryPointVersion)>, Rejection> {
+        let version = entry_point_version(&self.config, event.entry_point)?;
+        let op = follower::operation_at(&self.node, &self.config, event).await?;
         Ok(op.map(|op| (op, version)))
+    }
+
+    /// What becomes of an operation: how it stands now, if it is known, and each step from there. The channel ends
+    /// after the last step, or when it is not read.
+    ///
+    /// # Errors
+    /// If there are too many subscribers, or the bundler has stopped.
+    pub(crate) async fn watch(&self, hash: B256) -> Result<mpsc::Receiver<Stage>, Rejection> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let known = self.indexed(hash)?;
+        match self.ask(|answer| Command::Watch(hash, known, sender, answer)).await? {
+            true => Ok(receiver),
+            false => Err(Rejection::Busy("too many subscriptions")),
+        }
     }
 
     /// Judges at the head we know and, if that refuses for reasons of state, once more at the node's if it is newer:
@@ -409,6 +471,7 @@ impl Bundler {
             return Ok(None);
         }
         let behind = || Rejection::Busy("the newest block is still being read");
+        self.wake.notify_one();
         let mut heads = self.heads.clone();
         let caught_up = heads.wait_for(|head| head.block.hash != known.hash && head.block.number >= latest.number);
         let caught_up = tokio::time::timeout(CATCH_UP, caught_up).await.map_err(|_| behind())?;
@@ -423,11 +486,16 @@ impl Bundler {
 }
 
 /// The inclusion in a record, if it has come to that.
-pub(crate) fn inclusion_of(status: &Status) -> Option<&Inclusion> {
+pub(crate) fn inclusion_of(status: &Status) -> Option<&Event> {
     match status {
-        Status::Included(record) => Some(&record.0),
+        Status::Included(InclusionRecord(event)) => Some(event),
         _ => None,
     }
+}
+
+fn unreadable(error: IndexError) -> Rejection {
+    tracing::error!(%error, "the index could not be read");
+    Rejection::Internal("the index could not be read")
 }
 
 async fn check(config: &Config, node: &NodeClient, key: Address) -> Result<(), StartError> {

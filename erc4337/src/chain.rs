@@ -17,6 +17,12 @@ pub struct ChainPreset {
     pub p256: bool,
     /// Whether transactions pay for their data on L1 beside their gas (OP stack).
     pub l1_data_fee: bool,
+    /// Milliseconds between two looks at the block being built (flashblocks), where it tells what will be mined.
+    pub preconfirmation_millis: Option<u64>,
+    /// Blocks on top of one that make it safe; by the node's `safe` tag without.
+    pub safe_confirmations: Option<u64>,
+    /// Whether the sequencer takes `eth_sendRawTransactionConditional`.
+    pub conditional_send: bool,
     /// Wei from which an entity counts as staked (`MIN_STAKE_VALUE` of ERC-7562: about 1,000 US$).
     pub min_stake: u128,
 }
@@ -45,12 +51,23 @@ impl ChainPreset {
         hardfork: Hardfork::Osaka,
         p256: true,
         l1_data_fee: true,
+        preconfirmation_millis: Some(200),
+        safe_confirmations: None,
+        conditional_send: false,
         min_stake: ETHER / 4,
     };
     /// Base's test network, where ether is scarce rather than dear.
     pub const BASE_SEPOLIA: Self = Self { chain_id: 84532, name: "base-sepolia", min_stake: ETHER / 100, ..Self::BASE };
     /// A development node on this machine.
-    pub const LOCAL: Self = Self { chain_id: 31337, name: "local", block_time: 1, l1_data_fee: false, ..Self::BASE };
+    pub const LOCAL: Self = Self {
+        chain_id: 31337,
+        name: "local",
+        block_time: 1,
+        l1_data_fee: false,
+        preconfirmation_millis: None,
+        safe_confirmations: Some(2),
+        ..Self::BASE
+    };
 
     /// The preset of a chain id; an unknown chain gets the strictest rules under its own id.
     pub fn for_chain(chain_id: u64) -> Self {

@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    chain,
     client::Client,
     deploy,
     deployment::Deployment,
@@ -100,7 +101,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         per_sender: parse_ether(node::SPONSOR_PER_ACCOUNT)?,
     };
     let setup = |listen| Setup {
-        node_url: node_url.clone(),
+        chain: chain::ChainOptions::of(&node_url),
         serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false },
         sponsor_limits,
         min_stake: None,

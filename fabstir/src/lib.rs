@@ -6,11 +6,12 @@
 //! ```
 //!
 //! - [`deploy`]: every contract by CREATE2, idempotent; writes a [`deployment`] file, the one source of addresses.
-//! - [`node`]: starts, serves and drains; [`serve`]: the endpoint and its limits.
+//! - [`node`]: starts, serves and drains; [`chain`]: its settings towards the chain; [`serve`]: the endpoint and its limits.
 //! - [`client`]: an account that acts without gas; [`host`] uses it.
 //! - [`dev`]: all of it on a chain of one's own.
 //! - [`keys`]: where secret keys come from.
 
+pub mod chain;
 pub mod client;
 pub mod deploy;
 pub mod deployment;

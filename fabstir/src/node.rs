@@ -12,20 +12,19 @@ use alloy::{
     signers::local::PrivateKeySigner,
 };
 use anyhow::Result;
-use bundler::{Bundler, Left, mempool::MempoolConfig, node::NodeClient};
+use bundler::{Bundler, Left, mempool::MempoolConfig};
 use erc4337::ChainPreset;
 use jsonrpsee::{RpcModule, server::ServerHandle};
 use paymaster::{Deployed, Policy, Sponsor};
 use tokio::task::JoinHandle;
 
-use crate::{deployment::Deployment, keys, serve};
+use crate::{chain, deployment::Deployment, keys, serve};
 
 /// Settings of `fabstir node`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// HTTP URL of an Ethereum node; standard eth_* methods are all that is used.
-    #[arg(long, env = "FABSTIR_NODE_URL", hide_env_values = true)]
-    node_url: String,
+    #[command(flatten)]
+    chain: chain::ChainOptions,
     /// Where to serve JSON-RPC.
     #[arg(long, env = "FABSTIR_LISTEN", default_value = "127.0.0.1:4337")]
     listen: SocketAddr,
@@ -94,8 +93,8 @@ pub struct Node {
 
 /// What a node is started with.
 pub struct Setup {
-    /// HTTP URL of an Ethereum node.
-    pub node_url: String,
+    /// The nodes, and what is indexed.
+    pub chain: chain::ChainOptions,
     /// Where to serve, and whom.
     pub serve: serve::Settings,
     /// Where things are.
@@ -124,7 +123,7 @@ pub struct Setup {
 /// Whatever stops it, with its context.
 pub async fn run(options: Options) -> Result<()> {
     let setup = Setup {
-        node_url: options.node_url,
+        chain: options.chain,
         serve: serve::Settings {
             listen: options.listen,
             calls_per_second: options.calls_per_second,
@@ -162,9 +161,10 @@ impl Node {
     /// If the chain, the keys or the address to serve on are not usable.
     pub async fn start(setup: Setup) -> Result<Self> {
         let deployment = &setup.deployment;
-        let mut chain = ChainPreset::for_chain(deployment.chain_id);
-        chain.min_stake = setup.min_stake.unwrap_or(chain.min_stake);
-        let mut config = bundler::Config::new(chain);
+        let mut preset = ChainPreset::for_chain(deployment.chain_id);
+        preset.min_stake = setup.min_stake.unwrap_or(preset.min_stake);
+        let mut config = bundler::Config::new(preset);
+        setup.chain.apply(&mut config)?;
         config.entry_points = deployment.entry_point_versions()?;
         config.poll_interval = setup.poll_interval;
         config.debug_rpc = setup.debug_rpc;
@@ -174,7 +174,8 @@ impl Node {
 
         let sponsor = Sponsor::new(setup.paymaster_key)?;
         let sponsorship = sponsorship(deployment, setup.sponsor_limits)?;
-        let (bundler, engine) = Bundler::start(config, NodeClient::new(&setup.node_url)?, setup.bundler_keys).await?;
+        let node = setup.chain.client(&config)?;
+        let (bundler, engine) = Bundler::start(config, node, setup.bundler_keys).await?;
         tracing::info!(bundler = %bundler.address(), paymaster_signer = %sponsor.address(), "keys");
 
         let mut module = RpcModule::new(());

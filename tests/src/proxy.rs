@@ -40,6 +40,8 @@ pub enum Fault {
     Lagging(u64),
     /// No answer before [`Proxy::release`].
     Held,
+    /// `eth_getLogs` for more blocks than this is refused.
+    Narrow(u64),
 }
 
 /// What is to go wrong.
@@ -137,7 +139,11 @@ impl State {
     fn fault(&self, asked: &Value) -> Option<(&'static str, Fault)> {
         let mut fault = None;
         self.plan.send_if_modified(|plan| {
-            let Some(plan) = plan.as_mut().filter(|plan| calls(asked).any(|call| call["method"] == plan.method)) else {
+            let befalls = |plan: &Plan, call: &Value| {
+                call["method"] == plan.method
+                    && !matches!(plan.fault, Fault::Narrow(most) if blocks(&call["params"][0]) <= most)
+            };
+            let Some(plan) = plan.as_mut().filter(|plan| calls(asked).any(|call| befalls(plan, call))) else {
                 return false;
             };
             match plan.spared.checked_sub(1) {
@@ -203,6 +209,7 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
         }
         Fault::ShortBatch => None,
         Fault::UnknownBlock => Some(error(-32001, "unknown block")),
+        Fault::Narrow(_) => Some(error(-32602, "block range is too wide")),
         Fault::Limited => Some(error(429, "too many requests")),
         Fault::Nonsense => Some(json!({ "result": { "as": "if" } })),
         Fault::Null => Some(json!({ "result": null })),
@@ -223,6 +230,12 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
     let mut response = Response::new(Full::new(answers.to_string().into()));
     *response.status_mut() = parts.status;
     Ok(Some(response))
+}
+
+/// Blocks that a filter is for.
+fn blocks(filter: &Value) -> u64 {
+    let number = |name: &str| u64::from_str_radix(filter[name].as_str()?.strip_prefix("0x")?, 16).ok();
+    number("toBlock").zip(number("fromBlock")).map_or(1, |(to, from)| to - from + 1)
 }
 
 /// The parts of a batch, or the one thing that is no batch.

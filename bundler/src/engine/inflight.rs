@@ -101,7 +101,7 @@ impl Engine {
             let paid = u128::try_from(inclusion.event.actualGasCost).unwrap_or(u128::MAX);
             let block = inclusion.receipt.block_number.unwrap_or(self.head.block.number);
             self.recent.entry(block).or_default().push(Recent { hash, transaction, paid, admitted });
-            self.records.include(inclusion);
+            self.records.include(inclusion.event());
         }
         for (hash, admitted) in gone {
             tracing::warn!(user_op_hash = %hash, "its block has left the chain: pending again");

@@ -13,15 +13,21 @@ mod inflight;
 mod records;
 mod tasks;
 mod upkeep;
+mod watchers;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use alloy::primitives::{Address, B256, U256};
 use erc4337::UserOperation;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use records::Records;
+pub(crate) use records::{InclusionRecord, Interest};
 pub use records::{Record, Status};
+pub(crate) use watchers::{Stage, WAITING};
 
 use crate::{
     Config, Head, Rejection,
@@ -30,6 +36,7 @@ use crate::{
     config::BundlingMode,
     flow::{Flow, Ledger, Mined, Place},
     follower::Mined as Brought,
+    index::Event,
     mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
     node::{NodeClient, NodeError},
     submitter::Submitter,
@@ -56,6 +63,12 @@ pub(crate) enum Command {
     DumpReputation(oneshot::Sender<Vec<(Address, Counts, ReputationStatus)>>),
     /// A new head, and what was mined since the last.
     Head(Box<Head>, Brought),
+    /// Tell this subscriber what becomes of the operation, which the index knows so; whether there is room.
+    Watch(B256, Option<Event>, mpsc::Sender<Stage>, oneshot::Sender<bool>),
+    /// These transactions are in the block that is being built.
+    Preconfirmed(BTreeSet<B256>),
+    /// This block and those before it are safe.
+    Safe(u64),
     /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
     BundleNow(oneshot::Sender<Option<B256>>),
     /// Bundle by itself or only when asked.
@@ -151,6 +164,7 @@ impl Engine {
         inbox: mpsc::Receiver<Command>,
         outbox: mpsc::WeakSender<Command>,
         reputation: Reputation,
+        interest: watch::Sender<Interest>,
     ) -> Self {
         let head = heads.borrow().clone();
         let mode = config.bundling;
@@ -163,7 +177,7 @@ impl Engine {
             inbox,
             outbox,
             mempool,
-            records: Records::default(),
+            records: Records::new(interest),
             head,
             mode,
             proving: Vec::new(),
@@ -219,6 +233,11 @@ impl Engine {
             Command::Ledger(answer) => {
                 let _ = answer.send(self.ledger.clone());
             }
+            Command::Watch(hash, known, sender, answer) => {
+                let _ = answer.send(self.records.watch(hash, known, sender));
+            }
+            Command::Preconfirmed(transactions) => self.records.preconfirm(&transactions),
+            Command::Safe(block) => self.records.safe(block),
             Command::BundleNow(answer) => {
                 self.waiting_for_bundle.push(answer);
                 self.try_bundle(true);
@@ -292,6 +311,7 @@ impl Engine {
         match (chosen, self.flow.next_key(&self.proving)) {
             (Some(bundle), Some(key)) => {
                 self.mempool.mark_bundled(&bundle.hashes());
+                self.records.bundled(&bundle.hashes());
                 self.proving.push(key);
                 self.prove(bundle, key);
                 // Whoever asks for a bundle gets one.

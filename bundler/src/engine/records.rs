@@ -1,16 +1,19 @@
-//! What became of each operation, for those who ask.
+//! What became of each operation, for those who ask and for those who watch.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
 use alloy::primitives::{Address, B256};
 use erc4337::{EntryPointVersion, UserOperation};
+use tokio::sync::{mpsc, watch};
 
-use crate::{admission::Admitted, follower::Inclusion};
+use super::watchers::{Stage, Watchers};
+use crate::{admission::Admitted, index::Event};
 
-/// Operations remembered after they have come to an end; the oldest are forgotten first.
+/// Operations remembered after they have come to an end; the oldest are forgotten first. What was included is in the
+/// index all the same.
 const KEPT: usize = 100_000;
 
 /// Where an operation stands.
@@ -23,8 +26,13 @@ pub enum Status {
         /// The transaction.
         transaction: B256,
     },
+    /// In the block that is being built.
+    Preconfirmed {
+        /// The transaction.
+        transaction: B256,
+    },
     /// Mined.
-    Included(Arc<InclusionRecord>),
+    Included(InclusionRecord),
     /// Will not be mined by us.
     Dropped {
         /// Why.
@@ -32,9 +40,9 @@ pub enum Status {
     },
 }
 
-/// A mined operation. Opaque outside of the crate but for its JSON.
-#[derive(Debug)]
-pub struct InclusionRecord(pub(crate) Inclusion);
+/// Where an operation was mined. Opaque outside of the crate; its receipt is in the index.
+#[derive(Clone, Copy, Debug)]
+pub struct InclusionRecord(pub(crate) Event);
 
 impl Status {
     fn is_terminal(&self) -> bool {
@@ -46,8 +54,28 @@ impl Status {
         match self {
             Self::Pending => "pending",
             Self::Submitted { .. } => "submitted",
+            Self::Preconfirmed { .. } => "preconfirmed",
             Self::Included(_) => "included",
             Self::Dropped { .. } => "dropped",
+        }
+    }
+
+    /// The transaction it is in, if it is in one.
+    pub(crate) fn transaction(&self) -> Option<B256> {
+        match self {
+            Self::Submitted { transaction } | Self::Preconfirmed { transaction } => Some(*transaction),
+            Self::Included(InclusionRecord(event)) => Some(event.transaction),
+            Self::Pending | Self::Dropped { .. } => None,
+        }
+    }
+
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Pending => Stage::Accepted,
+            Self::Submitted { transaction } => Stage::Submitted { transaction: *transaction },
+            Self::Preconfirmed { transaction } => Stage::Preconfirmed { transaction: *transaction },
+            Self::Included(InclusionRecord(event)) => Stage::Included(*event),
+            Self::Dropped { reason } => Stage::Dropped { reason: reason.clone() },
         }
     }
 }
@@ -74,64 +102,146 @@ impl Record {
             status: Status::Pending,
         }
     }
+
+    fn mined(event: Event) -> Self {
+        let status = Status::Included(InclusionRecord(event));
+        Self { op: None, entry_point: event.entry_point, version: None, status }
+    }
+}
+
+/// What the chain is to be asked for, beside its heads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Interest {
+    /// The block that is being built: something of ours may be in it.
+    pub(crate) pending: bool,
+    /// Which block is safe.
+    pub(crate) safe: bool,
 }
 
 /// All records, bounded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Records {
     by_hash: HashMap<B256, Record>,
     ended: VecDeque<B256>,
+    /// Operations on their way, with every transaction they were sent in.
+    sent: HashMap<B256, Vec<B256>>,
+    watchers: Watchers,
+    interest: watch::Sender<Interest>,
 }
 
 impl Records {
+    pub(super) fn new(interest: watch::Sender<Interest>) -> Self {
+        Self {
+            by_hash: HashMap::new(),
+            ended: VecDeque::new(),
+            sent: HashMap::new(),
+            watchers: Watchers::default(),
+            interest,
+        }
+    }
+
     pub(super) fn get(&self, hash: B256) -> Option<Record> {
         self.by_hash.get(&hash).cloned()
     }
 
     pub(super) fn insert(&mut self, hash: B256, record: Record) {
+        self.watchers.tell(hash, &record.status.stage());
         self.by_hash.insert(hash, record);
     }
 
+    /// These are being put into a bundle: news for those who watch, and no more than that.
+    pub(super) fn bundled(&mut self, hashes: &[B256]) {
+        hashes.iter().for_each(|hash| self.watchers.tell(*hash, &Stage::Bundled));
+    }
+
     pub(super) fn set(&mut self, hash: B256, status: Status) {
-        if let Some(record) = self.by_hash.get_mut(&hash) {
-            // A reorganisation may have it included elsewhere, but nothing else comes after inclusion.
-            if matches!(record.status, Status::Included(_)) && !matches!(status, Status::Included(_)) {
-                return;
-            }
-            let ends = status.is_terminal() && !record.status.is_terminal();
-            record.status = status;
-            if ends {
-                self.end(hash);
-            }
+        let Some(record) = self.by_hash.get_mut(&hash) else { return };
+        // A reorganisation may have it included elsewhere, but nothing else comes after inclusion.
+        if matches!(record.status, Status::Included(_)) && !matches!(status, Status::Included(_)) {
+            return;
         }
+        match &status {
+            Status::Submitted { transaction } => self.sent.entry(hash).or_default().push(*transaction),
+            Status::Preconfirmed { .. } => {}
+            _ => drop(self.sent.remove(&hash)),
+        }
+        let ends = status.is_terminal() && !record.status.is_terminal();
+        let stage = status.stage();
+        record.status = status;
+        self.watchers.tell(hash, &stage);
+        if ends {
+            self.end(hash);
+        }
+        self.tell_interest();
     }
 
     /// Back to pending, unless it has come to an end.
     pub(super) fn unsubmit(&mut self, hash: B256) {
         if let Some(record) = self.by_hash.get_mut(&hash)
-            && matches!(record.status, Status::Submitted { .. })
+            && matches!(record.status, Status::Submitted { .. } | Status::Preconfirmed { .. })
         {
             record.status = Status::Pending;
+            self.sent.remove(&hash);
+            self.watchers.tell(hash, &Stage::Pending);
+            self.tell_interest();
         }
     }
 
     /// Takes back what was final: its block has left the chain.
     pub(super) fn reopen(&mut self, hash: B256, status: Status) {
-        if let Some(record) = self.by_hash.get_mut(&hash) {
-            record.status = status;
-            self.ended.retain(|ended| *ended != hash);
+        let Some(record) = self.by_hash.get_mut(&hash) else { return };
+        let stage = match &status {
+            Status::Pending => Stage::Pending,
+            other => other.stage(),
+        };
+        if let Status::Submitted { transaction } = &status {
+            self.sent.entry(hash).or_default().push(*transaction);
+        }
+        record.status = status;
+        self.ended.retain(|ended| *ended != hash);
+        self.watchers.tell(hash, &stage);
+        self.tell_interest();
+    }
+
+    /// These transactions are in the block that is being built.
+    pub(super) fn preconfirm(&mut self, transactions: &BTreeSet<B256>) {
+        let seen =
+            |(hash, sent): (&B256, &Vec<B256>)| Some((*hash, *sent.iter().find(|it| transactions.contains(*it))?));
+        let seen: Vec<(B256, B256)> = self.sent.iter().filter_map(seen).collect();
+        for (hash, transaction) in seen {
+            self.set(hash, Status::Preconfirmed { transaction });
         }
     }
 
-    pub(super) fn include(&mut self, inclusion: Inclusion) {
-        let (hash, entry_point) = (inclusion.hash, inclusion.entry_point);
-        let status = Status::Included(Arc::new(InclusionRecord(inclusion)));
-        if let std::collections::hash_map::Entry::Vacant(e) = self.by_hash.entry(hash) {
-            e.insert(Record { op: None, entry_point, version: None, status });
-            self.end(hash);
+    pub(super) fn include(&mut self, event: Event) {
+        let hash = event.hash;
+        if self.by_hash.contains_key(&hash) {
+            self.set(hash, Status::Included(InclusionRecord(event)));
         } else {
-            self.set(hash, status);
+            self.by_hash.insert(hash, Record::mined(event));
+            self.end(hash);
+            self.watchers.tell(hash, &Stage::Included(event));
+            self.tell_interest();
         }
+    }
+
+    /// Tells this subscriber how the operation stands, `known` being what the index says, and all that follows.
+    pub(super) fn watch(&mut self, hash: B256, known: Option<Event>, sender: mpsc::Sender<Stage>) -> bool {
+        let now = self.by_hash.get(&hash).map(|record| record.status.stage()).or(known.map(Stage::Included));
+        let room = self.watchers.watch(hash, now, sender);
+        self.tell_interest();
+        room
+    }
+
+    /// This block and those before it are safe.
+    pub(super) fn safe(&mut self, block: u64) {
+        self.watchers.safe(block);
+        self.tell_interest();
+    }
+
+    fn tell_interest(&self) {
+        let now = Interest { pending: !self.sent.is_empty(), safe: self.watchers.wait_for_safety() };
+        self.interest.send_if_modified(|told| std::mem::replace(told, now) != now);
     }
 
     fn end(&mut self, hash: B256) {

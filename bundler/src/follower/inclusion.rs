@@ -10,6 +10,8 @@ use alloy::{
 use erc4337::abi::entry_point_v08::{BeforeExecution, UserOperationEvent, UserOperationRevertReason};
 use serde_json::{Value, json};
 
+use crate::index::Event;
+
 /// An executed operation, as its EntryPoint reported it.
 #[derive(Clone, Debug)]
 pub(crate) struct Inclusion {
@@ -27,6 +29,28 @@ impl Inclusion {
         let event = UserOperationEvent::decode_log(&log.inner).ok()?;
         let position = receipt.inner.logs().iter().position(|other| other.log_index == log.log_index)?;
         Some(Self { hash: event.userOpHash, entry_point: log.address(), event: event.data, receipt, position })
+    }
+
+    /// Reads it from the receipt of the transaction that the index names.
+    pub(crate) fn of(event: &Event, receipt: Arc<TransactionReceipt>) -> Option<Self> {
+        if receipt.block_hash != Some(event.block_hash) {
+            return None;
+        }
+        let log = receipt.inner.logs().iter().find(|log| log.log_index == Some(event.log_index))?.clone();
+        Self::new(&log, receipt).filter(|inclusion| inclusion.hash == event.hash)
+    }
+
+    /// Where it was executed, for the index.
+    pub(crate) fn event(&self) -> Event {
+        Event {
+            hash: self.hash,
+            entry_point: self.entry_point,
+            transaction: self.receipt.transaction_hash,
+            block: self.receipt.block_number.unwrap_or_default(),
+            block_hash: self.receipt.block_hash.unwrap_or_default(),
+            log_index: self.receipt.inner.logs()[self.position].log_index.unwrap_or_default(),
+            success: self.event.success,
+        }
     }
 
     /// The transaction that executed it.
@@ -59,6 +83,13 @@ impl Inclusion {
 
     /// The answer of `eth_getUserOperationReceipt`.
     pub(crate) fn to_json(&self) -> Value {
+        let mut answer = self.head_json();
+        answer["receipt"] = json!(&*self.receipt);
+        answer
+    }
+
+    /// The same without the member `receipt`, which all operations of a bundle share.
+    pub(crate) fn head_json(&self) -> Value {
         let event = &self.event;
         let mut answer = json!({
             "userOpHash": self.hash,
@@ -70,7 +101,6 @@ impl Inclusion {
             "actualGasUsed": U256::from(event.actualGasUsed),
             "success": event.success,
             "logs": self.logs(),
-            "receipt": &*self.receipt,
         });
         if let Some(reason) = self.revert_reason() {
             answer["reason"] = json!(reason);

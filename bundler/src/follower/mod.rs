@@ -1,34 +1,36 @@
 //! Watches the chain: each new head becomes a [`Head`] for the other stages, and what it mined an [`Inclusion`].
 
+pub(crate) mod finality;
+mod heads;
 mod inclusion;
 mod lookup;
+mod nested;
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use alloy::{
-    primitives::B256,
-    rpc::types::{Filter, Header, TransactionReceipt},
-    sol_types::SolEvent,
+    primitives::{Address, B256},
+    rpc::types::{Header, TransactionReceipt},
 };
-use erc4337::abi::entry_point_v08::UserOperationEvent;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
+use heads::HeadTimer;
 pub(crate) use inclusion::Inclusion;
-pub(crate) use lookup::{find_inclusion, find_operation};
+pub(crate) use lookup::{inclusion as inclusion_at, operation as operation_at, search_gap};
 
 use crate::{
     Config, Head,
-    engine::Command,
+    engine::{Command, Interest},
     evm::{BlockPin, Shared, StateView},
+    index::{Index, Logs},
     l1_fee::L1Prices,
     node::{FeeSuggestion, NodeClient, NodeError},
 };
 
-/// Blocks searched for one user operation whose inclusion was not watched.
-pub(crate) const LOOKBACK: u64 = 9_999;
 
 /// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
 /// `known`, which is still in the chain. To follow it there would drop what rests on the blocks in between.
@@ -54,33 +56,55 @@ pub(crate) struct Follower {
     node: NodeClient,
     config: Arc<Config>,
     shared: Arc<Shared>,
+    index: Arc<Index>,
+    logs: Arc<Logs>,
+    /// Whose transactions' receipts are kept.
+    own: BTreeSet<Address>,
 }
 
 impl Follower {
-    pub(crate) fn new(node: NodeClient, config: Arc<Config>) -> Self {
-        Self { node, config, shared: Arc::default() }
+    pub(crate) fn new(
+        node: NodeClient,
+        config: Arc<Config>,
+        index: Arc<Index>,
+        logs: Arc<Logs>,
+        own: BTreeSet<Address>,
+    ) -> Self {
+        Self { node, config, shared: Arc::default(), index, logs, own }
     }
 
-    /// The head as it is now.
+    /// The head as it is now, which the index takes in too.
     ///
     /// # Errors
     /// If the node does not tell.
     pub(crate) async fn first(&self) -> Result<Head, NodeError> {
         let (block, fees) = self.pin(&self.node.latest().await?).await?;
         let view = StateView::new(self.node.clone(), block.hash, Arc::clone(&self.shared));
+        let inclusions = self.inclusions(block.number, block.number, block.hash).await?;
+        if let Err(error) = self.index.advance((block.number, block.hash), block.number, &inclusions, &self.own) {
+            tracing::error!(%error, "the index did not take block {}; it is fetched again later", block.number);
+        }
         self.head(block, view, fees).await
     }
 
-    /// Publishes heads until nobody listens. A node that fails is asked again at the next interval.
-    pub(crate) async fn run(self, heads: watch::Sender<Head>, engine: mpsc::WeakSender<Command>) {
-        let mut interval = tokio::time::interval(self.config.poll_interval);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    /// Publishes heads until nobody listens. A node that fails is asked again at the next occasion.
+    pub(crate) async fn run(
+        self,
+        heads: watch::Sender<Head>,
+        engine: mpsc::WeakSender<Command>,
+        wake: Arc<Notify>,
+        interest: watch::Receiver<Interest>,
+    ) {
+        let block_time = Duration::from_secs(self.config.chain.block_time);
+        let mut timer = HeadTimer::new(self.node.clone(), self.config.poll_interval, block_time, wake, interest);
+        let mut found = true;
         loop {
-            interval.tick().await;
+            timer.next(found).await;
             if engine.strong_count() == 0 {
                 return;
             }
             let previous = heads.borrow().clone();
+            found = false;
             match self.step(&previous).await {
                 Ok(None) => {}
                 Ok(Some((head, mined))) => {
@@ -89,6 +113,7 @@ impl Follower {
                         return;
                     }
                     heads.send_replace(head);
+                    found = true;
                 }
                 Err(error) => tracing::warn!(%error, "the head could not be followed; asking again"),
             }
@@ -111,7 +136,12 @@ impl Follower {
             (known.number + 1).saturating_sub(self.config.reorg_depth).min(number)
         };
         let (block, fees) = self.pin(&block).await?;
-        let (view, inclusions) = tokio::try_join!(previous.view.advance_to(&block), self.inclusions(from, number))?;
+        let (view, inclusions) =
+            tokio::try_join!(previous.view.advance_to(&block), self.inclusions(from, number, block.hash))?;
+        // Before anybody is told: whoever hears of an inclusion finds its receipt.
+        if let Err(error) = self.index.advance((number, block.hash), from, &inclusions, &self.own) {
+            tracing::error!(%error, "the index did not take block {number}; it is fetched again later");
+        }
         let mined = Mined { inclusions, from: (!extended).then_some(from) };
         Ok(Some((self.head(block, view, fees).await?, mined)))
     }
@@ -131,19 +161,25 @@ impl Follower {
         Ok((BlockPin::new(block, fees.base_fee), fees))
     }
 
-    /// Every operation that the served EntryPoints executed in these blocks.
-    async fn inclusions(&self, from: u64, to: u64) -> Result<Vec<Inclusion>, NodeError> {
-        let filter = Filter::new()
-            .address(self.config.entry_points.keys().copied().collect::<Vec<_>>())
-            .event_signature(UserOperationEvent::SIGNATURE_HASH)
-            .from_block(from)
-            .to_block(to);
-        let events = self.node.logs(&filter).await?;
-        let transactions: BTreeSet<B256> = events.iter().filter_map(|log| log.transaction_hash).collect();
+    /// Every operation that the served EntryPoints executed in the blocks up to the one of this hash.
+    async fn inclusions(&self, from: u64, to: u64, hash: B256) -> Result<Vec<Inclusion>, NodeError> {
+        let events = if from == to {
+            // By hash: whatever else becomes of the chain meanwhile, it is this block's.
+            self.node.logs(&self.logs.filter().at_block_hash(hash)).await?
+        } else {
+            let events = self.logs.all(from, to).await?;
+            if !self.node.has_block(to, hash).await? {
+                return Err(NodeError::UnknownBlock(hash));
+            }
+            events
+        };
+        let transactions: Vec<B256> = events.iter().filter_map(|log| log.transaction_hash).collect();
+        let transactions: BTreeSet<B256> = transactions.into_iter().collect();
+        let fetched = self.node.receipts(transactions.iter().copied()).await?;
         let mut receipts: HashMap<B256, Arc<TransactionReceipt>> = HashMap::new();
-        for transaction in transactions {
+        for (transaction, receipt) in transactions.into_iter().zip(fetched) {
             // A node that has the logs but not the receipt yet is asked again: nothing mined may be missed.
-            let receipt = self.node.receipt(transaction).await?.ok_or_else(|| NodeError::Unreadable {
+            let receipt = receipt.ok_or_else(|| NodeError::Unreadable {
                 method: "eth_getTransactionReceipt",
                 reason: format!("no receipt of {transaction}, whose logs are there"),
             })?;

@@ -51,11 +51,6 @@ impl Coverage {
         let below = self.0.iter().rev().find(|&&(_, b)| b < to).map_or(0, |&(_, b)| b + 1);
         (to >= first).then(|| (below.max(first), to))
     }
-
-    /// The newest block covered.
-    pub(super) fn top(&self) -> Option<u64> {
-        self.0.last().map(|&(_, b)| b)
-    }
 }
 
 #[cfg(test)]
@@ -121,7 +116,6 @@ mod tests {
             if let Some((from, to)) = gap {
                 assert!((from..=to).all(|block| !set.contains(&block)) && (from == 5 || set.contains(&(from - 1))));
             }
-            assert_eq!(known.top(), set.last().copied());
         }
     }
 }

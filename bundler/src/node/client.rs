@@ -1,6 +1,6 @@
 //! Typed calls of the few standard methods we use.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
     eips::BlockNumberOrTag,
@@ -9,22 +9,25 @@ use alloy::{
 };
 use jsonrpsee::{
     core::{
-        client::{BatchResponse, ClientT},
+        client::Subscription,
         params::{ArrayParams, BatchRequestBuilder},
-        traits::ToRpcParams,
     },
-    http_client::{HttpClient, HttpClientBuilder},
     rpc_params,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::NodeError;
+use super::{NodeError, endpoint::Endpoint, nodes::Nodes};
 
-/// A connection to one node. Cheap to clone.
+/// How long one of several endpoints is given for an answer; another is asked then.
+const PATIENCE_WITH_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
+/// The same where there is no other.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection to a node, or to several that stand in for one another. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct NodeClient {
-    http: HttpClient,
+    nodes: Arc<Nodes>,
 }
 
 /// What to bid, in wei per gas.
@@ -37,25 +40,51 @@ pub struct FeeSuggestion {
 }
 
 impl NodeClient {
-    /// A client for the node at this HTTP(S) URL. Connects on first use.
+    /// A client for the node at this URL, HTTP(S) or WS(S). Connects on first use.
     ///
     /// # Errors
     /// If the URL cannot be used.
     pub fn new(url: &str) -> Result<Self, NodeError> {
-        let http = HttpClientBuilder::default()
-            .request_timeout(Duration::from_secs(10))
-            .max_response_size(64 * 1024 * 1024)
-            .build(url)
-            .map_err(|error| NodeError::Url(error.to_string()))?;
-        Ok(Self { http })
+        let endpoints = vec![Arc::new(Endpoint::new(url, PATIENCE)?)];
+        Ok(Self { nodes: Arc::new(Nodes::new(endpoints, Vec::new(), false)) })
     }
 
-    async fn call<R: DeserializeOwned>(
-        &self,
-        method: &'static str,
-        params: impl ToRpcParams + Send,
-    ) -> Result<R, NodeError> {
-        self.http.request(method, params).await.map_err(|error| NodeError::from_call(method, error))
+    /// A client for several nodes of one chain: the first is asked, the others stand in for one that fails or falls
+    /// behind. Transactions go to all of them, or to the `private` ones alone if there are any; `conditional` ones by
+    /// `eth_sendRawTransactionConditional`. To be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// If there is no URL, or one of them cannot be used.
+    pub fn several(urls: &[String], private: &[String], conditional: bool) -> Result<Self, NodeError> {
+        let patience = if urls.len() > 1 { PATIENCE_WITH_ONE_OF_SEVERAL } else { PATIENCE };
+        let open = |urls: &[String]| {
+            urls.iter().map(|url| Endpoint::new(url, patience).map(Arc::new)).collect::<Result<Vec<_>, _>>()
+        };
+        if urls.is_empty() {
+            return Err(NodeError::Url("none is given".into()));
+        }
+        let nodes = Arc::new(Nodes::new(open(urls)?, open(private)?, conditional));
+        if nodes.are_several() {
+            tokio::spawn(Nodes::look_after(Arc::downgrade(&nodes)));
+        }
+        Ok(Self { nodes })
+    }
+
+    async fn call<R: DeserializeOwned>(&self, method: &'static str, params: ArrayParams) -> Result<R, NodeError> {
+        let mut failure = None;
+        for endpoint in self.nodes.route() {
+            let answer = endpoint.request(method, params.clone()).await;
+            if !self.nodes.judge(endpoint, &answer) {
+                return answer;
+            }
+            failure = failure.or(answer.err());
+        }
+        Err(failure.unwrap_or(NodeError::Transport { method, reason: "no endpoint".into() }))
+    }
+
+    /// New heads as the node announces them; none over HTTP.
+    pub(crate) async fn new_heads(&self) -> Result<Option<Subscription<Value>>, NodeError> {
+        self.nodes.chosen().new_heads().await
     }
 
     /// EIP-155 chain id.
@@ -79,9 +108,18 @@ impl NodeClient {
     }
 
     /// The newest block's header.
+    ///
+    /// # Errors
+    /// If the node does not answer, or stands in for one that had come farther and is still behind it.
     pub async fn latest(&self) -> Result<Header, NodeError> {
-        let unreadable = || NodeError::Unreadable { method: "eth_getBlockByNumber", reason: "no latest block".into() };
-        Ok(self.block(BlockNumberOrTag::Latest).await?.ok_or_else(unreadable)?.header)
+        const METHOD: &str = "eth_getBlockByNumber";
+        let unreadable = || NodeError::Unreadable { method: METHOD, reason: "no latest block".into() };
+        let header = self.block(BlockNumberOrTag::Latest).await?.ok_or_else(unreadable)?.header;
+        if !self.nodes.ahead(header.number) {
+            let reason = format!("it is at block {} only, behind the node it stands in for", header.number);
+            return Err(NodeError::Transport { method: METHOD, reason });
+        }
+        Ok(header)
     }
 
     /// The account's balance in wei, at the latest block.
@@ -139,14 +177,56 @@ impl NodeClient {
         self.call("eth_getTransactionReceipt", rpc_params![transaction]).await
     }
 
+    /// Receipts of several transactions in one round trip, in their order.
+    ///
+    /// # Errors
+    /// If any of them cannot be had; that a transaction is not mined is no error.
+    pub async fn receipts(
+        &self,
+        transactions: impl ExactSizeIterator<Item = B256>,
+    ) -> Result<Vec<Option<TransactionReceipt>>, NodeError> {
+        const METHOD: &str = "eth_getTransactionReceipt";
+        let count = transactions.len();
+        let mut batch = BatchRequestBuilder::new();
+        for transaction in transactions {
+            // A hash always serialises.
+            let _ = batch.insert(METHOD, rpc_params![transaction]);
+        }
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        self.batch(METHOD, batch, count).await
+    }
+
+    /// Sends a batch; all answers, of one node, or an error.
+    async fn batch<R: DeserializeOwned + Clone + std::fmt::Debug + 'static>(
+        &self,
+        method: &'static str,
+        batch: BatchRequestBuilder<'static>,
+        count: usize,
+    ) -> Result<Vec<R>, NodeError> {
+        let mut failure = None;
+        for endpoint in self.nodes.route() {
+            let answer = endpoint.batch(method, batch.clone(), count).await;
+            if !self.nodes.judge(endpoint, &answer) {
+                return answer;
+            }
+            failure = failure.or(answer.err());
+        }
+        Err(failure.unwrap_or(NodeError::Transport { method, reason: "no endpoint".into() }))
+    }
+
     /// A transaction, mined or known.
     pub async fn transaction(&self, transaction: B256) -> Result<Option<Transaction>, NodeError> {
         self.call("eth_getTransactionByHash", rpc_params![transaction]).await
     }
 
-    /// Hands a signed transaction to the node.
+    /// Hands a signed transaction to every node that is to have it. That one has it already is no error.
+    ///
+    /// # Errors
+    /// If none took it: `Refused` only if all of them did.
     pub async fn send_raw_transaction(&self, raw: &Bytes) -> Result<B256, NodeError> {
-        self.call("eth_sendRawTransaction", rpc_params![raw]).await
+        self.nodes.send(raw).await
     }
 
     /// The node's suggestion for a transaction that should make the next block.
@@ -213,28 +293,13 @@ impl<'a> BatchReader<'a> {
         if self.length == 0 {
             return Ok(Vec::new());
         }
-        let answers: BatchResponse<'_, HexBytes> =
-            self.node.http.batch_request(self.batch).await.map_err(|error| NodeError::from_call(METHOD, error))?;
-        let values = answers
-            .into_iter()
-            .map(|answer| {
-                answer.map(|HexBytes(bytes)| bytes).map_err(|error| NodeError::Refused {
-                    method: METHOD,
-                    code: error.code(),
-                    message: error.message().to_owned(),
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if values.len() != self.length {
-            let reason = format!("{} answers to {} reads", values.len(), self.length);
-            return Err(NodeError::Unreadable { method: METHOD, reason });
-        }
-        Ok(values)
+        let values: Vec<HexBytes> = self.node.batch(METHOD, self.batch, self.length).await?;
+        Ok(values.into_iter().map(|HexBytes(bytes)| bytes).collect())
     }
 }
 
 /// Quantities and data alike: nodes write the first with an odd number of digits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct HexBytes(Bytes);
 
 impl<'de> serde::Deserialize<'de> for HexBytes {

@@ -40,6 +40,18 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Whether another endpoint may well answer what this one did not: it says nothing about the question.
+    pub(super) fn is_the_endpoints(&self) -> bool {
+        match self {
+            Self::Transport { .. } | Self::Unreadable { .. } => true,
+            Self::Refused { code, message, .. } => {
+                let message = message.to_ascii_lowercase();
+                *code == 429 || ["rate limit", "too many requests"].iter().any(|words| message.contains(words))
+            }
+            Self::Url(_) | Self::UnknownBlock(_) => false,
+        }
+    }
+
     pub(super) fn from_call(method: &'static str, error: jsonrpsee::core::ClientError) -> Self {
         use jsonrpsee::core::ClientError;
         match error {

@@ -5,16 +5,12 @@ use std::sync::Arc;
 use alloy::{primitives::U256, rpc::types::state::StateOverride};
 use erc4337::{EntryPointVersion, FieldError, UserOperation, UserOperationRequest, wire};
 use jsonrpsee::{Extensions, RpcModule, server::RegisterMethodError, types::Params};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::params::Positional;
 use crate::{
-    Bundler, Rejection,
-    admission::entry_point_version,
-    estimation::Estimate,
-    follower::Inclusion,
-    node::FeeSuggestion,
-    service::{Found, inclusion_of},
+    Bundler, Rejection, admission::entry_point_version, estimation::Estimate, index::Event, node::FeeSuggestion,
+    service::inclusion_of,
 };
 
 pub(super) fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMethodError> {
@@ -35,7 +31,7 @@ pub(super) fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMet
 }
 
 /// Reads `(userOperation, entryPoint, …)`.
-fn operation(
+pub(super) fn operation(
     params: &Positional,
     bundler: &Bundler,
 ) -> Result<(UserOperationRequest, alloy::primitives::Address, EntryPointVersion), Rejection> {
@@ -80,25 +76,16 @@ fn estimate_json(estimate: &Estimate) -> Value {
 
 async fn by_hash(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
     let hash = Positional::of(&params)?.hash(0, "userOpHash")?;
-    match bundler.find(hash).await? {
-        Some(Found::Recorded(record)) => {
-            let inclusion = inclusion_of(&record.status);
-            if let (Some(op), Some(version)) = (&record.op, record.version) {
-                return Ok(by_hash_json(op, version, record.entry_point, inclusion));
-            }
-            match inclusion {
-                Some(inclusion) => mined_json(&bundler, inclusion).await,
-                None => Ok(Value::Null),
-            }
-        }
-        Some(Found::OnChain(inclusion)) => mined_json(&bundler, &inclusion).await,
-        None => Ok(Value::Null),
+    let record = bundler.record(hash).await?;
+    let event = bundler.executed(hash).await?;
+    if let Some(record) = record
+        && let (Some(op), Some(version)) = (&record.op, record.version)
+    {
+        return Ok(by_hash_json(op, version, record.entry_point, event.as_ref()));
     }
-}
-
-async fn mined_json(bundler: &Bundler, inclusion: &Inclusion) -> Result<Value, Rejection> {
-    Ok(match bundler.recover(inclusion).await? {
-        Some((op, version)) => by_hash_json(&op, version, inclusion.entry_point, Some(inclusion)),
+    let Some(event) = event else { return Ok(Value::Null) };
+    Ok(match bundler.recover(&event).await? {
+        Some((op, version)) => by_hash_json(&op, version, event.entry_point, Some(&event)),
         None => Value::Null,
     })
 }
@@ -107,38 +94,42 @@ fn by_hash_json(
     op: &UserOperation,
     version: EntryPointVersion,
     entry_point: alloy::primitives::Address,
-    inclusion: Option<&Inclusion>,
+    event: Option<&Event>,
 ) -> Value {
     json!({
         "userOperation": wire::to_json(op, version),
         "entryPoint": entry_point,
-        "blockNumber": inclusion.and_then(|inclusion| inclusion.receipt.block_number).map(U256::from),
-        "blockHash": inclusion.and_then(|inclusion| inclusion.receipt.block_hash),
-        "transactionHash": inclusion.map(Inclusion::transaction),
+        "blockNumber": event.map(|event| U256::from(event.block)),
+        "blockHash": event.map(|event| event.block_hash),
+        "transactionHash": event.map(|event| event.transaction),
     })
 }
 
-async fn receipt(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
+async fn receipt(
+    params: Params<'static>,
+    bundler: Arc<Bundler>,
+    _: Extensions,
+) -> Result<Option<Box<RawValue>>, Rejection> {
     let hash = Positional::of(&params)?.hash(0, "userOpHash")?;
-    Ok(match bundler.find(hash).await? {
-        Some(Found::Recorded(record)) => inclusion_of(&record.status).map_or(Value::Null, Inclusion::to_json),
-        Some(Found::OnChain(inclusion)) => inclusion.to_json(),
-        None => Value::Null,
-    })
+    bundler.receipt(hash).await
 }
 
 async fn status(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
     use crate::engine::Status;
     let hash = Positional::of(&params)?.hash(0, "userOpHash")?;
-    let Some(record) = bundler.record(hash).await? else { return Ok(Value::Null) };
+    let Some(record) = bundler.record(hash).await? else {
+        // From before this process began, or another bundler's.
+        let event = bundler.executed(hash).await?;
+        let included =
+            |event: Event| json!({ "userOpHash": hash, "status": "included", "transactionHash": event.transaction });
+        return Ok(event.map_or(Value::Null, included));
+    };
     let mut answer = json!({ "userOpHash": hash, "status": record.status.name() });
-    match &record.status {
-        Status::Pending => {}
-        Status::Submitted { transaction } => answer["transactionHash"] = json!(transaction),
-        Status::Included(_) => {
-            answer["transactionHash"] = json!(inclusion_of(&record.status).map(Inclusion::transaction));
-        }
-        Status::Dropped { reason } => answer["reason"] = json!(reason),
+    if let Some(transaction) = record.status.transaction() {
+        answer["transactionHash"] = json!(transaction);
+    }
+    if let Status::Dropped { reason } = &record.status {
+        answer["reason"] = json!(reason);
     }
     Ok(answer)
 }
@@ -149,10 +140,15 @@ async fn pimlico_status(params: Params<'static>, bundler: Arc<Bundler>, _: Exten
     let hash = Positional::of(&params)?.hash(0, "userOpHash")?;
     let status = bundler.record(hash).await?.map(|record| record.status);
     let (status, transaction) = match &status {
-        None => ("not_found", None),
+        None => match bundler.executed(hash).await? {
+            Some(event) => ("included", Some(event.transaction)),
+            None => ("not_found", None),
+        },
         Some(Status::Pending) => ("not_submitted", None),
-        Some(Status::Submitted { transaction }) => ("submitted", Some(*transaction)),
-        Some(included @ Status::Included(_)) => ("included", inclusion_of(included).map(Inclusion::transaction)),
+        Some(Status::Submitted { transaction } | Status::Preconfirmed { transaction }) => {
+            ("submitted", Some(*transaction))
+        }
+        Some(included @ Status::Included(_)) => ("included", inclusion_of(included).map(|event| event.transaction)),
         Some(Status::Dropped { .. }) => ("rejected", None),
     };
     Ok(json!({ "status": status, "transactionHash": transaction }))

@@ -4,6 +4,7 @@ mod api;
 mod debug;
 mod explain;
 mod params;
+mod push;
 
 use jsonrpsee::{RpcModule, server::RegisterMethodError, types::ErrorObjectOwned};
 
@@ -16,6 +17,7 @@ use crate::{Bundler, Rejection};
 pub fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMethodError> {
     let debug = bundler.config.debug_rpc;
     let mut module = api::module(bundler)?;
+    push::register(&mut module)?;
     if debug {
         debug::register(&mut module)?;
     }

@@ -1,5 +1,7 @@
 //! Positional parameters, with errors that name the one that is wrong.
 
+use std::time::Duration;
+
 use alloy::primitives::{Address, B256};
 use erc4337::FieldError;
 use jsonrpsee::types::Params;
@@ -28,6 +30,14 @@ impl Positional {
     pub(super) fn address(&self, position: usize, field: &'static str) -> Result<Address, Rejection> {
         let text = self.required(position, field)?.as_str().unwrap_or_default();
         text.parse().map_err(|_| FieldError::Malformed { field, expected: "an address of 20 bytes" }.into())
+    }
+
+    /// A number of milliseconds, as a JSON number or in hex.
+    pub(super) fn milliseconds(&self, position: usize, field: &'static str) -> Result<Option<Duration>, Rejection> {
+        let malformed = FieldError::Malformed { field, expected: "a number of milliseconds" };
+        let Some(value) = self.optional(position) else { return Ok(None) };
+        let hex = || u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok();
+        value.as_u64().or_else(hex).map(|millis| Some(Duration::from_millis(millis))).ok_or_else(|| malformed.into())
     }
 
     pub(super) fn hash(&self, position: usize, field: &'static str) -> Result<B256, Rejection> {

@@ -50,6 +50,7 @@ fn runs_the_evm(method: &str) -> bool {
     matches!(
         method,
         "eth_sendUserOperation"
+            | "fabstir_sendUserOperationSync"
             | "eth_estimateUserOperationGas"
             | "fabstir_explainUserOperation"
             | "pm_getPaymasterStubData"

@@ -1,0 +1,106 @@
+use super::{store::FORMAT, *};
+
+fn event(n: u8, block: u64) -> Event {
+    Event {
+        hash: B256::repeat_byte(n),
+        entry_point: Address::repeat_byte(1),
+        transaction: B256::repeat_byte(n),
+        block,
+        block_hash: B256::with_last_byte(block as u8),
+        log_index: n.into(),
+        success: n % 2 == 0,
+    }
+}
+
+fn file(name: &str) -> std::path::PathBuf {
+    let file = std::env::temp_dir().join(format!("fabstir-index-{}-{name}.redb", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    file
+}
+
+fn head(block: u64) -> (u64, B256) {
+    (block, B256::with_last_byte(block as u8))
+}
+
+#[test]
+fn what_is_filled_is_found_and_what_is_left_is_told_after_a_restart() {
+    let file = file("restart");
+    let index = Index::open(Some(&file), 7, Some(10), None).unwrap();
+    assert!(index.gap().is_none(), "without a head there is nothing to want");
+    index.advance(head(100), 100, &[], &BTreeSet::new()).unwrap();
+    let gap = index.gap().unwrap();
+    assert_eq!((gap.from, gap.to), (10, 99));
+    index.fill(&gap, 60..=99, &[event(2, 70), event(3, 99)]).unwrap();
+    drop(index);
+
+    let index = Index::open(Some(&file), 7, Some(10), None).unwrap();
+    assert_eq!(index.find(B256::repeat_byte(2)).unwrap(), Some(event(2, 70)));
+    assert_eq!(index.find(B256::repeat_byte(9)).unwrap(), None);
+    let gap = index.gap().unwrap();
+    assert_eq!((gap.from, gap.to), (10, 59));
+    index.fill(&gap, 10..=59, &[]).unwrap();
+    assert!(index.gap().is_none());
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_reorganisation_removes_what_was_in_the_blocks_it_replaced() {
+    let index = Index::open(None, 7, Some(0), None).unwrap();
+    index.advance(head(50), 50, &[], &BTreeSet::new()).unwrap();
+    let gap = index.gap().unwrap();
+    index.fill(&gap, 0..=49, &[event(1, 20), event(2, 45)]).unwrap();
+    let late = Gap { from: 0, to: 49, ..gap };
+    index.advance((48, B256::repeat_byte(9)), 40, &[], &BTreeSet::new()).unwrap();
+    assert_eq!(index.find(B256::repeat_byte(1)).unwrap(), Some(event(1, 20)));
+    assert_eq!(index.find(B256::repeat_byte(2)).unwrap(), None);
+    // What was fetched before it is not written after it.
+    index.fill(&late, 40..=49, &[event(2, 45)]).unwrap();
+    assert_eq!(index.find(B256::repeat_byte(2)).unwrap(), None);
+    assert!(index.gap().is_none());
+}
+
+#[test]
+fn what_is_older_than_the_retention_is_forgotten_and_not_fetched_again() {
+    let index = Index::open(None, 7, Some(0), Some(30)).unwrap();
+    index.advance(head(50), 50, &[], &BTreeSet::new()).unwrap();
+    let gap = index.gap().unwrap();
+    assert_eq!((gap.from, gap.to), (20, 49));
+    index.fill(&gap, 20..=49, &[event(1, 20), event(2, 40)]).unwrap();
+    index.advance(head(60), 51, &[], &BTreeSet::new()).unwrap();
+    assert_eq!(index.find(B256::repeat_byte(1)).unwrap(), None);
+    assert_eq!(index.find(B256::repeat_byte(2)).unwrap(), Some(event(2, 40)));
+    assert!(index.gap().is_none());
+}
+
+#[test]
+fn a_file_of_another_chain_another_format_or_another_kind_is_refused_and_left_as_it_is() {
+    let path = file("foreign");
+    drop(Index::open(Some(&path), 7, None, None).unwrap());
+    let again = Index::open(Some(&path), 8, None, None).unwrap_err();
+    assert!(matches!(again, IndexError::Chain { found: 7, configured: 8, .. }), "{again}");
+
+    let newer = file("newer");
+    {
+        let store = Store::open(Some(&newer), 7).unwrap();
+        store.write_format(FORMAT + 1);
+    }
+    let refused = Index::open(Some(&newer), 7, None, None).unwrap_err();
+    assert!(matches!(refused, IndexError::Format { found, .. } if found == FORMAT + 1), "{refused}");
+
+    for (name, bytes) in [
+        ("text", b"no index at all, but something".repeat(400)),
+        ("cut", {
+            let whole = std::fs::read(&path).unwrap();
+            whole[..whole.len() / 2].to_vec()
+        }),
+    ] {
+        let damaged = file(name);
+        std::fs::write(&damaged, &bytes).unwrap();
+        let refused = Index::open(Some(&damaged), 7, None, None).unwrap_err();
+        assert!(matches!(refused, IndexError::Corrupt { .. }), "{name}: {refused:?}");
+        assert_eq!(std::fs::read(&damaged).unwrap(), bytes, "{name}");
+        std::fs::remove_file(&damaged).unwrap();
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(&newer).unwrap();
+}

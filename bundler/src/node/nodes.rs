@@ -1,0 +1,168 @@
+//! Several endpoints for one chain: which is asked, which stands in, and who is given transactions.
+//!
+//! The choice is sticky: it changes when the chosen one fails or falls behind, and not back when it recovers. Answers
+//! of two nodes are never mixed in a verdict, because state is read by block hash: a node that does not have the block
+//! refuses. Heads do not go back by a change of nodes: see [`Nodes::ahead`].
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use alloy::primitives::{B256, Bytes, U64, keccak256};
+use jsonrpsee::rpc_params;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{NodeError, endpoint::Endpoint};
+
+/// Between two looks at all endpoints.
+const LOOK: Duration = Duration::from_secs(1);
+/// Blocks that the chosen one may be behind another.
+const LAG: u64 = 3;
+/// How long a node that stands in is waited for to come as far as the one before; after that it is believed.
+const CATCH_UP: Duration = Duration::from_secs(30);
+/// Blocks within which a conditional transaction is mined or not at all.
+const CONDITION: u64 = 10;
+
+/// Endpoints of one chain.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    /// Never empty.
+    endpoints: Vec<Arc<Endpoint>>,
+    /// Given transactions instead of all the others, if there are any.
+    private: Vec<Arc<Endpoint>>,
+    conditional: bool,
+    chosen: AtomicUsize,
+    /// Highest head that was told, and when.
+    highest: Mutex<(u64, Instant)>,
+}
+
+impl Nodes {
+    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>, private: Vec<Arc<Endpoint>>, conditional: bool) -> Self {
+        let (chosen, highest) = (AtomicUsize::new(0), Mutex::new((0, Instant::now())));
+        Self { endpoints, private, conditional, chosen, highest }
+    }
+
+    pub(super) fn are_several(&self) -> bool {
+        self.endpoints.len() > 1
+    }
+
+    /// The chosen endpoint.
+    pub(super) fn chosen(&self) -> &Arc<Endpoint> {
+        &self.endpoints[self.chosen.load(Ordering::Relaxed) % self.endpoints.len()]
+    }
+
+    /// In the order in which they are to be asked: the chosen one, those that do well, those that do not.
+    pub(super) fn route(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let chosen = self.chosen();
+        let others = |failing: bool| {
+            self.endpoints.iter().filter(move |other| !Arc::ptr_eq(other, chosen) && other.is_failing() == failing)
+        };
+        std::iter::once(chosen).chain(others(false)).chain(others(true))
+    }
+
+    /// Takes note of an answer; whether another endpoint is to be asked instead.
+    pub(super) fn judge<T>(&self, endpoint: &Arc<Endpoint>, answer: &Result<T, NodeError>) -> bool {
+        let failed = answer.as_ref().is_err_and(NodeError::is_the_endpoints);
+        if failed && self.are_several() && endpoint.set_failing(true) {
+            tracing::warn!(endpoint = endpoint.label(), error = ?answer.as_ref().err(), "a node fails; others stand in");
+        }
+        if !failed && !Arc::ptr_eq(endpoint, self.chosen()) {
+            self.choose(endpoint);
+        }
+        failed && self.are_several()
+    }
+
+    fn choose(&self, endpoint: &Arc<Endpoint>) {
+        if let Some(position) = self.endpoints.iter().position(|other| Arc::ptr_eq(other, endpoint)) {
+            self.chosen.store(position, Ordering::Relaxed);
+            tracing::warn!(endpoint = endpoint.label(), "this node is asked from now on");
+        }
+    }
+
+    /// Whether this head may be followed: of several nodes, one that has not come as far as another would undo blocks
+    /// that stand. A chain that has really become shorter is believed after a while.
+    pub(super) fn ahead(&self, height: u64) -> bool {
+        let mut highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.are_several() && height < highest.0 && highest.1.elapsed() < CATCH_UP {
+            return false;
+        }
+        if height != highest.0 {
+            *highest = (height, Instant::now());
+        }
+        true
+    }
+
+    /// Hands a signed transaction to every endpoint that is to have it; good as soon as one has taken it.
+    pub(super) async fn send(&self, raw: &Bytes) -> Result<B256, NodeError> {
+        let targets = if self.private.is_empty() { &self.endpoints } else { &self.private };
+        let highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner).0;
+        let (method, params) = if self.conditional {
+            let condition = json!({ "blockNumberMax": U64::from(highest + CONDITION) });
+            ("eth_sendRawTransactionConditional", rpc_params![raw, condition])
+        } else {
+            ("eth_sendRawTransaction", rpc_params![raw])
+        };
+        let (sender, mut answers) = mpsc::channel(targets.len());
+        for target in targets.iter().map(Arc::clone) {
+            let (sender, params) = (sender.clone(), params.clone());
+            // In tasks: those that are slower are still to get it when one has taken it.
+            tokio::spawn(async move {
+                let _ = sender.send(target.request::<B256>(method, params).await).await;
+            });
+        }
+        drop(sender);
+        let mut failure = None;
+        while let Some(answer) = answers.recv().await {
+            match answer {
+                Ok(_) => return Ok(keccak256(raw)),
+                Err(NodeError::Refused { message, .. }) if is_known(&message) => return Ok(keccak256(raw)),
+                // Refused by one but perhaps taken by another that did not answer: it may be mined.
+                Err(error) if failure.is_none() || !matches!(error, NodeError::Refused { .. }) => failure = Some(error),
+                Err(_) => {}
+            }
+        }
+        Err(failure.unwrap_or(NodeError::Transport { method, reason: "no endpoint".into() }))
+    }
+
+    /// Looks after all endpoints until the client is gone.
+    pub(super) async fn look_after(nodes: Weak<Self>) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Some(nodes) = nodes.upgrade() else { return };
+            let looks = nodes.endpoints.iter().map(async |endpoint| {
+                match endpoint.request::<U64>("eth_blockNumber", rpc_params![]).await {
+                    Ok(height) => {
+                        endpoint.reached(height.to());
+                        if endpoint.set_failing(false) {
+                            tracing::info!(endpoint = endpoint.label(), "a node answers again");
+                        }
+                    }
+                    Err(error) => {
+                        if endpoint.set_failing(true) {
+                            tracing::warn!(endpoint = endpoint.label(), %error, "a node fails");
+                        }
+                    }
+                }
+            });
+            futures::future::join_all(looks).await;
+            let chosen = nodes.chosen();
+            let best = nodes.endpoints.iter().filter(|it| !it.is_failing()).max_by_key(|it| it.height());
+            if let Some(best) = best
+                && (chosen.is_failing() || best.height() > chosen.height() + LAG)
+            {
+                nodes.choose(best);
+            }
+        }
+    }
+}
+
+/// Nodes have no common code for a transaction that they have already.
+fn is_known(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["already known", "already imported", "known transaction"].iter().any(|words| message.contains(words))
+}

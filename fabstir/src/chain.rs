@@ -1,0 +1,66 @@
+//! Settings of the bundler towards the chain: its nodes, what is remembered of it, what it promises.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+use bundler::{Config, node::NodeClient};
+
+/// Which nodes, and what is indexed of what they say.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ChainOptions {
+    /// URL of an Ethereum node, HTTP or WebSocket; standard eth_* methods are all that is used. Given several times,
+    /// or with commas between, the others stand in for the one that fails.
+    #[arg(long, env = "FABSTIR_NODE_URL", hide_env_values = true, value_delimiter = ',', required = true)]
+    pub node_url: Vec<String>,
+    /// URL of a node that alone is given our transactions, such as a sequencer's or a builder's; may be several.
+    #[arg(long, env = "FABSTIR_PRIVATE_NODE_URL", hide_env_values = true, value_delimiter = ',')]
+    pub private_node_url: Vec<String>,
+    /// Send transactions by eth_sendRawTransactionConditional, even if the chain preset does not say so.
+    #[arg(long, env = "FABSTIR_CONDITIONAL_SEND")]
+    pub conditional_send: bool,
+    /// Folder of what outlives the process: the index of executed operations. Without it, it is kept in memory.
+    #[arg(long, env = "FABSTIR_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// First block whose operations are indexed; by default about 10,000 blocks before the first head.
+    #[arg(long, env = "FABSTIR_INDEX_START")]
+    pub index_start: Option<u64>,
+    /// Blocks behind the head whose operations stay in the index; by default all.
+    #[arg(long, env = "FABSTIR_INDEX_RETENTION")]
+    pub index_retention: Option<u64>,
+    /// Milliseconds between looks at the block being built, for the status `preconfirmed`; 0: none; else the preset's.
+    #[arg(long, env = "FABSTIR_PRECONFIRMATIONS_MS")]
+    pub preconfirmations_ms: Option<u64>,
+}
+
+impl ChainOptions {
+    /// These nodes alone, and everything else by default.
+    pub fn of(node_url: &str) -> Self {
+        Self { node_url: vec![node_url.to_owned()], ..Self::default() }
+    }
+
+    /// A client of the nodes.
+    ///
+    /// # Errors
+    /// If a URL cannot be used.
+    pub fn client(&self, config: &Config) -> Result<NodeClient> {
+        Ok(NodeClient::several(&self.node_url, &self.private_node_url, config.chain.conditional_send)?)
+    }
+
+    /// Puts the rest into the bundler's configuration, and makes the folder.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn apply(&self, config: &mut Config) -> Result<()> {
+        if let Some(folder) = &self.data_dir {
+            std::fs::create_dir_all(folder).with_context(|| format!("data folder {}", folder.display()))?;
+        }
+        config.data_dir.clone_from(&self.data_dir);
+        config.index_start = self.index_start;
+        config.index_retention = self.index_retention;
+        config.chain.conditional_send |= self.conditional_send;
+        if let Some(millis) = self.preconfirmations_ms {
+            config.preconfirmation_interval = (millis > 0).then(|| Duration::from_millis(millis));
+        }
+        Ok(())
+    }
+}
