@@ -15,6 +15,7 @@
 //! - [`mempool`], `builder`, `submitter`: pure; what is accepted, what goes together, what is signed.
 //! - `engine`: the one owner of those three and of what became of each operation.
 //! - `follower`: heads and inclusions, from the chain back to the engine.
+//! - [`signer`]: the key that bundles are sent from.
 //! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
 //!
 //! Invariants: state that cannot be read is an error and never a verdict; an accepted operation is included or
@@ -37,6 +38,7 @@ mod rejection;
 pub mod rpc;
 pub mod rules;
 mod service;
+pub mod signer;
 mod submitter;
 
 pub use admission::{Admitted, Evidence, Validated};
@@ -45,3 +47,4 @@ pub use engine::{Left, Record, Status};
 pub use head::Head;
 pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};
+pub use signer::{Signer, SignerError};

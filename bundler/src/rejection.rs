@@ -1,6 +1,6 @@
 //! Why an operation was not taken, as ERC-7769 wants it said.
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, FixedBytes, U256};
 use erc4337::{FieldError, error_code, validation_data::InvalidWindow};
 use serde_json::{Value, json};
 
@@ -24,6 +24,32 @@ impl std::fmt::Display for Entity {
             Self::Factory => "factory",
             Self::Paymaster => "paymaster",
         })
+    }
+}
+
+/// The innermost frame that a failure came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailedFrame {
+    /// Whose code ran.
+    pub contract: Address,
+    /// What was called there.
+    pub selector: Option<[u8; 4]>,
+    /// Whether it ended for want of gas.
+    pub out_of_gas: bool,
+    /// Whose code ran, from the EntryPoint's callee down to `contract`.
+    pub path: Vec<Address>,
+}
+
+impl std::fmt::Display for FailedFrame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, " (in {}", self.contract)?;
+        if let Some(selector) = self.selector {
+            write!(f, ", function {}", FixedBytes::<4>::from(selector))?;
+        }
+        if self.out_of_gas {
+            f.write_str(", out of gas")?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -57,8 +83,12 @@ pub enum Rejection {
     Aggregator(Address),
     #[error("paymaster: {message}")]
     PaymasterDeposit { paymaster: Address, message: String },
-    #[error("callData: execution reverted: {reason}")]
-    ExecutionReverted { reason: String, data: alloy::primitives::Bytes },
+    #[error("callData: execution reverted: {reason}{frame}")]
+    ExecutionReverted { reason: String, data: alloy::primitives::Bytes, frame: Box<FailedFrame> },
+    #[error(
+        "callGasLimit: no limit was found with which this operation works: it does one thing or another by its gas"
+    )]
+    Unsteady,
     #[error(
         "{field}: an operation with nonce {nonce} is pending; to replace it, raise both fees to at least {required}"
     )]
@@ -116,7 +146,7 @@ impl Rejection {
             Self::TimeRange { .. } | Self::Window { .. } => error_code::OUT_OF_TIME_RANGE,
             Self::Aggregator(_) => error_code::UNSUPPORTED_AGGREGATOR,
             Self::PaymasterDeposit { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
-            Self::ExecutionReverted { .. } => error_code::EXECUTION_REVERTED,
+            Self::ExecutionReverted { .. } | Self::Unsteady => error_code::EXECUTION_REVERTED,
             Self::Rule(violation) => violation.code(),
             Self::EntityIsSender { .. } | Self::SenderIsEntity { .. } | Self::StorageOfSender { .. } => {
                 error_code::RULE_VIOLATION
@@ -133,6 +163,18 @@ impl Rejection {
         }
     }
 
+    /// The same, with the frame that it came from in the message.
+    pub(crate) fn in_frame(mut self, frame: &FailedFrame) -> Self {
+        match &mut self {
+            Self::EntryPoint { message }
+            | Self::Paymaster { message, .. }
+            | Self::AccountSignature { message }
+            | Self::PaymasterSignature { message, .. } => message.push_str(&frame.to_string()),
+            _ => {}
+        }
+        self
+    }
+
     /// Whether the reason lies in the chain's state, so that a newer block may have taken it away.
     pub(crate) fn depends_on_state(&self) -> bool {
         match self {
@@ -145,6 +187,7 @@ impl Rejection {
             | Self::PaymasterDeposit { .. }
             | Self::Rule(_)
             | Self::Overdrawn { .. }
+            | Self::Unsteady
             | Self::ExecutionReverted { .. } => true,
             Self::TooLow { field, .. } => *field == "maxFeePerGas",
             _ => false,
@@ -201,7 +244,13 @@ impl Rejection {
                 Some(json!({ "validAfter": valid_after, "validUntil": valid_until }))
             }
             Self::Aggregator(aggregator) => Some(json!({ "aggregator": aggregator })),
-            Self::ExecutionReverted { data, .. } => Some(json!(data)),
+            Self::ExecutionReverted { data, frame, .. } => Some(json!({
+                "revertData": data,
+                "contract": frame.contract,
+                "selector": frame.selector.map(FixedBytes::<4>::from),
+                "outOfGas": frame.out_of_gas,
+                "callPath": frame.path,
+            })),
             Self::Rule(violation) => Some(violation.to_json()),
             Self::Throttled { entity, address, .. } => Some(named("GREP-020", *entity, *address)),
             Self::Banned { entity, address } => Some(named("GREP-010", *entity, *address)),

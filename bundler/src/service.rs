@@ -185,7 +185,7 @@ impl Bundler {
         let screening = Screening { op: Arc::clone(&op), hash, entry_point };
         match self.ask(|answer| Command::Screen(screening, answer)).await?? {
             Screened::Known => Ok(Err(hash)),
-            Screened::Validate(queued) => Ok(Ok(admission::admit(op, hash, entry_point, &queued, on).await?)),
+            Screened::Validate(lane) => Ok(Ok(admission::admit(op, hash, entry_point, &lane, on).await?)),
         }
     }
 
@@ -218,18 +218,18 @@ impl Bundler {
         let on = self.grounds(&head);
         let screened = admission::screen(&op, entry_point, on).await;
         let op = Arc::new(op);
-        let queued = match &screened {
+        let lane = match &screened {
             Ok(hash) => {
                 let screening = Screening { op: Arc::clone(&op), hash: *hash, entry_point };
                 match self.ask(|answer| Command::Screen(screening, answer)).await? {
-                    Ok(Screened::Validate(queued)) => queued,
+                    Ok(Screened::Validate(lane)) => lane,
                     _ => Vec::new(),
                 }
             }
             Err(rejection) if !rejection.is_verdict() => return Err(screened.err().unwrap_or(Rejection::ShuttingDown)),
             Err(_) => Vec::new(),
         };
-        let examination = admission::examine(Arc::clone(&op), entry_point, version, &queued, on).await?;
+        let examination = admission::examine(Arc::clone(&op), entry_point, version, &lane, on).await?;
         Ok(Explanation { op, version, screened, examination, block: head.block })
     }
 
@@ -286,7 +286,11 @@ impl Bundler {
         self.at_the_head(|head| {
             let (request, overrides) = (request.clone(), overrides.clone());
             async move {
-                estimation::estimate(request, entry_point, overrides, &self.config, &head, self.address).await
+                let lane = async |op: &UserOperation| {
+                    let (sender, nonce) = (op.sender, op.nonce);
+                    self.ask(|answer| Command::Lane { entry_point, sender, nonce, answer }).await
+                };
+                estimation::estimate(request, entry_point, overrides, &self.config, &head, self.address, lane).await
             }
         })
         .await

@@ -15,6 +15,7 @@
 //! operation asked for twice within a minute gets the same answer; no signature is given whose worst case is not set aside.
 
 pub mod budget;
+pub mod ledger;
 pub mod policy;
 pub mod rpc;
 pub mod sign;

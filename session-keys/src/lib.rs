@@ -13,8 +13,8 @@
 //! - [`operation`]: what exactly is signed for each EntryPoint version.
 //!
 //! Invariants: no formatting trait, error or log of this crate holds a byte of a secret; the one way out is
-//! [`SecretKey::expose_hex`], whose name is there to be found in review. A dropped key leaves no byte in memory. The
-//! verdict on an operation is the contract's.
+//! [`SecretKey::expose_hex`], whose name is there to be found in review. The verdict on an
+//! operation is the contract's.
 
 pub mod key;
 pub mod operation;

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use alloy::{
     primitives::{Address, B256, U256},
-    rpc::types::state::{AccountOverride, StateOverride},
+    rpc::types::state::StateOverride,
 };
 use erc4337::{
     EntryPointVersion, UserOperation,
     storage::{self, DepositInfo},
 };
 
-use super::{Evidence, Grounds, Validated, blocking, verdict};
+use super::{Evidence, Grounds, Validated, blocking, counted, in_line, state_after, verdict};
 use crate::{
     Rejection,
-    evm::{Budget, HandleOps, Run, StateView, StopAt, Wanted},
+    evm::{Budget, HandleOps, Run, SimulationError, StateView, StopAt, Wanted},
     gas,
     head::unix_now,
     rules::{self, Parties, Party, Standing, Violation},
@@ -66,6 +66,9 @@ impl Examination {
     }
 }
 
+/// A run, what the EntryPoint says, and which contracts are there only because of operations that go before.
+type Judged = (Run, Result<Validated, Rejection>, Vec<Address>);
+
 /// Where deployed proxies keep the address of their code (ERC-1967).
 const IMPLEMENTATION: U256 = U256::from_be_bytes(
     alloy::primitives::b256!("0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc").0,
@@ -101,46 +104,59 @@ pub(crate) async fn examine(
     op: Arc<UserOperation>,
     entry_point: Address,
     version: EntryPointVersion,
-    queued: &[u64],
+    lane: &[Arc<UserOperation>],
     on: Grounds<'_>,
 ) -> Result<Examination, Rejection> {
     let view = &on.head.view;
-    let sequence = op.nonce_sequence();
-    let next = sequence_on_chain(&op, entry_point, view).unwrap_or(sequence);
-    let in_line = next < sequence && (next..sequence).all(|before| queued.contains(&before));
-    let ahead = if in_line { sequence - next } else { 0 };
-    // What goes before it will have counted the nonce up.
-    let overrides = in_line.then(|| {
-        let slot = storage::nonce_slot(op.sender, op.nonce_key());
-        let counted = [(slot.into(), U256::from(sequence).into())].into_iter().collect();
-        let pretend = AccountOverride { state_diff: Some(counted), ..AccountOverride::default() };
-        StateOverride::from_iter([(entry_point, pretend)])
-    });
+    let next = sequence_on_chain(&op, entry_point, view).unwrap_or(op.nonce_sequence());
+    let before = in_line(&op, next, lane);
+    let ahead = before.len() as u64;
 
-    let (run, op) = {
+    let (outcome, op) = {
         let (head, chain, bundler) = (on.head.clone(), on.config.chain.clone(), on.bundler);
         let budget = Budget { time: on.config.max_validation_time, fetches: on.config.max_validation_reads };
         blocking(move || {
-            let run = HandleOps {
-                version,
-                entry_point,
-                chain: &chain,
-                operations: &[&op],
-                bundler,
-                gas_limit: u64::try_from(gas::bundle_gas_limit([&*op], version)).unwrap_or(u64::MAX),
-                priority_fee: 0,
-                stop_at: StopAt::Validation,
-                trust_signatures: false,
-                overrides: &overrides.unwrap_or_default(),
-                now: unix_now(),
-                budget,
-            }
-            .run(&head.view, &head.block);
-            (run, op)
+            let validate = |overrides: &StateOverride| {
+                let run = HandleOps {
+                    version,
+                    entry_point,
+                    chain: &chain,
+                    operations: &[&op],
+                    bundler,
+                    gas_limit: u64::try_from(gas::bundle_gas_limit([&*op], version)).unwrap_or(u64::MAX),
+                    priority_fee: 0,
+                    stop_at: StopAt::Validation,
+                    trust_signatures: false,
+                    overrides,
+                    now: unix_now(),
+                    budget,
+                }
+                .run(&head.view, &head.block)?;
+                let verdict = verdict(&run, &op, entry_point, version);
+                Ok::<_, SimulationError>((run, verdict))
+            };
+            let judge = || -> Result<Judged, SimulationError> {
+                let (run, verdict) = if before.is_empty() {
+                    validate(&StateOverride::default())?
+                } else {
+                    validate(&counted(&op, entry_point))?
+                };
+                // It may rest on what those before it do, such as make the account: their calls are run only then.
+                if !before.is_empty()
+                    && verdict.as_ref().is_err_and(Rejection::depends_on_state)
+                    && let Some(state) = state_after(&before, entry_point, version, &chain, bundler, &head, budget)?
+                {
+                    let (run, verdict) = validate(&state)?;
+                    let made = state.into_iter().filter(|(_, pretend)| pretend.code.is_some());
+                    return Ok((run, verdict, made.map(|(address, _)| address).collect()));
+                }
+                Ok((run, verdict, Vec::new()))
+            };
+            (judge(), op)
         })
         .await?
     };
-    let run = run?;
+    let (run, verdict, made) = outcome?;
     if run.trips > 0 {
         view.shared().forecast.learn(&op, version, &run.reads, &run.trace);
     }
@@ -160,10 +176,10 @@ pub(crate) async fn examine(
         paymaster: op.paymaster_address().map(party),
         p256: on.config.chain.p256,
     };
-    let verdict = verdict(&run, &op, entry_point, version);
     let violations = if verdict.is_ok() { rules::judge(&run.trace, &parties) } else { Vec::new() };
-    let code_hashes =
-        run.reads.accounts.iter().filter_map(|address| Some((*address, view.account(*address)?.code_hash))).collect();
+    // What those ahead make has no code to hold it to yet (COD-010).
+    let code_hashes = run.reads.accounts.iter().filter(|address| !made.contains(address));
+    let code_hashes = code_hashes.filter_map(|address| Some((*address, view.account(*address)?.code_hash))).collect();
     let paymaster_deposit = op.paymaster_address().map_or(U256::ZERO, |paymaster| deposit(paymaster).deposit);
     Ok(Examination { run, verdict, parties, violations, code_hashes, paymaster_deposit, ahead })
 }

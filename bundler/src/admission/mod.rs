@@ -11,6 +11,7 @@
 
 mod authorization;
 mod examination;
+mod lane;
 mod limits;
 mod verdict;
 
@@ -21,6 +22,7 @@ use erc4337::{EntryPointVersion, HashContext, UserOperation, ValidationData};
 
 pub(crate) use authorization::on_chain_delegate;
 pub(crate) use examination::{Examination, examine, first_reads, sequence_on_chain};
+pub(crate) use lane::{counted, in_line, state_after};
 pub use verdict::Validated;
 pub(crate) use verdict::{reject_revert, verdict};
 
@@ -106,8 +108,7 @@ async fn hash_of(
         .map_err(|error| Rejection::Authorization { reason: error.to_string() })
 }
 
-/// Checks a screened operation against this head. `queued` are the sequence numbers, of its sender and nonce key,
-/// that are pending.
+/// Checks a screened operation against this head. `lane` is what is pending of its sender and nonce key.
 ///
 /// # Errors
 /// The first reason not to take it.
@@ -115,11 +116,11 @@ pub(crate) async fn admit(
     op: Arc<UserOperation>,
     hash: B256,
     entry_point: Address,
-    queued: &[u64],
+    lane: &[Arc<UserOperation>],
     on: Grounds<'_>,
 ) -> Result<Admitted, Rejection> {
     let version = entry_point_version(on.config, entry_point)?;
-    let examination = examine(Arc::clone(&op), entry_point, version, queued, on).await?;
+    let examination = examine(Arc::clone(&op), entry_point, version, lane, on).await?;
     let (validated, evidence) = examination.accept(entry_point, on)?;
     verdict::check_expiry(&validated, on.head.block.next_timestamp(unix_now()), on.head.block.number + 1)?;
     Ok(Admitted { op, hash, entry_point, version, validated, evidence: Arc::new(evidence) })
@@ -154,7 +155,11 @@ pub(crate) async fn take_as_valid(
 ///
 /// # Errors
 /// The first reason for which it can no longer be included.
-pub(crate) async fn revalidate(admitted: &Admitted, queued: &[u64], on: Grounds<'_>) -> Result<Admitted, Rejection> {
+pub(crate) async fn revalidate(
+    admitted: &Admitted,
+    lane: &[Arc<UserOperation>],
+    on: Grounds<'_>,
+) -> Result<Admitted, Rejection> {
     let wanted = {
         let mut wanted = first_reads(&admitted.op, admitted.entry_point, on.bundler);
         wanted.extend(admitted.evidence.reads.clone());
@@ -162,7 +167,7 @@ pub(crate) async fn revalidate(admitted: &Admitted, queued: &[u64], on: Grounds<
     };
     on.head.view.prefetch(&wanted).await?;
     authorization::check(&admitted.op, on.config.chain.chain_id, &on.head.view).await?;
-    admit(Arc::clone(&admitted.op), admitted.hash, admitted.entry_point, queued, on).await
+    admit(Arc::clone(&admitted.op), admitted.hash, admitted.entry_point, lane, on).await
 }
 
 /// Runs CPU-bound or state-reading work off the async threads.

@@ -15,7 +15,7 @@ mod upkeep;
 
 use std::sync::Arc;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use erc4337::UserOperation;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Add(Box<Admitted>, oneshot::Sender<Result<B256, Rejection>>),
     /// Is there a reason not even to validate this operation?
     Screen(Screening, oneshot::Sender<Result<Screened, Rejection>>),
+    /// What is pending under this nonce's key?
+    Lane { entry_point: Address, sender: Address, nonce: U256, answer: oneshot::Sender<Vec<Arc<UserOperation>>> },
     /// What is known of this operation?
     Look(B256, oneshot::Sender<Option<Record>>),
     /// What is in the mempool, oldest first?
@@ -92,8 +94,8 @@ pub(crate) struct Screening {
 pub(crate) enum Screened {
     /// It is pending or mined already.
     Known,
-    /// Validate it; of its nonce key, these sequence numbers are pending.
-    Validate(Vec<u64>),
+    /// Validate it; of its nonce key, these are pending, lowest first.
+    Validate(Vec<Arc<UserOperation>>),
 }
 
 /// A transaction of ours on chain.
@@ -195,6 +197,9 @@ impl Engine {
             }
             Command::DumpReputation(answer) => {
                 let _ = answer.send(self.reputations());
+            }
+            Command::Lane { entry_point, sender, nonce, answer } => {
+                let _ = answer.send(self.mempool.lane(entry_point, sender, nonce));
             }
             Command::Look(hash, answer) => {
                 let _ = answer.send(self.records.get(hash));

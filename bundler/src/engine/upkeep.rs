@@ -22,12 +22,12 @@ impl Engine {
         if self.mempool.contains(asked.hash) || self.records.get(asked.hash).is_some_and(|it| included(&it.status)) {
             return Ok(Screened::Known);
         }
-        let sequences = self.mempool.sequences(asked.entry_point, asked.op.sender, asked.op.nonce);
+        let lane = self.mempool.lane(asked.entry_point, asked.op.sender, asked.op.nonce);
         // What takes another's place is not one more.
-        if !sequences.contains(&asked.op.nonce_sequence()) {
+        if lane.iter().all(|pending| pending.nonce != asked.op.nonce) {
             self.mempool.screen(&asked.op)?;
         }
-        Ok(Screened::Validate(sequences))
+        Ok(Screened::Validate(lane))
     }
 
     /// Brings the mempool to the new head.
@@ -50,10 +50,10 @@ impl Engine {
         let (false, Some(outbox)) = (stale.is_empty(), self.outbox()) else { return };
         self.refreshing = true;
         let (config, head, bundler) = (self.config.clone(), self.head.clone(), self.submitter.address());
-        let work: Vec<(Admitted, Vec<u64>)> = stale
+        let work: Vec<_> = stale
             .into_iter()
             .map(|admitted| {
-                let queued = self.mempool.sequences(admitted.entry_point, admitted.op.sender, admitted.op.nonce);
+                let queued = self.mempool.lane(admitted.entry_point, admitted.op.sender, admitted.op.nonce);
                 (admitted, queued)
             })
             .collect();

@@ -5,6 +5,9 @@ use erc4337::{EntryPointVersion, UserOperation};
 
 use crate::evm::{Frame, Trace};
 
+/// Gas by which a limit may be above the least that suffices.
+const CLOSE: u128 = 16;
+
 /// One value for each gas limit of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -32,6 +35,25 @@ impl Limits {
             paymaster_verification: room(self.paymaster_verification),
             ..self
         }
+    }
+
+    /// Halfway between these limits and `high`, as far as they are those of `part`; the others are those of `high`.
+    /// None if the two are as close as matters.
+    pub(super) fn between(self, high: Self, part: Part) -> Option<Self> {
+        let apart = |low: u128, high: u128| high.saturating_sub(low) > CLOSE.max(high / 1_000);
+        let middle = |low: u128, high: u128| if apart(low, high) { low + (high - low) / 2 } else { high };
+        let between = match part {
+            Part::Validation => Self {
+                verification: middle(self.verification, high.verification),
+                paymaster_verification: middle(self.paymaster_verification, high.paymaster_verification),
+                ..high
+            },
+            Part::Execution => {
+                Self { call: middle(self.call, high.call), post_op: middle(self.post_op, high.post_op), ..high }
+            }
+            Part::PostOp => Self { post_op: middle(self.post_op, high.post_op), ..high },
+        };
+        (between != high).then_some(between)
     }
 
     /// The limits of one part a quarter higher, but not above `most`.

@@ -3,41 +3,32 @@
 //! ```text
 //!  request ──► ample run ──► limits from frames ──► run with exactly these ──► estimate
 //!                                  ▲                         │ fails: the contract looks at its gas
-//!                                  └────── raise ◄───────────┘
+//!                                  └── raise, then bisect ◄──┘
 //! ```
+//!
+//! An operation that waits behind others of its sender is estimated on the state that they leave.
 //!
 //! No search over RPC: one run measures, a second proves. A field that the caller set is never changed.
 //! Guarantee: what is estimated is admitted and executes, at any gas price up to the operation's own bound.
 
+mod estimator;
 mod funding;
 mod measure;
+mod report;
 
-use alloy::{
-    primitives::{Address, U256},
-    rpc::types::state::StateOverride,
-    sol_types::SolEvent,
-};
-use erc4337::{
-    ChainPreset, EntryPointVersion, UserOperation, UserOperationRequest,
-    abi::entry_point_v08::{UserOperationEvent, UserOperationPrefundTooLow},
-    revert::Reason,
-};
+use std::sync::Arc;
+
+use alloy::{primitives::Address, rpc::types::state::StateOverride};
+use erc4337::{UserOperation, UserOperationRequest};
 
 use crate::{
     Config, Head, Rejection,
-    admission::{blocking, entry_point_version, first_reads, reject_revert},
-    evm::{Budget, Ending, HandleOps, Run, StopAt},
+    admission::{blocking, counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
+    evm::{Budget, overlay},
     gas,
-    head::unix_now,
 };
+use estimator::Estimator;
 use measure::Limits;
-
-/// Gas of an ample run's call: more than a transaction may have.
-const AMPLE_CALL_GAS: u128 = 20_000_000;
-/// Gas of an ample run's postOp.
-const AMPLE_POST_OP_GAS: u128 = 3_000_000;
-/// Attempts to find limits for a contract that looks at its gas; each raises them by a quarter.
-const ATTEMPTS: usize = 16;
 
 /// What `eth_estimateUserOperationGas` answers, in gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +45,8 @@ pub struct Estimate {
     pub paymaster_post_op_gas_limit: Option<u128>,
 }
 
-/// Estimates every limit that the request leaves open.
+/// Estimates every limit that the request leaves open. `pending` tells what of the operation's nonce key is pending;
+/// it is asked only if the nonce is ahead of the chain's.
 ///
 /// # Errors
 /// If validation fails for another reason than the signature, or the call reverts.
@@ -65,6 +57,7 @@ pub(crate) async fn estimate(
     config: &Config,
     head: &Head,
     bundler: Address,
+    pending: impl AsyncFnOnce(&UserOperation) -> Result<Vec<Arc<UserOperation>>, Rejection>,
 ) -> Result<Estimate, Rejection> {
     let version = entry_point_version(config, entry_point)?;
     within_bounds(&request, config)?;
@@ -81,17 +74,29 @@ pub(crate) async fn estimate(
     }
     // The price is then the operation's own bound: what can be paid for at the bound can be at any price.
     op.max_priority_fee_per_gas = op.max_fee_per_gas;
-    let estimator = Estimator {
+    let next = sequence_on_chain(&op, entry_point, &head.view).unwrap_or(op.nonce_sequence());
+    let ahead = if next < op.nonce_sequence() { in_line(&op, next, &pending(&op).await?) } else { Vec::new() };
+    let mut estimator = Estimator {
         entry_point,
         version,
         chain: config.chain.clone(),
         max_verification_gas: config.max_verification_gas,
         bundler,
+        before: StateOverride::default(),
         overrides,
         head: head.clone(),
         open,
     };
-    let op = blocking(move || estimator.run(op)).await??;
+    let op = blocking(move || {
+        if !ahead.is_empty() {
+            let Estimator { chain, head, before, .. } = &mut estimator;
+            let after = state_after(&ahead, entry_point, version, chain, bundler, head, Budget::EXECUTION)?;
+            // Should one of them fail, this one has but its nonce to count on.
+            overlay(before, after.unwrap_or_else(|| counted(&op, entry_point)));
+        }
+        estimator.run(op)
+    })
+    .await??;
     let own = op.paymaster.as_ref().filter(|_| version.is_packed());
     Ok(Estimate {
         pre_verification_gas: op.pre_verification_gas,
@@ -161,124 +166,4 @@ impl Open {
             set(self.post_op, &mut paymaster.post_op_gas_limit, limits.post_op);
         }
     }
-}
-
-struct Estimator {
-    entry_point: Address,
-    version: EntryPointVersion,
-    chain: ChainPreset,
-    max_verification_gas: u128,
-    bundler: Address,
-    overrides: StateOverride,
-    head: Head,
-    open: Open,
-}
-
-impl Estimator {
-    /// The operation with its open limits filled in.
-    fn run(&self, mut op: UserOperation) -> Result<UserOperation, Rejection> {
-        let ample = Limits {
-            verification: self.max_verification_gas,
-            call: AMPLE_CALL_GAS,
-            paymaster_verification: self.max_verification_gas,
-            post_op: AMPLE_POST_OP_GAS,
-        };
-        self.open.apply(ample, &mut op);
-        let run = self.simulate(&op)?;
-        self.refuse_failure(&run, &op)?;
-
-        let mut limits = measure::limits(&run.trace, &op, self.entry_point, self.version).with_room_for_signatures();
-        if self.version == EntryPointVersion::V0_6 {
-            // v0.6 charges no penalty, so this run's charge is already exact: the limits must add up to it (AA51).
-            let charged = event(&run).map_or(0, |event| event.actualGasUsed.to());
-            self.open.apply(limits, &mut op);
-            limits.verification += u128::saturating_sub(charged, op.max_gas(self.version));
-        }
-        for _ in 0..ATTEMPTS {
-            self.open.apply(limits, &mut op);
-            let run = self.simulate(&op)?;
-            if let Some(charged) = prefund_too_low(&run) {
-                // What the EntryPoint spends itself is under no limit of its own; no penalty falls on this one.
-                limits.verification += charged.saturating_sub(op.max_gas(self.version)).max(1);
-            } else if succeeded(&run) {
-                return Ok(op);
-            } else {
-                limits = limits.raised(self.which_to_raise(&run, &op), ample);
-            }
-        }
-        self.open.apply(ample, &mut op);
-        Ok(op)
-    }
-
-    fn simulate(&self, op: &UserOperation) -> Result<Run, Rejection> {
-        let mut overrides = self.overrides.clone();
-        funding::as_if_funded(op, self.entry_point, self.version, &self.head.view, &mut overrides);
-        Ok(HandleOps {
-            version: self.version,
-            entry_point: self.entry_point,
-            chain: &self.chain,
-            operations: &[op],
-            bundler: self.bundler,
-            gas_limit: u64::try_from(gas::bundle_gas_limit([op], self.version)).unwrap_or(u64::MAX),
-            priority_fee: 0,
-            stop_at: StopAt::End,
-            trust_signatures: true,
-            overrides: &overrides,
-            now: unix_now(),
-            budget: Budget::EXECUTION,
-        }
-        .run(&self.head.view, &self.head.block)?)
-    }
-
-    fn refuse_failure(&self, run: &Run, op: &UserOperation) -> Result<(), Rejection> {
-        match &run.ending {
-            Ending::Reverted(data) => return Err(reject_revert(data, op, None, None)),
-            Ending::Halted(reason) => {
-                return Err(Rejection::EntryPoint { message: format!("simulation halted: {reason:?}") });
-            }
-            Ending::Completed(_) => {}
-        }
-        let frames = measure::Frames::find(&run.trace, op, self.entry_point, self.version);
-        if let Some(call) = frames.call.filter(|call| !call.success) {
-            let reason = if call.out_of_gas { "out of gas".into() } else { Reason(&call.output).to_string() };
-            return Err(Rejection::ExecutionReverted { reason, data: call.output.clone() });
-        }
-        if let (Some(post_op), Some(paymaster)) =
-            (frames.post_op.filter(|post_op| !post_op.success), op.paymaster_address())
-        {
-            let message = format!("postOp reverted: {}", Reason(&post_op.output));
-            return Err(Rejection::Paymaster { paymaster, message });
-        }
-        Ok(())
-    }
-
-    fn which_to_raise(&self, run: &Run, op: &UserOperation) -> measure::Part {
-        if run.trace.validation_frames.is_some() {
-            return measure::Part::Execution;
-        }
-        let frames = measure::Frames::find(&run.trace, op, self.entry_point, self.version);
-        match frames.paymaster_validation {
-            Some((_, frame)) if !frame.success && !frame.out_of_gas && self.version.is_packed() => {
-                measure::Part::PostOp
-            }
-            _ => measure::Part::Validation,
-        }
-    }
-}
-
-fn event(run: &Run) -> Option<UserOperationEvent> {
-    let Ending::Completed(logs) = &run.ending else { return None };
-    logs.iter().find_map(|log| UserOperationEvent::decode_log(log).ok()).map(|log| log.data)
-}
-
-fn succeeded(run: &Run) -> bool {
-    event(run).is_some_and(|event| event.success)
-}
-
-/// The gas charged, if it was more than the limits add up to (v0.7 and later).
-fn prefund_too_low(run: &Run) -> Option<u128> {
-    let Ending::Completed(logs) = &run.ending else { return None };
-    logs.iter().any(|log| log.topics().first() == Some(&UserOperationPrefundTooLow::SIGNATURE_HASH)).then_some(())?;
-    let used: U256 = event(run)?.actualGasUsed;
-    u128::try_from(used).ok()
 }

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use alloy::{
     eips::eip7702::SignedAuthorization,
     primitives::{Address, Bytes, Log, U256},
-    rpc::types::state::StateOverride,
+    rpc::types::state::{AccountOverride, StateOverride},
     sol_types::SolEvent,
 };
 use erc4337::{ChainPreset, EntryPointVersion, UserOperation, abi::entry_point_v08, pack};
 use revm::{
-    Context, InspectEvm, MainBuilder, MainContext,
+    Context, ExecuteEvm, InspectEvm, MainBuilder, MainContext,
     bytecode::Bytecode,
     context::{
         TxEnv,
@@ -18,6 +18,7 @@ use revm::{
     },
     database::CacheDB,
     primitives::TxKind,
+    state::EvmState,
 };
 
 use super::{
@@ -135,14 +136,27 @@ impl HandleOps<'_> {
     /// # Errors
     /// If state cannot be read, or the budget is spent. A bundle that fails is no error but an [`Ending`].
     pub fn run(&self, view: &StateView, block: &BlockPin) -> Result<Run, SimulationError> {
+        self.run_to_state(view, block).map(|(run, _)| run)
+    }
+
+    /// Runs it as if it was mined before what comes next; the run, and what it changes.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_and_keep(&self, view: &StateView, block: &BlockPin) -> Result<(Run, StateOverride), SimulationError> {
+        let (run, state) = self.run_to_state(view, block)?;
+        Ok((run, changes(&state, view, self.bundler)))
+    }
+
+    fn run_to_state(&self, view: &StateView, block: &BlockPin) -> Result<(Run, EvmState), SimulationError> {
         let too_many = || SimulationError::TooManyReads(self.budget.fetches);
         let deadline = Instant::now() + self.budget.time;
         let (mut waited, mut fetched) = (Duration::ZERO, 0);
         for trips in 0..ROUNDS {
-            let (mut run, missing) = self.attempt(view, block, deadline + waited)?;
+            let (mut run, state, missing) = self.attempt(view, block, deadline + waited)?;
             if missing.is_empty() {
                 run.trips = trips;
-                return Ok(run);
+                return Ok((run, state));
             }
             fetched += missing.len();
             if fetched > self.budget.fetches {
@@ -156,7 +170,12 @@ impl HandleOps<'_> {
     }
 
     /// One run, and what was not known of the state it read: of no use itself unless that is nothing.
-    fn attempt(&self, view: &StateView, block: &BlockPin, deadline: Instant) -> Result<(Run, Wanted), SimulationError> {
+    fn attempt(
+        &self,
+        view: &StateView,
+        block: &BlockPin,
+        deadline: Instant,
+    ) -> Result<(Run, EvmState, Wanted), SimulationError> {
         let speculation = Speculation::new(view);
         let mut db = CacheDB::new(&speculation);
         apply(self.overrides, &mut db)?;
@@ -196,6 +215,7 @@ impl HandleOps<'_> {
             EVMError::Database(never) => match never {},
             other => SimulationError::Evm(other.to_string()),
         })?;
+        let state = evm.finalize();
         let trace = evm.inspector.into_trace().ok_or(SimulationError::TooSlow(self.budget.time))?;
         drop(evm.ctx);
         let gas_used = result.tx_gas_used();
@@ -205,7 +225,7 @@ impl HandleOps<'_> {
             ExecutionResult::Halt { reason, .. } => Ending::Halted(reason),
         };
         let (reads, missing) = speculation.into_reads();
-        Ok((Run { ending, gas_used, trace, reads, trips: 0 }, missing))
+        Ok((Run { ending, gas_used, trace, reads, trips: 0 }, state, missing))
     }
 
     fn recorder(&self, deadline: Instant) -> Recorder {
@@ -260,14 +280,51 @@ fn apply(overrides: &StateOverride, db: &mut Db<'_>) -> Result<(), SimulationErr
     Ok(())
 }
 
+/// What a run leaves different from the view, but for its sender, who is the bundler whatever runs next.
+fn changes(state: &EvmState, view: &StateView, bundler: Address) -> StateOverride {
+    let touched = state.iter().filter(|(address, account)| account.is_touched() && **address != bundler);
+    touched
+        .map(|(address, account)| {
+            let before = view.account(*address);
+            let new_code = before.is_none_or(|before| before.code_hash != account.info.code_hash);
+            let code = account.info.code.as_ref().filter(|_| new_code).map(Bytecode::original_bytes);
+            let slots = account.storage.iter().filter(|(_, slot)| slot.is_changed());
+            let state_diff = slots.map(|(slot, value)| ((*slot).into(), value.present_value.into())).collect();
+            let pretend = AccountOverride {
+                balance: Some(account.info.balance),
+                nonce: Some(account.info.nonce),
+                code,
+                state_diff: Some(state_diff),
+                ..AccountOverride::default()
+            };
+            (*address, pretend)
+        })
+        .collect()
+}
+
+/// Lays `over` on `under`; where both speak of one thing, `over` stands.
+pub(crate) fn overlay(under: &mut StateOverride, over: StateOverride) {
+    for (address, over) in over {
+        let under = under.entry(address).or_default();
+        under.balance = over.balance.or(under.balance);
+        under.nonce = over.nonce.or(under.nonce);
+        under.code = over.code.or(under.code.take());
+        if over.state.is_some() {
+            (under.state, under.state_diff) = (over.state, over.state_diff);
+        } else if let Some(diff) = over.state_diff {
+            under.state_diff.get_or_insert_default().extend(diff);
+        }
+    }
+}
+
 /// What the authorization in an operation will have done by the time the operation runs (EIP-7702).
 ///
 /// As on chain it does nothing unless its nonce is the account's and the account is no contract; in estimation, where
-/// it may be a dummy, it always counts.
-fn delegate(db: &mut Db<'_>, account: Address, auth: &SignedAuthorization, always: bool) {
+/// it may be a dummy, its nonce does not matter.
+fn delegate(db: &mut Db<'_>, account: Address, auth: &SignedAuthorization, any_nonce: bool) {
     let mut info = certain(db.load_account(account)).info.clone();
     let is_contract = info.code.as_ref().is_some_and(|code| !code.is_empty() && !code.is_eip7702());
-    if !always && (info.nonce != auth.nonce || is_contract) {
+    if is_contract || (!any_nonce && info.nonce != auth.nonce) {
         return;
     }
     let bytecode = Bytecode::new_eip7702(auth.address);

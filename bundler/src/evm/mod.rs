@@ -21,6 +21,7 @@ mod trace;
 
 pub use block::BlockPin;
 pub use forecast::Forecast;
+pub(crate) use handle_ops::overlay;
 pub use handle_ops::{Budget, Ending, HandleOps, Run, SimulationError, StopAt};
 pub use self_test::{EvmDiffers, SelfTestError};
 pub use state::{ReadCounters, Shared, StateView, Wanted};

@@ -21,6 +21,7 @@ use std::{
 };
 
 use alloy::primitives::{Address, B256, U256};
+use erc4337::UserOperation;
 
 pub use config::MempoolConfig;
 pub use reputation::{Counts, Reputation, ReputationStatus};
@@ -275,12 +276,13 @@ impl Mempool {
         self.arrivals.values().filter_map(|hash| self.entries.get(hash)).map(|entry| &entry.admitted)
     }
 
-    /// Sequence numbers pending under the nonce key of `op`, lowest first.
-    pub fn sequences(&self, entry_point: Address, sender: Address, nonce: U256) -> Vec<u64> {
+    /// Operations pending under this nonce's key, lowest first.
+    pub fn lane(&self, entry_point: Address, sender: Address, nonce: U256) -> Vec<Arc<UserOperation>> {
         let first = (nonce >> 64) << 64;
         let last = first | U256::from(u64::MAX);
         let slot = |nonce| Slot { entry_point, sender, nonce };
-        self.slots.range(slot(first)..=slot(last)).map(|(slot, _)| (slot.nonce & U256::from(u64::MAX)).to()).collect()
+        let pending = self.slots.range(slot(first)..=slot(last)).filter_map(|(_, hash)| self.entries.get(hash));
+        pending.map(|entry| Arc::clone(&entry.admitted.op)).collect()
     }
 
     /// Marks operations as part of a bundle: they are not chosen again until returned.

@@ -407,7 +407,8 @@ async fn consecutive_nonces_queue_and_go_one_after_the_other() {
     let mut second = operation(1, 6, 100, 2);
     change(&mut second, |evidence| evidence.ahead = 1);
     insert(&mut pool, second).unwrap();
-    assert_eq!(pool.sequences(operation(1, 5, 1, 9).entry_point, Address::repeat_byte(1), U256::from(9)), [5, 6]);
+    let lane = pool.lane(operation(1, 5, 1, 9).entry_point, Address::repeat_byte(1), U256::from(9));
+    assert_eq!(lane.iter().map(|op| op.nonce_sequence()).collect::<Vec<_>>(), [5, 6]);
     assert_eq!(waiting(&pool), [1]);
     assert!(pool.take_out_orphans().is_empty());
     pool.remove_included(B256::repeat_byte(1)).unwrap();

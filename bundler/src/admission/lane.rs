@@ -1,0 +1,72 @@
+//! Operations of one sender and nonce key wait in line: what the ones before will have done when the next one runs.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::{Address, U256},
+    rpc::types::state::{AccountOverride, StateOverride},
+};
+use erc4337::{ChainPreset, EntryPointVersion, UserOperation, storage};
+
+use crate::{
+    Head,
+    evm::{Budget, Ending, HandleOps, SimulationError, StopAt, overlay},
+    gas,
+    head::unix_now,
+};
+
+/// Those of `lane` that go before `op`, whose sequence number the chain has come to `next` of; none unless the line
+/// has no gap.
+pub(crate) fn in_line(op: &UserOperation, next: u64, lane: &[Arc<UserOperation>]) -> Vec<Arc<UserOperation>> {
+    let before = next..op.nonce_sequence();
+    let ahead: Vec<_> = lane.iter().filter(|pending| before.contains(&pending.nonce_sequence())).cloned().collect();
+    // At most one of each sequence number is pending.
+    if ahead.len() as u64 == before.end.saturating_sub(before.start) { ahead } else { Vec::new() }
+}
+
+/// What is certain after those ahead: they will have counted the nonce up.
+pub(crate) fn counted(op: &UserOperation, entry_point: Address) -> StateOverride {
+    let slot = storage::nonce_slot(op.sender, op.nonce_key());
+    let counted = [(slot.into(), U256::from(op.nonce_sequence()).into())].into_iter().collect();
+    let pretend = AccountOverride { state_diff: Some(counted), ..AccountOverride::default() };
+    StateOverride::from_iter([(entry_point, pretend)])
+}
+
+/// The state that `ahead`, each in a bundle of its own, leave behind: the account one of them makes, the key another
+/// installs. None if one of them would fail its bundle. Blocks: call on a blocking thread.
+///
+/// # Errors
+/// If state cannot be read, or the budget is spent.
+pub(crate) fn state_after(
+    ahead: &[Arc<UserOperation>],
+    entry_point: Address,
+    version: EntryPointVersion,
+    chain: &ChainPreset,
+    bundler: Address,
+    head: &Head,
+    budget: Budget,
+) -> Result<Option<StateOverride>, SimulationError> {
+    let mut state = StateOverride::default();
+    for op in ahead {
+        let (run, changes) = HandleOps {
+            version,
+            entry_point,
+            chain,
+            operations: &[op],
+            bundler,
+            gas_limit: u64::try_from(gas::bundle_gas_limit([&**op], version)).unwrap_or(u64::MAX),
+            priority_fee: 0,
+            stop_at: StopAt::End,
+            trust_signatures: false,
+            overrides: &state,
+            now: unix_now(),
+            budget,
+        }
+        .run_and_keep(&head.view, &head.block)?;
+        if !matches!(run.ending, Ending::Completed(_)) {
+            return Ok(None);
+        }
+        overlay(&mut state, changes);
+    }
+    Ok(Some(state))
+}

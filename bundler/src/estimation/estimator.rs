@@ -1,0 +1,205 @@
+//! Runs an operation until its limits are known and proven.
+
+use alloy::{
+    primitives::{Address, U256},
+    rpc::types::state::StateOverride,
+    sol_types::SolEvent,
+};
+use erc4337::{
+    ChainPreset, EntryPointVersion, UserOperation,
+    abi::entry_point_v08::{UserOperationEvent, UserOperationPrefundTooLow},
+};
+
+use super::{
+    Open, funding,
+    measure::{self, Frames, Limits, Part},
+    report::refuse_failure,
+};
+use crate::{
+    Head, Rejection,
+    evm::{Budget, Ending, HandleOps, Run, StopAt},
+    gas,
+    head::unix_now,
+};
+
+/// Gas of an ample run's call: more than a transaction may have.
+const AMPLE_CALL_GAS: u128 = 20_000_000;
+/// Gas of an ample run's postOp.
+const AMPLE_POST_OP_GAS: u128 = 3_000_000;
+/// Attempts to find limits for a contract that looks at its gas; each raises them by a quarter and more.
+const ATTEMPTS: usize = 48;
+
+pub(super) struct Estimator {
+    pub(super) entry_point: Address,
+    pub(super) version: EntryPointVersion,
+    pub(super) chain: ChainPreset,
+    pub(super) max_verification_gas: u128,
+    pub(super) bundler: Address,
+    /// What operations that go before it leave behind.
+    pub(super) before: StateOverride,
+    /// What the caller wants to be pretended.
+    pub(super) overrides: StateOverride,
+    pub(super) head: Head,
+    pub(super) open: Open,
+}
+
+impl Estimator {
+    /// The operation with its open limits filled in.
+    pub(super) fn run(&self, mut op: UserOperation) -> Result<UserOperation, Rejection> {
+        let mut ample = Limits {
+            verification: self.max_verification_gas,
+            call: AMPLE_CALL_GAS,
+            paymaster_verification: self.max_verification_gas,
+            post_op: AMPLE_POST_OP_GAS,
+        };
+        let mut measured = self.measure(&mut op, ample)?;
+        let excess = self.excess(&op, measured);
+        if excess > 0 && self.open.call {
+            // More than a transaction may have. A contract that takes whatever it is given does with less.
+            ample.call = measured.call.saturating_sub(excess);
+            let needed = measured.call;
+            measured = self.measure(&mut op, ample).map_err(|rejection| match rejection {
+                Rejection::ExecutionReverted { .. } => {
+                    Rejection::TooHigh { field: "callGasLimit", given: needed, limit: ample.call }
+                }
+                other => other,
+            })?;
+        }
+        let found = self.prove(&mut op, measured, ample)?;
+        self.open.apply(found, &mut op);
+        match self.excess(&op, found) {
+            0 => Ok(op),
+            excess => {
+                let (given, limit) = (op.call_gas_limit, op.call_gas_limit.saturating_sub(excess));
+                Err(Rejection::TooHigh { field: "callGasLimit", given, limit })
+            }
+        }
+    }
+
+    /// The limits that a run with `ample` ones shows.
+    fn measure(&self, op: &mut UserOperation, ample: Limits) -> Result<Limits, Rejection> {
+        self.open.apply(ample, op);
+        let run = self.simulate(op)?;
+        refuse_failure(&run, op, &self.frames(&run, op))?;
+        let mut limits = measure::limits(&run.trace, op, self.entry_point, self.version).with_room_for_signatures();
+        if self.version == EntryPointVersion::V0_6 {
+            // v0.6 charges no penalty, so this run's charge is already exact: the limits must add up to it (AA51).
+            let charged = event(&run).map_or(0, |event| event.actualGasUsed.to());
+            self.open.apply(limits, op);
+            limits.verification += u128::saturating_sub(charged, op.max_gas(self.version));
+        }
+        Ok(limits)
+    }
+
+    /// Gas by which a bundle of this operation, with these limits, would pass what a transaction may have.
+    fn excess(&self, op: &UserOperation, limits: Limits) -> u128 {
+        let mut op = op.clone();
+        self.open.apply(limits, &mut op);
+        gas::bundle_gas_limit([&op], self.version).saturating_sub(u128::from(self.chain.max_transaction_gas))
+    }
+
+    /// Runs with exactly the limits that were measured. If that fails, raises what is too low until it does not, and
+    /// then comes down again as far as it goes.
+    fn prove(&self, op: &mut UserOperation, measured: Limits, ample: Limits) -> Result<Limits, Rejection> {
+        let mut limits = measured;
+        // For each part, the most that was seen to be too little.
+        let mut too_little: Option<(Part, Limits)> = None;
+        for _ in 0..ATTEMPTS {
+            self.open.apply(limits, op);
+            let run = self.simulate(op)?;
+            if let Some(charged) = prefund_too_low(&run) {
+                // What the EntryPoint spends itself is under no limit of its own; no penalty falls on this one.
+                limits.verification += charged.saturating_sub(op.max_gas(self.version)).max(1);
+            } else if succeeded(&run) {
+                return match too_little {
+                    Some((part, low)) => self.bisect(op, part, low, limits),
+                    None => Ok(limits),
+                };
+            } else {
+                let part = self.which_to_raise(&run, op);
+                let raised = limits.raised(part, ample);
+                if raised == limits {
+                    // It failed with all that there is to give: say why.
+                    refuse_failure(&run, op, &self.frames(&run, op))?;
+                    break;
+                }
+                too_little = Some((part, limits));
+                limits = raised;
+            }
+        }
+        Err(Rejection::Unsteady)
+    }
+
+    /// The least limits of one part that suffice, between `low` that do not and `high` that do.
+    fn bisect(&self, op: &mut UserOperation, part: Part, low: Limits, high: Limits) -> Result<Limits, Rejection> {
+        let (mut low, mut high) = (Limits { ..low }, high);
+        while let Some(middle) = low.between(high, part) {
+            self.open.apply(middle, op);
+            let run = self.simulate(op)?;
+            if succeeded(&run) && prefund_too_low(&run).is_none() {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        Ok(high)
+    }
+
+    fn simulate(&self, op: &UserOperation) -> Result<Run, Rejection> {
+        let overrides = funding::as_if_funded(
+            op,
+            self.entry_point,
+            self.version,
+            &self.head.view,
+            self.before.clone(),
+            &self.overrides,
+        );
+        Ok(HandleOps {
+            version: self.version,
+            entry_point: self.entry_point,
+            chain: &self.chain,
+            operations: &[op],
+            bundler: self.bundler,
+            gas_limit: u64::try_from(gas::bundle_gas_limit([op], self.version)).unwrap_or(u64::MAX),
+            priority_fee: 0,
+            stop_at: StopAt::End,
+            trust_signatures: true,
+            overrides: &overrides,
+            now: unix_now(),
+            budget: Budget::EXECUTION,
+        }
+        .run(&self.head.view, &self.head.block)?)
+    }
+
+    fn frames<'a>(&self, run: &'a Run, op: &UserOperation) -> Frames<'a> {
+        Frames::find(&run.trace, op, self.entry_point, self.version)
+    }
+
+    fn which_to_raise(&self, run: &Run, op: &UserOperation) -> Part {
+        if run.trace.validation_frames.is_some() {
+            return Part::Execution;
+        }
+        let frames = self.frames(run, op);
+        match frames.paymaster_validation {
+            Some((_, frame)) if !frame.success && !frame.out_of_gas && self.version.is_packed() => Part::PostOp,
+            _ => Part::Validation,
+        }
+    }
+}
+
+fn event(run: &Run) -> Option<UserOperationEvent> {
+    let Ending::Completed(logs) = &run.ending else { return None };
+    logs.iter().find_map(|log| UserOperationEvent::decode_log(log).ok()).map(|log| log.data)
+}
+
+fn succeeded(run: &Run) -> bool {
+    event(run).is_some_and(|event| event.success)
+}
+
+/// The gas charged, if it was more than the limits add up to (v0.7 and later).
+fn prefund_too_low(run: &Run) -> Option<u128> {
+    let Ending::Completed(logs) = &run.ending else { return None };
+    logs.iter().any(|log| log.topics().first() == Some(&UserOperationPrefundTooLow::SIGNATURE_HASH)).then_some(())?;
+    let used: U256 = event(run)?.actualGasUsed;
+    u128::try_from(used).ok()
+}
