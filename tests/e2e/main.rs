@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod accounts;
+mod accuracy;
 mod demo;
 mod entry_points;
+mod estimation;
 mod explain;
 mod l1_fee;
 mod limits;

@@ -166,7 +166,10 @@ async fn a_call_that_would_revert_is_told_when_it_is_estimated() {
     let revert_data = data["revertData"].as_str().unwrap_or_default();
     assert!(revert_data.len() > 10, "the revert data is handed on: {data}");
     // Through the account and the marketplace's proxy, down to the code that reverted.
-    assert!(data["callPath"].as_array().is_some_and(|path| path.contains(&json!(stack.deployment.job_marketplace))), "{data}");
+    assert!(
+        data["callPath"].as_array().is_some_and(|path| path.contains(&json!(stack.deployment.job_marketplace))),
+        "{data}"
+    );
     assert_eq!(data["callPath"].as_array().and_then(|path| path.last()), Some(&data["contract"]), "{data}");
     assert_eq!(data["outOfGas"], false);
 }
