@@ -6,6 +6,8 @@
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
 #   make coverage  what the tests reach of the marketplace's contracts: all of it, or it fails
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
+#   make accuracy  how exact gas estimates are: 1,000 operations estimated, sent and executed
+#   make sessions  60,000 random policies and operations, judged by our policy and by the account's contract
 #   make bench  what a validation costs, in process and through the node
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
@@ -15,7 +17,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help dev test test-contracts test-rust deep coverage oracle bench load inclusion chaos fuzz lint build contracts vectors clean
+=======
+.PHONY: help dev test test-contracts test-rust deep coverage oracle accuracy sessions bench load fuzz lint build contracts vectors clean
+>>>>>>> origin/main
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -72,6 +78,14 @@ deep: contracts
 # FABSTIR_SEED=… for others than yesterday's.
 oracle: build
 	FABSTIR_PROGRAMS=10000 cargo test --workspace --locked --test e2e oracle -- --nocapture
+
+# FABSTIR_SEED=… for others than yesterday's.
+sessions: contracts
+	FABSTIR_PAIRS=$${FABSTIR_PAIRS:-60000} cargo test -p session-keys --locked --test contract -- --nocapture
+
+# FABSTIR_SEED=… for others than the last time's.
+accuracy: build
+	FABSTIR_OPERATIONS=$${FABSTIR_OPERATIONS:-1000} cargo test --workspace --locked --test e2e accuracy:: -- --nocapture
 
 # The node first: the measurement starts it as a process of its own.
 bench: contracts

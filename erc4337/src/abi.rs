@@ -82,6 +82,24 @@ bindings!(
     /// Sole holder of the marketplace's funds.
     payment_escrow, PaymentEscrow, "../contracts/out/PaymentEscrow.sol/PaymentEscrow.json");
 bindings!(
+    /// The token that votes.
+    fab_token, FabToken, "../contracts/out/FabToken.sol/FabToken.json");
+bindings!(
+    /// Proposals and votes.
+    fab_governor, FabGovernor, "../contracts/out/FabGovernor.sol/FabGovernor.json");
+bindings!(
+    /// Owns the policy contracts and delays what was voted.
+    fab_timelock, FabTimelock, "../contracts/out/FabTimelock.sol/FabTimelock.json");
+bindings!(
+    /// What governance may tune, and how far.
+    parameter_store, ParameterStore, "../contracts/out/ParameterStore.sol/ParameterStore.json");
+bindings!(
+    /// Pauses entry.
+    guardian, Guardian, "../contracts/out/Guardian.sol/Guardian.json");
+bindings!(
+    /// Pauses entry when too much leaves.
+    circuit_breaker, CircuitBreaker, "../contracts/out/CircuitBreaker.sol/CircuitBreaker.json");
+bindings!(
     /// A token of 6 decimals for test networks, laid out as USDC is.
     test_usdc, DemoUSDC, "../contracts/out/DemoUSDC.sol/DemoUSDC.json");
 bindings!(

@@ -33,10 +33,30 @@ pub struct Deployment {
     pub reputation_system: Address,
     /// PaymentEscrow, immutable.
     pub payment_escrow: Address,
+    /// Who decides about all of this.
+    pub governance: Governance,
     /// What jobs are paid in and hosts stake.
     pub token: Address,
     /// Models that hosts may offer.
     pub models: BTreeMap<String, alloy::primitives::B256>,
+}
+
+/// Where the community decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Governance {
+    /// FabToken, whose holders vote.
+    pub token: Address,
+    /// FabGovernor.
+    pub governor: Address,
+    /// FabTimelock, which owns the policy contracts.
+    pub timelock: Address,
+    /// ParameterStore.
+    pub parameter_store: Address,
+    /// Guardian of the policy contracts.
+    pub guardian: Address,
+    /// CircuitBreaker.
+    pub circuit_breaker: Address,
 }
 
 impl Deployment {

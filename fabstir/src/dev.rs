@@ -91,7 +91,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
 
     let rich = SecretKey::from_hex(RICH_KEY)?;
     let (bundler_key, paymaster_key, host_key) = (SecretKey::generate(), SecretKey::generate(), SecretKey::generate());
-    let deployment = deploy::deploy(&chain, rich.clone().into_signer(), paymaster_key.address()).await?;
+    let deployment = deploy::deploy(&chain, rich.clone().into_signer(), paymaster_key.address(), None).await?;
     deploy::fund(&chain, rich.clone().into_signer(), bundler_key.address(), parse_ether("100")?).await?;
     let deployment_file = options.folder.join("deployment.json");
     deployment.write(&deployment_file)?;
@@ -205,6 +205,7 @@ fn announce(rpc_url: &str, node_url: &str, deployment: &Deployment, host: &Clien
     println!("node registry        {}", deployment.node_registry);
     println!("job marketplace      {}", deployment.job_marketplace);
     println!("payment escrow       {}", deployment.payment_escrow);
+    println!("governor             {}", deployment.governance.governor);
     println!("test USDC            {}", deployment.token);
     println!("demo host            {}", host.account);
     println!("demo host's key      {}", *host_key.expose_hex());

@@ -9,9 +9,14 @@ use alloy::{
 };
 use zeroize::Zeroizing;
 
+use crate::secret::{SecretBytes, wiped};
+
 /// A secp256k1 secret key. It is wiped from memory when dropped, and shown by no formatting trait.
 #[derive(Clone)]
-pub struct SecretKey(PrivateKeySigner);
+pub struct SecretKey {
+    secret: SecretBytes,
+    address: Address,
+}
 
 /// Why a text is no key, or a key did not sign. Never quotes the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +27,9 @@ pub enum KeyError {
     /// Zero, or not below the order of the curve.
     #[error("the secret key is outside of the curve's range")]
     OutOfRange,
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness")]
+    NoRandomness,
     /// The signing algorithm failed, which a valid key does not do.
     #[error("the key did not sign")]
     NotSigned,
@@ -29,8 +37,18 @@ pub enum KeyError {
 
 impl SecretKey {
     /// A new key from the operating system's randomness.
+    ///
+    /// # Panics
+    /// If there is none: nothing could be done without.
     pub fn generate() -> Self {
-        Self(PrivateKeySigner::random())
+        loop {
+            // A number outside of the curve's order comes once in 2^128.
+            match SecretBytes::random().map_err(|_| KeyError::NoRandomness).and_then(Self::of) {
+                Ok(key) => return key,
+                Err(KeyError::OutOfRange) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// Reads a key of 32 bytes in hex, with or without `0x`.
@@ -38,16 +56,17 @@ impl SecretKey {
     /// # Errors
     /// If the text is no key; the error does not repeat it.
     pub fn from_hex(text: &str) -> Result<Self, KeyError> {
-        let text = text.trim();
-        let mut bytes = Zeroizing::new([0; 32]);
-        hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), bytes.as_mut())
-            .map_err(|_| KeyError::Malformed)?;
-        PrivateKeySigner::from_slice(bytes.as_ref()).map(Self).map_err(|_| KeyError::OutOfRange)
+        Self::of(SecretBytes::from_hex(text).ok_or(KeyError::Malformed)?)
+    }
+
+    pub(crate) fn of(secret: SecretBytes) -> Result<Self, KeyError> {
+        let address = wiped(|| PrivateKeySigner::from_slice(secret.as_ref()).map(|signer| signer.address()));
+        Ok(Self { address: address.map_err(|_| KeyError::OutOfRange)?, secret })
     }
 
     /// The address of its public key.
     pub fn address(&self) -> Address {
-        self.0.address()
+        self.address
     }
 
     /// Signs a digest as it is; `s` is low.
@@ -55,18 +74,25 @@ impl SecretKey {
     /// # Errors
     /// If the algorithm fails.
     pub fn sign(&self, digest: B256) -> Result<Signature, KeyError> {
-        self.0.sign_hash_sync(&digest).map_err(|_| KeyError::NotSigned)
+        wiped(|| {
+            let signer = PrivateKeySigner::from_slice(self.secret.as_ref()).map_err(|_| KeyError::OutOfRange)?;
+            signer.sign_hash_sync(&digest).map_err(|_| KeyError::NotSigned)
+        })
     }
 
     /// The key as the signer that transactions are signed with.
+    #[allow(clippy::expect_used, reason = "it was one when it was made")]
     pub fn into_signer(self) -> PrivateKeySigner {
-        self.0
+        wiped(|| PrivateKeySigner::from_slice(self.secret.as_ref()).expect("a valid key"))
     }
 
     /// The key itself, `0x`-prefixed. For handing a generated key to its owner, once.
     pub fn expose_hex(&self) -> Zeroizing<String> {
-        let bytes = Zeroizing::new(self.0.to_bytes().0);
-        Zeroizing::new(hex::encode_prefixed(bytes.as_slice()))
+        Zeroizing::new(hex::encode_prefixed(self.secret.as_ref()))
+    }
+
+    pub(crate) fn secret(&self) -> &SecretBytes {
+        &self.secret
     }
 }
 

@@ -1,18 +1,33 @@
-//! Keys that sign for an account, and never show themselves.
+//! Keys that act for an account within a policy, and never show themselves.
 //!
 //! ```text
-//!  generate / from_hex ──► SecretKey ──sign_operation(userOpHash, EntryPoint version)──► 65 bytes r ‖ s ‖ v
-//!                             │
-//!                             └── Debug, Display, errors: the address, never the key
+//!  Policy ──encode──► Session on chain          operation ──judge(policy, counters)──► allowed, or the account's revert
+//!                                                                  │
+//!  SessionKey ◄──store (argon2id + XChaCha20-Poly1305, or KMS)     └──service: signs exactly what was judged
 //! ```
 //!
-//! - [`key`]: a secp256k1 key; its memory is wiped when it is dropped.
+//! - [`policy`]: what a key may do, its encodings, its verdicts and its summary.
+//! - [`key`], [`p256_key`], [`session_key`], [`public`]: secrets on two curves, and their public halves.
+//! - [`store`]: keys at rest, bound to account, chain, policy and expiry.
+//! - [`service`]: signs an operation or a voucher only if the policy allows it, by counters of its own.
 //! - [`operation`]: what exactly is signed for each EntryPoint version.
 //!
-//! Invariant: no formatting trait, error or log of this crate holds a byte of a secret. The one way out is
-//! [`SecretKey::expose_hex`], whose name is there to be found in review.
+//! Invariants: no formatting trait, error or log of this crate holds a byte of a secret; the one way out is
+//! [`SecretKey::expose_hex`], whose name is there to be found in review. The verdict on an
+//! operation is the contract's.
 
 pub mod key;
 pub mod operation;
+pub mod p256_key;
+pub mod policy;
+pub mod public;
+mod secret;
+pub mod service;
+pub mod session_key;
+pub mod store;
 
 pub use key::{KeyError, SecretKey};
+pub use p256_key::P256Key;
+pub use policy::Policy;
+pub use public::PublicKey;
+pub use session_key::SessionKey;

@@ -88,10 +88,15 @@ async fn run(seed: u64) {
                 chain.ask("anvil_setNextBlockBaseFeePerGas", vec![json!(fee)]).await.unwrap();
             }
             14 => {
-                let methods =
-                    ["eth_sendRawTransaction", "eth_getTransactionReceipt", "eth_getBlockByNumber", "eth_getLogs"];
+                let methods = [
+                    "eth_sendRawTransaction",
+                    "eth_getTransactionReceipt",
+                    "eth_getBlockByNumber",
+                    "eth_getLogs",
+                    "eth_getTransactionCount",
+                ];
                 let faults = [Fault::HangUp, Fault::Limited, Fault::Unavailable, Fault::Held];
-                let method = methods[random.below(4) as usize];
+                let method = methods[random.below(5) as usize];
                 proxy.fail(method, faults[random.below(4) as usize].clone());
             }
             _ => proxy.release(),

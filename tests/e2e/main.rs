@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod accounts;
+mod accuracy;
 mod chaos;
 mod demo;
 mod entry_points;
+mod estimation;
 mod explain;
 mod inclusion;
 mod index;

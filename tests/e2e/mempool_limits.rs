@@ -37,7 +37,6 @@ async fn urep_010_an_unstaked_sender_may_have_four_pending() {
     }
     // Room is made as they are mined.
     bench.bundle().await;
-    bench.bundle().await;
     tokio::time::timeout(std::time::Duration::from_secs(5), async {
         while bench.send(&with_nonce(&op, 4, 0)).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -224,7 +224,6 @@ async fn a_bundle_that_the_node_fails_to_take_is_sent_again_and_mined_once() {
         ("eth_sendRawTransaction", Fault::Limited),
         // It arrives, but that is not said.
         ("eth_sendRawTransaction", Fault::Nonsense),
-        ("eth_getTransactionCount", Fault::Unavailable),
     ];
     let ops = bench.place(faults.iter().map(|_| bench.account(vec![]))).await;
     for ((method, fault), op) in faults.into_iter().zip(&ops) {

@@ -6,6 +6,7 @@
 //!
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
+//! - [`accuracy`]: how exact estimates are.
 //! - [`load`]: honest clients beside hostile ones.
 //! - [`bench`]: a stack that bundles only when asked, and programs on it.
 //! - [`oracle`]: what ERC-7562 says of an operation, from a trace of anvil.
@@ -14,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails its test by panicking")]
 
 pub mod accounts;
+pub mod accuracy;
 pub mod anvil;
 pub mod bench;
 pub mod load;

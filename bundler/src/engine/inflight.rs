@@ -128,15 +128,8 @@ impl Engine {
 
     /// Back into the mempool, to be validated again.
     fn take_back(&mut self, admitted: Admitted) {
-        let hash = admitted.hash;
-        match self.mempool.insert(admitted, &self.head.block) {
-            Ok(crate::mempool::Inserted::New(dropped)) => self.record_drops(dropped),
-            Ok(crate::mempool::Inserted::Known) => {}
-            Err(rejection) => {
-                let reason = format!("its block has left the chain, and it was not taken again: {rejection}");
-                self.records.set(hash, Status::Dropped { reason });
-            }
-        }
+        let dropped = self.mempool.take_back(admitted, &self.head.block);
+        self.record_drops(dropped);
     }
 
     /// A transaction of ours is in flight again: its operations are bound to its nonce, and to no other.

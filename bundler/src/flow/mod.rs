@@ -293,6 +293,11 @@ impl Flow {
         self.held.iter().map(|(hash, place)| (*hash, *place))
     }
 
+    /// Whether something is done about this nonce.
+    fn looks_after(&self, place: Place) -> bool {
+        self.lanes[place.key].slots.contains_key(&place.nonce)
+    }
+
     /// Bundles in flight.
     fn bundles(&self) -> impl Iterator<Item = (Place, &Arc<Bundle>)> {
         self.lanes.iter().enumerate().flat_map(|(key, lane)| {

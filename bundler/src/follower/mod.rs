@@ -31,7 +31,6 @@ use crate::{
     node::{FeeSuggestion, NodeClient, NodeError},
 };
 
-
 /// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
 /// `known`, which is still in the chain. To follow it there would drop what rests on the blocks in between.
 ///

@@ -161,6 +161,25 @@ impl Mempool {
         } else {
             dropped = self.make_room(&admitted, bytes)?;
         }
+        self.place(admitted, head);
+        Ok(Inserted::New(dropped))
+    }
+
+    /// Takes an operation again whose block has left the chain, whatever the limits: it was accepted once, and those
+    /// that came after it in its line rest on it. Gives the one out that had its nonce meanwhile.
+    pub fn take_back(&mut self, admitted: Admitted, head: &BlockPin) -> Vec<Dropped> {
+        if self.entries.contains_key(&admitted.hash) {
+            return Vec::new();
+        }
+        let replaced = self.slots.get(&Slot::of(&admitted)).copied();
+        let why = format!("{}, mined before a reorganisation, has its nonce again", admitted.hash);
+        let dropped = replaced.map(|hash| self.take_out(hash, why, None)).unwrap_or_default();
+        self.place(admitted, head);
+        dropped
+    }
+
+    fn place(&mut self, admitted: Admitted, head: &BlockPin) {
+        let (slot, bytes) = (Slot::of(&admitted), size(&admitted));
         let arrival = self.next_arrival;
         self.next_arrival += 1;
         for (entity, address) in entities(&admitted.op) {
@@ -181,7 +200,6 @@ impl Mempool {
         let entry = Entry { admitted, phase, arrival, failures: 0, alone: false, since: head.number, ahead, bytes };
         self.evictable.insert(entry.worth());
         self.entries.insert(hash, entry);
-        Ok(Inserted::New(dropped))
     }
 
     /// The worst go until there is room, if the newcomer is worth more than they.

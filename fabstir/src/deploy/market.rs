@@ -75,7 +75,7 @@ pub(super) async fn deploy(sender: &mut Sender, owner: Address, token: Address) 
 }
 
 /// 100 tokens of stake to register, 10 locked per job, a week to leave.
-fn stake_policy() -> node_registry::INodeRegistry::StakePolicy {
+pub(super) fn stake_policy() -> node_registry::INodeRegistry::StakePolicy {
     node_registry::INodeRegistry::StakePolicy {
         minStake: U88::from(100_000_000),
         stakePerEngagement: U88::from(10_000_000),
@@ -86,7 +86,7 @@ fn stake_policy() -> node_registry::INodeRegistry::StakePolicy {
 }
 
 /// 2.5 % fee; a day to review, a day to counter, three for the arbiter.
-fn job_policy() -> job_marketplace::IJobMarketplace::JobPolicy {
+pub(super) fn job_policy() -> job_marketplace::IJobMarketplace::JobPolicy {
     use alloy::primitives::aliases::U24;
     job_marketplace::IJobMarketplace::JobPolicy {
         feeBps: 250,
@@ -101,7 +101,7 @@ fn job_policy() -> job_marketplace::IJobMarketplace::JobPolicy {
 }
 
 /// 2.5 % fee; an hour for the last voucher; a month at most.
-fn session_policy() -> session_marketplace::ISessionMarketplace::SessionPolicy {
+pub(super) fn session_policy() -> session_marketplace::ISessionMarketplace::SessionPolicy {
     use alloy::primitives::aliases::U24;
     session_marketplace::ISessionMarketplace::SessionPolicy {
         feeBps: 250,
@@ -111,7 +111,7 @@ fn session_policy() -> session_marketplace::ISessionMarketplace::SessionPolicy {
 }
 
 /// Halves in a month; one payer gives one host the weight of 100 tokens a week.
-fn reputation_policy() -> reputation_system::IReputationSystem::ReputationPolicy {
+pub(super) fn reputation_policy() -> reputation_system::IReputationSystem::ReputationPolicy {
     use alloy::primitives::aliases::U80;
     reputation_system::IReputationSystem::ReputationPolicy {
         halfLife: 30 * 86_400,

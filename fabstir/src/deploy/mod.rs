@@ -1,5 +1,6 @@
 //! `fabstir deploy`: every contract by CREATE2, so that running it again changes nothing.
 
+mod governance;
 mod market;
 mod paymasters;
 mod sender;
@@ -42,6 +43,9 @@ pub struct Options {
     /// Address whose signatures the paymasters accept.
     #[arg(long)]
     paymaster_signer: Address,
+    /// Address that may pause entry for a while; else the deployer.
+    #[arg(long)]
+    guardian: Option<Address>,
 }
 
 /// `fabstir deploy`.
@@ -51,17 +55,23 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<()> {
     let key = keys::read(options.key_file.as_deref(), "FABSTIR_DEPLOYER_KEY")?;
     let node = NodeClient::new(&options.node_url)?;
-    let deployment = deploy(&node, key.into_signer(), options.paymaster_signer).await?;
+    let deployment = deploy(&node, key.into_signer(), options.paymaster_signer, options.guardian).await?;
     deployment.write(&options.deployment)?;
     println!("deployed: {}", options.deployment.display());
     Ok(())
 }
 
-/// Deploys whatever is missing.
+/// Deploys whatever is missing, and hands the marketplace over to its governance. Without a `guardian`, the deployer is the
+/// one who may pause entry; all votes are its too, until it gives them away.
 ///
 /// # Errors
 /// Whatever stops it, with its context.
-pub async fn deploy(node: &NodeClient, deployer: PrivateKeySigner, paymaster_signer: Address) -> Result<Deployment> {
+pub async fn deploy(
+    node: &NodeClient,
+    deployer: PrivateKeySigner,
+    paymaster_signer: Address,
+    guardian: Option<Address>,
+) -> Result<Deployment> {
     let owner = deployer.address();
     let mut sender = Sender::new(node.clone(), deployer).await?;
 
@@ -82,6 +92,7 @@ pub async fn deploy(node: &NodeClient, deployer: PrivateKeySigner, paymaster_sig
     let factory_arguments = smart_account_factory::constructorCall { implementation_: account };
     let smart_account_factory = create(&mut sender, &smart_account_factory::BYTECODE, &factory_arguments).await?;
     let market = market::deploy(&mut sender, owner, token).await?;
+    let governance = governance::deploy(&mut sender, owner, guardian.unwrap_or(owner), &market, token).await?;
 
     Ok(Deployment {
         chain_id: sender.chain_id(),
@@ -95,6 +106,7 @@ pub async fn deploy(node: &NodeClient, deployer: PrivateKeySigner, paymaster_sig
         session_marketplace: market.sessions,
         reputation_system: market.reputation,
         payment_escrow: market.escrow,
+        governance,
         token,
         models: BTreeMap::from([(DEMO_MODEL.to_owned(), model_id(DEMO_MODEL))]),
     })

@@ -71,6 +71,12 @@ impl Sender {
         self.send(to, call.abi_encode().into(), value, CALL_GAS).await
     }
 
+    /// Asks a contract.
+    pub(crate) async fn read<C: SolCall>(&self, to: Address, call: C) -> Result<C::Return> {
+        let answer = self.node.eth_call(to, call.abi_encode().into()).await?;
+        Ok(C::abi_decode_returns(&answer)?)
+    }
+
     /// Sends native currency.
     pub(crate) async fn transfer(&mut self, to: Address, value: U256) -> Result<()> {
         self.send(to, Bytes::new(), value, 21_000).await

@@ -121,8 +121,8 @@ impl Recorder {
         }
         let needed = frame.demand.saturating_sub(stipend);
         if let Some(parent) = self.stack.last_mut() {
-            // The caller keeps one 64th: for the callee to get `needed`, this much must be left at the call.
-            let at_call = needed + needed.div_ceil(63);
+            // The caller keeps one 64th, rounded down: this is the least that must be left for the callee to get `needed`.
+            let at_call = needed + needed.saturating_sub(1) / 63;
             let limit = self.trace.frames[parent.index].gas_limit;
             parent.demand = parent.demand.max(limit.saturating_sub(parent.remaining) + at_call);
         }

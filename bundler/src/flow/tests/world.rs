@@ -112,6 +112,8 @@ pub(super) struct World {
     queue: Vec<Event>,
     base_fee: u128,
     next_hash: u64,
+    /// The next nonces that the flow was last told of.
+    told: [u64; KEYS],
 }
 
 impl World {
@@ -131,6 +133,7 @@ impl World {
             queue: Vec::new(),
             base_fee: 100,
             next_hash: 0,
+            told: [0; KEYS],
         }
     }
 
@@ -416,6 +419,7 @@ impl World {
         let next: Vec<_> =
             (0..KEYS).map(|key| (!trouble || self.rng.chance(0.9)).then(|| self.next_nonce(key))).collect();
         let (head, fees) = (self.height(), self.suggestion());
+        next.iter().zip(&mut self.told).for_each(|(next, told)| *told = next.unwrap_or(*told));
         let actions = self.flow.advance(&next, head, fees);
         self.act(actions);
         // What came back to the pool but is bound to a nonce is not pending.
@@ -437,6 +441,14 @@ impl World {
                     panic!("{hash} is live under {other:?} and {place:?}");
                 }
             }
+        }
+        // Nor could another transaction that was signed for it be mined without the flow's looking after its nonce.
+        for transaction in self.signed.values().filter(|it| it.place.nonce >= self.told[it.place.key]) {
+            let elsewhere = |hash: &B256| places.get(hash).is_some_and(|place| *place != transaction.place);
+            assert!(
+                !transaction.operations.iter().any(elsewhere) || self.flow.looks_after(transaction.place),
+                "{transaction:?} can be mined, and {places:?}"
+            );
         }
         // Nor executed twice, whatever the chain was.
         let mut executed = BTreeSet::new();
