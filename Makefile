@@ -11,12 +11,13 @@
 #   make bench  what a validation costs, in process and through the node
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make fuzz   ten million spoilt inputs to the parsers
+#   make proofs EZKL's pipeline: both models to verifiers, compared with what is committed, and a proof of each
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust deep coverage oracle accuracy sessions bench load fuzz lint build contracts vectors clean
+.PHONY: help dev test test-contracts test-rust deep coverage oracle accuracy sessions bench load fuzz lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -26,6 +27,14 @@ ANVIL = $(abspath $(firstword $(wildcard $(CONTRACTS)/node_modules/@foundry-rs/a
 export FABSTIR_ANVIL = $(ANVIL)
 # Not `npm ci`: it refuses a lockfile without the packages of other platforms, which not every registry mirror has.
 NPM_INSTALL := npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+
+# EZKL, from PyPI; only what proves needs it.
+PROOFS := $(CONTRACTS)/proofs
+EZKL := $(PROOFS)/.venv/bin/python
+TINY := $(PROOFS)/build/tiny
+PIPELINE := $(EZKL) $(PROOFS)/pipeline.py
+export FABSTIR_EZKL_PYTHON = $(abspath $(EZKL))
+export FABSTIR_EZKL_TINY = $(abspath $(TINY))
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -37,6 +46,17 @@ $(CONTRACTS)/node_modules/.installed: $(CONTRACTS)/package-lock.json
 $(VIEM)/node_modules/.installed: $(VIEM)/package-lock.json
 	cd $(VIEM) && $(NPM_INSTALL)
 	touch $@
+
+# `ensurepip` is a Debian package of its own.
+$(PROOFS)/.venv/.installed: $(PROOFS)/requirements.txt
+	python3 -m venv $(PROOFS)/.venv || { $$([ $$(id -u) = 0 ] || echo sudo) apt-get install -y python3-venv && python3 -m venv $(PROOFS)/.venv; }
+	$(EZKL) -m pip install --quiet --disable-pip-version-check -r $(PROOFS)/requirements.txt
+	touch $@
+
+# From the committed SRS: with it the key, and so the verifier, comes out the same each time.
+$(TINY)/stamp.json: $(PROOFS)/.venv/.installed $(PROOFS)/pipeline.py $(PROOFS)/tiny.srs
+	rm -rf $(TINY)
+	$(PIPELINE) setup $(TINY) tiny $(PROOFS)/tiny.srs
 
 # Artifacts: the Rust bindings are made from them, so they come first.
 $(CONTRACTS)/out/.built: $(CONTRACTS)/node_modules/.installed $(CONTRACTS)/foundry.toml $(shell find $(CONTRACTS)/src $(CONTRACTS)/test $(CONTRACTS)/script -name '*.sol' 2>/dev/null)
@@ -58,7 +78,7 @@ test-contracts: contracts
 
 # All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
 # The end-to-end tests come last and close the run with their summary.
-test-rust: build $(VIEM)/node_modules/.installed
+test-rust: build $(VIEM)/node_modules/.installed $(TINY)/stamp.json
 	cargo test --workspace --locked --lib --bins --tests
 
 lint: contracts $(VIEM)/node_modules/.installed
@@ -101,6 +121,15 @@ coverage: contracts
 		--no-match-test test_every_contract_has_room --skip 'test/BaseAccount/**' 'test/Paymaster/**' 'test/symbolic/**' \
 		'test/gas/**' 'test/*/account/**' 'test/invariant/**' 'src/account/**' 'src/paymaster/**' 'script/**'
 	cd $(CONTRACTS) && node tools/coverage.js
+
+# The second model's SRS is made anew, so its verifier is another one each time; the committed proof stays that of the
+# committed verifier.
+proofs: $(TINY)/stamp.json
+	sed 's/contract Halo2Verifier/contract TinyVerifier/' $(TINY)/Verifier.sol | cmp - $(CONTRACTS)/test/ProofSystem/verifiers/TinyVerifier.sol
+	cmp $(TINY)/model.onnx $(PROOFS)/tiny.onnx
+	$(PIPELINE) setup $(PROOFS)/build/mlp mlp
+	$(PIPELINE) prove $(TINY) < $(PROOFS)/fixtures/tiny-1.json | $(EZKL) -c "import json, sys; o = json.load(sys.stdin); print('tiny:', o['seconds'], 's,', o['peakMemoryMiB'], 'MiB,', len(o['proof']) // 2 - 1, 'bytes')"
+	$(PIPELINE) prove $(PROOFS)/build/mlp < $(PROOFS)/fixtures/mlp-1.json | $(EZKL) -c "import json, sys; o = json.load(sys.stdin); print('mlp:', o['seconds'], 's,', o['peakMemoryMiB'], 'MiB,', len(o['proof']) // 2 - 1, 'bytes')"
 
 # Writes the golden userOpHash vectors anew, from the real EntryPoints.
 vectors: contracts

@@ -223,6 +223,7 @@ fn sponsorship(deployment: &Deployment, limits: paymaster::Limits) -> Result<pay
                 deployment.node_registry,
                 deployment.job_marketplace,
                 deployment.session_marketplace,
+                deployment.proof_system,
                 deployment.payment_escrow,
             ]),
             tokens: BTreeSet::from([deployment.token]),

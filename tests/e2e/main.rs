@@ -16,6 +16,7 @@ mod mempool_limits;
 mod mempool_queue;
 mod mempool_upkeep;
 mod oracle;
+mod proofs;
 mod refusals;
 mod rules;
 mod shutdown;
