@@ -49,7 +49,9 @@ $(VIEM)/node_modules/.installed: $(VIEM)/package-lock.json
 
 # `ensurepip` is a Debian package of its own.
 $(PROOFS)/.venv/.installed: $(PROOFS)/requirements.txt
-	python3 -m venv $(PROOFS)/.venv || { $$([ $$(id -u) = 0 ] || echo sudo) apt-get install -y python3-venv && python3 -m venv $(PROOFS)/.venv; }
+	python3 -m venv $(PROOFS)/.venv || { \
+		sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq python3-venv && python3 -m venv $(PROOFS)/.venv; }
 	$(EZKL) -m pip install --quiet --disable-pip-version-check -r $(PROOFS)/requirements.txt
 	touch $@
 

@@ -70,6 +70,7 @@ impl Market {
         let verifier: Address = serde_json::from_value(receipt["contractAddress"].clone()).unwrap();
         let deployed = stack.anvil.ask("eth_getCode", vec![json!(verifier), json!("latest")]).await.unwrap();
         let deployed: alloy::primitives::Bytes = serde_json::from_value(deployed).unwrap();
+        // As if the community had decided it.
         let owned = [
             call(
                 stack.deployment.node_registry,
@@ -88,7 +89,7 @@ impl Market {
             ),
         ];
         for Call { target, data, .. } in owned {
-            stack.anvil.transact(Some(target), data, U256::ZERO).await.unwrap();
+            stack.anvil.transact_as(stack.deployment.governance.timelock, target, data).await.unwrap();
         }
         Self { stack, payer, host, host_key }
     }

@@ -39,8 +39,9 @@ contract ProofSystem is IEzklProofs, Governed {
     /// @dev Limbs of the statement, of 16 bits: wide enough to be few, narrow enough for the circuit's range checks.
     uint256 private constant LIMBS = 16;
 
-    /// @dev Gas to go on with after the verifier has eaten all of its own.
-    uint256 private constant GAS_RESERVE = 60_000;
+    /// @dev Gas to go on with after the verifier has eaten all of its own: the marketplace asks for 500,000 and a little
+    /// before it asks back. With less, whoever gives the least that works would prove a job and leave its host unpaid.
+    uint256 private constant GAS_RESERVE = 700_000;
 
     /// @dev How the bonds of an assertion end.
     enum Ending {

@@ -131,9 +131,9 @@ contract EzklVerifyTest is ProofTest {
         refused(s, IEzklProofs.Status.WrongLength);
     }
 
-    /// @dev The emitted verifier reads quotient commitments from fixed positions of its calldata and everything else at
-    /// the proof's offset. A call to it with an honest proof at the offset and another one at the fixed positions shows
-    /// that it mixes the two: this is what a forgery builds on. Through us the same layout means what the ABI says.
+    /// @dev The emitted verifier hashes the proof at its offset, but reads evaluations and commitments from fixed positions
+    /// of its calldata: it refuses an honest proof at another offset. That much is shown here; a whole forgery, which
+    /// chooses the unhashed part after the challenges, is not. Through us the same layout means what the ABI says.
     function test_a_layout_with_two_proofs_is_refused() public {
         bytes memory other = bytes.concat(first.proof);
         for (uint256 i = 0x5a4 - 0x64; i < 0x6e4 - 0x64; ++i) {
@@ -275,5 +275,18 @@ contract EzklVerifyTest is ProofTest {
         assertFalse(success);
         assertEq(err, abi.encodeWithSelector(IEzklProofs.ProofRefused.selector, jobId, IEzklProofs.Status.NotAttempted));
         proofs.submitProof(good());
+    }
+
+    /// @dev An estimator hands over the least gas with which a call succeeds.
+    function test_the_least_gas_that_proves_a_job_also_pays_it() public {
+        bytes memory call_ = abi.encodeCall(proofs.submitProof, (good()));
+        for (uint256 given = 1_000_000; given < 2_500_000; given += 10_000) {
+            (bool success,) = address(proofs).call{ gas: given }(call_);
+            if (!success) continue;
+            assertEq(uint8(statusOf(jobId)), uint8(IJobMarketplace.JobStatus.Completed));
+            assertEq(reputation.statsOf(host).completed, 1);
+            return;
+        }
+        fail();
     }
 }
