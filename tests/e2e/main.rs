@@ -8,6 +8,7 @@ mod demo;
 mod entry_points;
 mod estimation;
 mod explain;
+mod governance;
 mod l1_fee;
 mod limits;
 mod load;
