@@ -10,11 +10,14 @@ import { EatingVerifier, LyingVerifier, RevertingVerifier } from "../support/Ver
 contract EzklVerifyTest is ProofTest {
     Fixture private first;
     bytes32 private jobId;
+    uint256 private beforeJob;
 
     function setUp() public override {
         super.setUp();
         first = fixture("tiny-1");
+        uint256 snapshot = vm.snapshotState();
         jobId = provable(TINY, first);
+        beforeJob = snapshot;
     }
 
     function good() private view returns (IEzklProofs.Submission memory) {
@@ -55,14 +58,22 @@ contract EzklVerifyTest is ProofTest {
         refused(s, IEzklProofs.Status.Invalid);
     }
 
+    /// @dev The same job, number and all, but that another host has done it.
     function test_another_host_is_refused() public {
+        IEzklProofs.Submission memory s = good();
+        vm.revertToState(beforeJob);
         address other = makeAddr("other host");
         fund(other);
         register(other);
-        IJobMarketplace.Job memory job = jobs.jobOf(jobId);
-        job.host = other;
-        vm.mockCall(address(jobs), abi.encodeCall(IJobMarketplace.jobOf, (jobId)), abi.encode(job));
-        refused(good(), IEzklProofs.Status.WrongStatement);
+        IJobMarketplace.JobRequest memory r = request(other);
+        (r.modelId, r.proofRequired, r.inputHash) = (TINY, true, first.inputHash);
+        vm.prank(payer);
+        assertEq(jobs.postJob(r), s.jobId);
+        vm.startPrank(other);
+        jobs.claimJob(s.jobId, PRICE);
+        jobs.submitResult(s.jobId, resultOf(first), "");
+        vm.stopPrank();
+        refused(s, IEzklProofs.Status.WrongStatement);
     }
 
     function test_another_chain_is_refused() public {
@@ -132,8 +143,7 @@ contract EzklVerifyTest is ProofTest {
     }
 
     /// @dev The emitted verifier hashes the proof at its offset, but reads evaluations and commitments from fixed positions
-    /// of its calldata: it refuses an honest proof at another offset. That much is shown here; a whole forgery, which
-    /// chooses the unhashed part after the challenges, is not. Through us the same layout means what the ABI says.
+    /// of its calldata: it refuses an honest proof at another offset. The next test forges with that. Through us the same layout means what the ABI says.
     function test_a_layout_with_two_proofs_is_refused() public {
         bytes memory other = bytes.concat(first.proof);
         for (uint256 i = 0x5a4 - 0x64; i < 0x6e4 - 0x64; ++i) {
@@ -157,6 +167,35 @@ contract EzklVerifyTest is ProofTest {
         assertEq(lockedIn(address(jobs), jobId), PRICE, "the money stays");
         (success,) = address(proofs).call(twoSubmissions(other, first.proof));
         assertTrue(success, "the honest one at any offset is the honest one");
+    }
+
+    /// @dev A forgery, made without knowing anything secret. Challenges come from an honest proof at the offset. Where the
+    /// verifier really reads, everything is zero but the first commitment, which is not hashed and enters the last sum with
+    /// factor one: it is what the sum was without it, negated. Then both sides of the pairing are the point at infinity.
+    function test_a_forged_layout_fools_the_bare_verifier_and_not_us() public {
+        first.instances[1] = 7; // what only the verifier can judge
+        bytes memory forged = new bytes(first.proof.length);
+        (uint256 x, uint256 y) = (
+            0x14fdc0c57ee7a9b4fee7ef186c490a4a933cd0be8211c5522234ba61831745d1,
+            0x25a4eb25694eb955bc5254a1a7e12d7295dec0cc238ca5d011edd27f5282ab73
+        );
+        assembly {
+            mstore(add(forged, 0x20), x)
+            mstore(add(forged, 0x40), y)
+        }
+        (bool fooled, bytes memory answer) = tinyVerifier.staticcall(twoProofs(forged, first.proof));
+        assertTrue(fooled);
+        assertEq(abi.decode(answer, (uint256)), 1, "made-up instances, accepted");
+
+        bytes memory expected =
+            abi.encodeWithSelector(IEzklProofs.ProofRefused.selector, jobId, IEzklProofs.Status.Invalid);
+        bytes[2] memory calls = [twoSubmissions(forged, first.proof), twoSubmissions(first.proof, forged)];
+        for (uint256 i; i < 2; ++i) {
+            (bool success, bytes memory err) = address(proofs).call(calls[i]);
+            assertFalse(success);
+            assertEq(err, expected);
+        }
+        assertEq(lockedIn(address(jobs), jobId), PRICE, "the money stays");
     }
 
     /// @dev `decoy` where a plain call has its proof, `judged` where the offset points.
