@@ -12,12 +12,13 @@
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make fuzz   ten million spoilt inputs to the parsers
 #   make proofs EZKL's pipeline: both models to verifiers, compared with what is committed, and a proof of each
+#   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust deep coverage oracle accuracy sessions bench load fuzz lint build contracts vectors proofs clean
+.PHONY: help dev test test-contracts test-rust deep coverage oracle accuracy sessions bench load fuzz budgets redis lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -80,8 +81,18 @@ test-contracts: contracts
 
 # All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
 # The end-to-end tests come last and close the run with their summary.
-test-rust: build $(VIEM)/node_modules/.installed $(TINY)/stamp.json
+test-rust: build redis $(VIEM)/node_modules/.installed $(TINY)/stamp.json
 	cargo test --workspace --locked --lib --bins --tests
+
+# A real one for the tests, which start it on ports of their own.
+redis:
+	@command -v redis-server >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && as= || as=sudo; \
+		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends redis-server; }
+
+# So many for each of the two stores. FABSTIR_SEED=… for others than the last time's.
+budgets: contracts redis
+	FABSTIR_HISTORIES=$${FABSTIR_HISTORIES:-50000} cargo test --workspace --locked --test budgets -- --nocapture
 
 lint: contracts $(VIEM)/node_modules/.installed
 	cargo fmt --all --check
@@ -105,9 +116,9 @@ accuracy: build
 	FABSTIR_OPERATIONS=$${FABSTIR_OPERATIONS:-1000} cargo test --workspace --locked --test e2e accuracy:: -- --nocapture
 
 # The node first: the measurement starts it as a process of its own.
-bench: contracts
+bench: contracts redis
 	cargo build --workspace --locked --profile bench
-	cargo bench --workspace --locked --bench validation
+	cargo bench --workspace --locked --bench validation --bench reserve
 
 load: contracts
 	cargo build --workspace --locked --profile bench

@@ -7,6 +7,7 @@
 //!
 //! - [`deploy`]: every contract by CREATE2, idempotent; writes a [`deployment`] file, the one source of addresses.
 //! - [`node`]: starts, serves and drains; [`serve`]: the endpoint and its limits.
+//! - [`ledger`]: where the paymaster's budgets are kept, and how they hear of the chain.
 //! - [`client`]: an account that acts without gas; [`host`] uses it.
 //! - [`prove`]: runs a small model on a job's input, proves the result with EZKL and submits it.
 //! - [`dev`]: all of it on a chain of one's own.
@@ -18,6 +19,7 @@ pub mod deployment;
 pub mod dev;
 pub mod host;
 pub mod keys;
+pub mod ledger;
 pub mod node;
 pub mod prove;
 pub mod serve;

@@ -18,7 +18,7 @@ use jsonrpsee::{RpcModule, server::ServerHandle};
 use paymaster::{Deployed, Policy, Sponsor};
 use tokio::task::JoinHandle;
 
-use crate::{deployment::Deployment, keys, serve};
+use crate::{deployment::Deployment, keys, ledger, serve};
 
 /// Settings of `fabstir node`.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,6 +68,12 @@ pub struct Options {
     /// File in which reputations outlive the process.
     #[arg(long, env = "FABSTIR_REPUTATION_FILE")]
     reputation_file: Option<PathBuf>,
+    /// Folder of what must outlive the process, such as what was promised to pay for; without it a restart forgets.
+    #[arg(long, env = "FABSTIR_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Redis that keeps the budgets, shared by any number of nodes: redis://HOST:PORT. Durable only with appendonly.
+    #[arg(long, env = "FABSTIR_REDIS", hide_env_values = true)]
+    redis: Option<String>,
     /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
     #[arg(long)]
     debug_rpc: bool,
@@ -90,6 +96,8 @@ pub struct Node {
     bundler: Bundler,
     server: ServerHandle,
     engine: JoinHandle<()>,
+    /// Settles the budgets.
+    follower: JoinHandle<()>,
 }
 
 /// What a node is started with.
@@ -114,6 +122,8 @@ pub struct Setup {
     pub mempool: MempoolConfig,
     /// Where reputations are kept.
     pub reputation_file: Option<PathBuf>,
+    /// Where budgets are kept.
+    pub budgets: ledger::Place,
     /// Whether `debug_bundler_*` is served.
     pub debug_rpc: bool,
 }
@@ -143,6 +153,7 @@ pub async fn run(options: Options) -> Result<()> {
             ..MempoolConfig::default()
         },
         reputation_file: options.reputation_file,
+        budgets: ledger::Place::chosen(options.redis, options.data_dir),
         debug_rpc: options.debug_rpc,
     };
     let node = Node::start(setup).await?;
@@ -171,14 +182,16 @@ impl Node {
 
         let sponsor = Sponsor::new(setup.paymaster_key)?;
         let sponsorship = sponsorship(deployment, setup.sponsor_limits)?;
-        let (bundler, engine) = Bundler::start(config, NodeClient::new(&setup.node_url)?, setup.bundler_key).await?;
+        let node = NodeClient::new(&setup.node_url)?;
+        let (bundler, engine) = Bundler::start(config, node.clone(), setup.bundler_key).await?;
         tracing::info!(bundler = %bundler.address(), paymaster_signer = %sponsor.address(), "keys");
 
         let mut module = RpcModule::new(());
         module.merge(bundler::rpc::module(bundler.clone())?)?;
-        module.merge(paymaster::rpc::module(sponsorship, sponsor)?)?;
+        let (budgets, follower) = ledger::start(&setup.budgets, &sponsorship, node, setup.poll_interval).await?;
+        module.merge(paymaster::rpc::module(sponsorship, sponsor, budgets)?)?;
         let (address, server) = serve::start(setup.serve, module).await?;
-        Ok(Self { address, bundler, server, engine })
+        Ok(Self { address, bundler, server, engine, follower })
     }
 
     /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.
@@ -197,6 +210,7 @@ impl Node {
         let _ = tokio::time::timeout(Duration::from_millis(500), self.server.stopped()).await;
         drop(self.bundler);
         self.engine.abort();
+        self.follower.abort();
     }
 }
 

@@ -1,20 +1,21 @@
 //! ERC-7677 over JSON-RPC.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::{Address, U256};
 use erc4337::{FieldError, Paymaster, UserOperation, UserOperationRequest, error_code};
 use jsonrpsee::{
-    Extensions, RpcModule,
+    RpcModule,
     server::RegisterMethodError,
     types::{ErrorObjectOwned, Params},
 };
 use serde_json::{Value, json};
 
-use crate::{Budget, Config, Denial, Deployed, Sponsor, budget::Place, sign::NotSigned};
+use crate::{
+    Config, Denial, Deployed, Ledger, Sponsor,
+    ledger::{Denied, Place, Reservation},
+    sign::{NotSigned, validity},
+};
 
 /// Gas that the contract's validation is given, plus [`VERIFICATION_GAS_PER_WORD`]. Unused, it costs nothing.
 const VERIFICATION_GAS: u128 = 60_000;
@@ -35,6 +36,8 @@ pub enum Refusal {
     Chain { given: U256, served: u64 },
     #[error("not sponsored: {denial}")]
     Denied { denial: Denial, policy: String },
+    #[error("not sponsored now, ask again: {0}")]
+    Ledger(Denied),
     #[error(transparent)]
     Signing(#[from] NotSigned),
 }
@@ -61,6 +64,8 @@ impl From<Refusal> for ErrorObjectOwned {
                 });
                 (error_code::POLICY_DENIED, Some(data))
             }
+            // Nothing is signed that cannot be written down; what may pass by itself is worth another try.
+            Refusal::Ledger(_) => (error_code::LIMIT_EXCEEDED, None),
             Refusal::Signing(_) => (error_code::INTERNAL, None),
         };
         Self::owned(code, message, data)
@@ -72,17 +77,22 @@ impl From<Refusal> for ErrorObjectOwned {
 pub struct Service {
     config: Config,
     sponsor: Sponsor,
-    budget: Mutex<Budget>,
+    ledger: Ledger,
 }
 
 /// All methods of the paymaster.
 ///
 /// # Errors
 /// Never, unless two methods share a name.
-pub fn module(config: Config, sponsor: Sponsor) -> Result<RpcModule<Service>, RegisterMethodError> {
-    let mut module = RpcModule::new(Service { budget: Mutex::new(Budget::new(config.limits)), config, sponsor });
-    module.register_method("pm_getPaymasterStubData", |params, service, _: &Extensions| service.stub(&params))?;
-    module.register_method("pm_getPaymasterData", |params, service, _: &Extensions| service.data(&params))?;
+pub fn module(config: Config, sponsor: Sponsor, ledger: Ledger) -> Result<RpcModule<Service>, RegisterMethodError> {
+    let mut module = RpcModule::new(Service { config, sponsor, ledger });
+    module.register_async_method("pm_getPaymasterStubData", |params, service, _| async move {
+        service.stub(&params).await
+    })?;
+    module.register_async_method(
+        "pm_getPaymasterData",
+        |params, service, _| async move { service.data(&params).await },
+    )?;
     Ok(module)
 }
 
@@ -94,10 +104,11 @@ struct Request {
 }
 
 impl Service {
-    fn stub(&self, params: &Params<'_>) -> Result<Value, Refusal> {
+    async fn stub(&self, params: &Params<'_>) -> Result<Value, Refusal> {
         let request = self.read(params)?;
         let op = request.operation.with_open_fields_zero();
-        self.decide(&op, &request, Budget::check)?;
+        let reservation = self.decide(&op, &request, unix_now())?;
+        self.ledger.check(reservation).await.map_err(|denied| self.denied(denied))?;
         Ok(json!({
             "sponsor": { "name": "Fabstir Compute" },
             "paymaster": request.deployed.paymaster,
@@ -108,7 +119,7 @@ impl Service {
         }))
     }
 
-    fn data(&self, params: &Params<'_>) -> Result<Value, Refusal> {
+    async fn data(&self, params: &Params<'_>) -> Result<Value, Refusal> {
         let request = self.read(params)?;
         let mut operation = request.operation.clone();
         // The user signs after us.
@@ -126,8 +137,10 @@ impl Service {
             ..Paymaster::default()
         };
         let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
-        self.decide(&priced, &request, Budget::reserve)?;
-        let data = self.sponsor.sponsor(&op, &limits, request.entry_point, self.config.chain_id, unix_now())?;
+        let now = unix_now();
+        let reservation = self.decide(&priced, &request, now)?;
+        self.ledger.reserve(reservation).await.map_err(|denied| self.denied(denied))?;
+        let data = self.sponsor.sponsor(&op, &limits, request.entry_point, self.config.chain_id, now)?;
         Ok(json!({
             "paymaster": limits.address,
             "paymasterData": data,
@@ -160,23 +173,26 @@ impl Service {
         Ok(Request { operation, entry_point, deployed })
     }
 
-    fn decide(
-        &self,
-        op: &UserOperation,
-        request: &Request,
-        budget: fn(&mut Budget, Place, U256, u64) -> Result<(), Denial>,
-    ) -> Result<(), Refusal> {
-        let policy = &self.config.policy;
-        let version = request.deployed.version;
-        let place = Place { entry_point: request.entry_point, sender: op.sender, nonce: op.nonce };
-        policy
-            .decide(op, version)
-            .and_then(|()| {
-                // A panic elsewhere cannot leave a reservation half made: checks come before the first change.
-                let mut book = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-                budget(&mut book, place, op.required_prefund(version), unix_now())
-            })
-            .map_err(|denial| Refusal::Denied { denial, policy: policy.id.clone() })
+    /// What would be set aside for it, if the policy has nothing against it.
+    fn decide(&self, op: &UserOperation, request: &Request, now: u64) -> Result<Reservation, Refusal> {
+        let (policy, version) = (&self.config.policy, request.deployed.version);
+        let denied = |denial| Refusal::Denied { denial, policy: policy.id.clone() };
+        policy.decide(op, version).map_err(denied)?;
+        Ok(Reservation {
+            place: Place { entry_point: request.entry_point, sender: op.sender, nonce: op.nonce },
+            cost: op.required_prefund(version),
+            valid_until: validity(now).until,
+            charges: self.config.limits.charges(op.sender),
+            price: None,
+            now,
+        })
+    }
+
+    fn denied(&self, denied: Denied) -> Refusal {
+        if denied.is_transient() {
+            return Refusal::Ledger(denied);
+        }
+        Refusal::Denied { denial: denied.into(), policy: self.config.policy.id.clone() }
     }
 }
 

@@ -68,12 +68,17 @@ impl Sponsor {
         chain_id: u64,
         now: u64,
     ) -> Result<Bytes, NotSigned> {
-        let minute = now - now % STEP;
-        let validity = Validity { until: minute + 2 * STEP, after: minute.saturating_sub(STEP) };
+        let validity = validity(now);
         let digest = sponsorship::digest(op, limits, validity, entry_point, chain_id);
         let signature = self.signer.sign_hash_sync(&digest).map_err(|_| NotSigned)?;
         Ok(validity.to_paymaster_data(&signature.as_bytes()))
     }
+}
+
+/// When a sponsorship of `now` (seconds since 1970) holds.
+pub fn validity(now: u64) -> Validity {
+    let minute = now - now % STEP;
+    Validity { until: minute + 2 * STEP, after: minute.saturating_sub(STEP) }
 }
 
 /// A well-formed signature of nobody we know, without a zero byte (zero bytes of calldata are cheaper).

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod accuracy;
+mod attacks;
 mod demo;
 mod entry_points;
 mod estimation;
