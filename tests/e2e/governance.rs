@@ -59,9 +59,13 @@ impl Community<'_> {
             description: proposal.text.clone(),
         };
         self.call(governor, call).await.unwrap();
-        let descriptionHash = keccak256(&proposal.text);
+        let description_hash = keccak256(&proposal.text);
         let (targets, calldatas) = (proposal.targets.clone(), proposal.calls.clone());
-        self.read(governor, fab_governor::getProposalIdCall { targets, values, calldatas, descriptionHash }).await
+        self.read(
+            governor,
+            fab_governor::getProposalIdCall { targets, values, calldatas, descriptionHash: description_hash },
+        )
+        .await
     }
 
     async fn queue(&self, proposal: &Proposal) -> anyhow::Result<()> {

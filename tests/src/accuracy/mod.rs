@@ -106,7 +106,7 @@ async fn succeeds(stack: &Stack, account: &accounts::SimpleAccount, op: &Value) 
     let mut call = json!({
         "from": bundler,
         "to": account.entry_point,
-        "input": Bytes::from(pack::handle_ops(version, [&op], bundler)),
+        "input": pack::handle_ops(version, [&op], bundler),
         "gas": U256::from(30_000_000),
     });
     if let Some(auth) = &op.eip7702_auth {
