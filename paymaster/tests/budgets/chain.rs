@@ -59,12 +59,17 @@ impl Chain {
         let done: BTreeSet<Place> = self.executed().map(|(_, it)| it.place).collect();
         let mut inclusions = Vec::new();
         for (place, of_place) in signatures.iter().filter(|(place, _)| !done.contains(place)) {
-            let usable: Vec<_> = of_place.iter().filter(|signature| signature.valid_until >= timestamp).collect();
-            if usable.is_empty() || !random.one_in(3) {
+            if !random.one_in(3) {
+                continue;
+            }
+            // Paid by another, it needs none of our signatures, and uses their nonce.
+            let ours = !random.one_in(8);
+            let usable: Vec<_> =
+                of_place.iter().filter(|signature| !ours || signature.valid_until >= timestamp).collect();
+            if usable.is_empty() {
                 continue;
             }
             let signature = usable[usize::try_from(random.below(usable.len() as u64)).unwrap()];
-            let ours = !random.one_in(8);
             let cost = if random.one_in(2) { signature.cost } else { random.between(0, signature.cost) };
             inclusions.push(Inclusion { place: *place, ours, cost: U256::from(cost), success: random.one_in(2) });
         }

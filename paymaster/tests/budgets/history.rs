@@ -237,6 +237,9 @@ impl History {
             if self.random.one_in(2) {
                 inclusions.reverse();
                 inclusions.extend(inclusions.clone());
+                // And of ranges before, of which the ledger knows as long as they are not final.
+                let before = |number: u64| number < next && number + FINALITY > self.chain.highest;
+                inclusions.extend(self.chain.executed().filter(|(at, _)| before(*at)).map(|(_, it)| *it));
             }
             let after =
                 next.checked_sub(1).map(|number| self.chain.blocks[usize::try_from(number).unwrap()].block.hash);
@@ -271,6 +274,9 @@ impl History {
         let mut draw = |name: String, window: u64, limit: u64, amount: u64| {
             worst.entry((name, window)).or_insert((limit, 0)).1 += amount;
         };
+        for signature in self.signatures.values().flatten() {
+            draw("period".into(), signature.window, PER_PERIOD, 0);
+        }
         for (place, signatures) in &self.signatures {
             let done = executed.get(place).filter(|(at, _)| *at <= ground.number).map(|(_, it)| it);
             let mut windows: BTreeMap<u64, u64> = BTreeMap::new();
