@@ -2,7 +2,7 @@
 //!
 //! Each test prints what was lost and holds it against the limit that the operator set.
 
-use alloy::primitives::{Address, U256, utils::parse_ether};
+use alloy::primitives::{Address, Bytes, U256, utils::parse_ether};
 use alloy::sol_types::{SolCall, SolValue};
 use erc4337::{
     EntryPointVersion, UserOperation, UserOperationRequest,
@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use session_keys::SecretKey;
 use tests::Stack;
 
-const VERSION: EntryPointVersion = EntryPointVersion::V0_8;
+pub(crate) const VERSION: EntryPointVersion = EntryPointVersion::V0_8;
 /// What one account may be sponsored in a day, in ether; of the order of three operations' worst case.
-const PER_ACCOUNT: &str = "0.006";
+pub(crate) const PER_ACCOUNT: &str = "0.006";
 /// All of them together.
 const PER_DAY: &str = "0.012";
 
@@ -31,26 +31,26 @@ fn entry_point(stack: &Stack) -> Address {
 }
 
 /// Wei that our paymaster has in the EntryPoint.
-async fn deposit(stack: &Stack) -> U256 {
+pub(crate) async fn deposit(stack: &Stack) -> U256 {
     let paymaster = stack.deployment.paymasters[&VERSION.to_string()];
     let data = entry_point_v08::balanceOfCall { account: paymaster }.abi_encode();
-    let call = json!({ "to": entry_point(stack), "data": alloy::primitives::Bytes::from(data) });
+    let call = json!({ "to": entry_point(stack), "data": Bytes::from(data) });
     let answer = stack.anvil.ask("eth_call", vec![call, json!("latest")]).await.unwrap();
-    let bytes: alloy::primitives::Bytes = serde_json::from_value(answer).unwrap();
+    let bytes: Bytes = serde_json::from_value(answer).unwrap();
     U256::abi_decode(&bytes).unwrap()
 }
 
-fn approval(stack: &Stack, value: u64) -> Call {
+pub(crate) fn approval(stack: &Stack, value: u64) -> Call {
     let approve = test_usdc::approveCall { spender: stack.deployment.payment_escrow, value: U256::from(value) };
     Call { target: stack.deployment.token, value: U256::ZERO, data: approve.abi_encode().into() }
 }
 
-fn parse(op: &Value) -> UserOperation {
+pub(crate) fn parse(op: &Value) -> UserOperation {
     UserOperationRequest::from_json(op, VERSION).unwrap().with_open_fields_zero()
 }
 
 /// Has the paymaster sign this; the code and the text if it does not.
-async fn sponsor(stack: &Stack, op: &Value) -> Result<Value, (i32, String)> {
+pub(crate) async fn sponsor(stack: &Stack, op: &Value) -> Result<Value, (i32, String)> {
     let chain = U256::from(stack.deployment.chain_id);
     let params = vec![op.clone(), json!(entry_point(stack)), json!(chain), Value::Null];
     match stack.node.ask("pm_getPaymasterData", params).await {
@@ -65,13 +65,13 @@ async fn sponsor(stack: &Stack, op: &Value) -> Result<Value, (i32, String)> {
 }
 
 /// Bundles these ourselves, past our own bundler; whether the EntryPoint took the bundle.
-async fn bundle_by_hand(stack: &Stack, ops: &[UserOperation]) -> bool {
+pub(crate) async fn bundle_by_hand(stack: &Stack, ops: &[UserOperation]) -> bool {
     let data = pack::handle_ops(VERSION, ops, Address::repeat_byte(0xbe));
     stack.anvil.transact(Some(entry_point(stack)), data, U256::ZERO).await.is_ok()
 }
 
 /// An operation of an account that is there, complete and sponsored.
-async fn sponsored(stack: &Stack) -> (Client, Value) {
+pub(crate) async fn sponsored(stack: &Stack) -> (Client, Value) {
     let client = stack.client(SecretKey::generate(), 0).await.unwrap();
     client.act(&[approval(stack, 1)]).await.unwrap();
     let op = client.prepare(&[approval(stack, 2)]).await.unwrap();
@@ -79,7 +79,7 @@ async fn sponsored(stack: &Stack) -> (Client, Value) {
 }
 
 /// The same with a nonce key that was never used, which costs validation a fresh slot.
-fn of_key(op: &Value, key: u64) -> Value {
+pub(crate) fn of_key(op: &Value, key: u64) -> Value {
     let mut op = op.clone();
     op["nonce"] = json!(U256::from(key) << 64);
     op["verificationGasLimit"] = json!(U256::from(parse(&op).verification_gas_limit + 30_000));
@@ -87,7 +87,7 @@ fn of_key(op: &Value, key: u64) -> Value {
 }
 
 /// As many signatures as there are for operations that differ in the nonce's key alone.
-async fn hoard(stack: &Stack, op: &Value) -> (Vec<Value>, String) {
+pub(crate) async fn hoard(stack: &Stack, op: &Value) -> (Vec<Value>, String) {
     let mut hoarded = vec![op.clone()];
     for key in 1_u64..200 {
         match sponsor(stack, &of_key(op, key)).await {
@@ -273,4 +273,33 @@ async fn a_bundler_that_pays_itself_gets_no_more_than_the_accounts_limit() {
         (before - deposit(&stack).await, stack.anvil.balance(Address::repeat_byte(0xbe)).await.unwrap());
     println!("lost to a bundler that pays itself: {lost} wei of {limit}");
     assert!(!lost.is_zero() && gained == lost && lost <= limit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_delegated_elsewhere_after_signing_costs_no_more_than_was_promised() {
+    let stack = stack().await;
+    let account = SecretKey::generate().address();
+    let delegate = async |code: Address| {
+        let code = Bytes::from([&[0xef, 0x01, 0x00], code.as_slice()].concat());
+        stack.anvil.ask("anvil_setCode", vec![json!(account), json!(code)]).await.unwrap();
+    };
+    delegate(stack.deployment.smart_account).await;
+    let op = json!({
+        "sender": account, "nonce": "0x0", "signature": "0x",
+        "callData": erc4337::calls::encode(&[approval(&stack, 1)]),
+        "callGasLimit": "0x7a120", "verificationGasLimit": "0x30d40", "preVerificationGas": "0xea60",
+        "maxFeePerGas": "0xb2d05e00", "maxPriorityFeePerGas": "0x3b9aca00",
+    });
+    let signed = parse(&sponsor(&stack, &op).await.unwrap());
+
+    // Says that it is valid, and burns all gas when it is called.
+    let hostile = Address::repeat_byte(0x77);
+    let code = alloy::hex!("5f3560e01c6319822f7c14600f57fe5b60205ff3");
+    stack.anvil.ask("anvil_setCode", vec![json!(hostile), json!(Bytes::from(code))]).await.unwrap();
+    delegate(hostile).await;
+    let before = deposit(&stack).await;
+    assert!(bundle_by_hand(&stack, std::slice::from_ref(&signed)).await);
+    let (lost, promised) = (before - deposit(&stack).await, signed.required_prefund(VERSION));
+    println!("lost to an account that is delegated elsewhere: {lost} wei of {promised}");
+    assert!(!lost.is_zero() && lost <= promised, "{lost} of {promised}");
 }

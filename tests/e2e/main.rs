@@ -5,6 +5,7 @@
 mod accounts;
 mod accuracy;
 mod attacks;
+mod budgets;
 mod demo;
 mod entry_points;
 mod estimation;

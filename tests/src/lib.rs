@@ -5,6 +5,7 @@
 //! ```
 //!
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
+//! - [`redis`]: a Redis of the test's own.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
 //! - [`accuracy`]: how exact estimates are.
 //! - [`load`]: honest clients beside hostile ones.
@@ -22,9 +23,11 @@ pub mod load;
 pub mod oracle;
 pub mod programs;
 pub mod proxy;
+pub mod redis;
 pub mod stack;
 
 pub use anvil::Anvil;
 pub use bench::Bench;
 pub use proxy::Proxy;
+pub use redis::Redis;
 pub use stack::Stack;
