@@ -10,6 +10,7 @@
 //! - [`accuracy`]: how exact estimates are.
 //! - [`load`]: honest clients beside hostile ones.
 //! - [`bench`]: a stack that bundles only when asked, and programs on it.
+//! - [`process`]: what a process has used.
 //! - [`oracle`]: what ERC-7562 says of an operation, from a trace of anvil.
 //! - [`programs`]: entities written opcode by opcode, to break the rules of ERC-7562 one at a time.
 
@@ -21,6 +22,7 @@ pub mod anvil;
 pub mod bench;
 pub mod load;
 pub mod oracle;
+pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod redis;
