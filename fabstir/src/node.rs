@@ -219,8 +219,6 @@ fn sponsorship(deployment: &Deployment, limits: paymaster::Limits) -> Result<pay
     let versions = deployment.entry_point_versions()?;
     let paymasters = versions
         .into_iter()
-        // The service speaks v0.7 and later only.
-        .filter(|(_, version)| version.is_packed())
         .filter_map(|(entry_point, version)| {
             let paymaster = *deployment.paymasters.get(&version.to_string())?;
             Some((entry_point, Deployed { version, paymaster }))
