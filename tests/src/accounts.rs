@@ -190,7 +190,8 @@ async fn account_of(stack: &Stack, factory: Address, key: &SecretKey) -> Result<
     Ok(Address::abi_decode(&view(stack, factory, call.abi_encode()).await?)?)
 }
 
-async fn view(stack: &Stack, to: Address, data: Vec<u8>) -> Result<Bytes> {
+/// What a view function answers at the latest block.
+pub(crate) async fn view(stack: &Stack, to: Address, data: Vec<u8>) -> Result<Bytes> {
     let call = json!({ "to": to, "data": Bytes::from(data) });
     Ok(serde_json::from_value(stack.anvil.ask("eth_call", vec![call, json!("latest")]).await?)?)
 }
