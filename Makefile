@@ -8,20 +8,18 @@
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make accuracy  how exact gas estimates are: 1,000 operations estimated, sent and executed
 #   make sessions  60,000 random policies and operations, judged by our policy and by the account's contract
-#   make bench  what a validation costs, in process and through the node
+#   make bench  what a validation costs; latencies, rates, CPU and memory of a node under load; FABSTIR_BASELINE=file compares
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
 #   make fuzz   ten million spoilt inputs to the parsers
+#   make proofs EZKL's pipeline: both models to verifiers, compared with what is committed, and a proof of each
+#   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help dev test test-contracts test-rust deep coverage oracle bench load inclusion chaos fuzz lint build contracts vectors clean
-=======
-.PHONY: help dev test test-contracts test-rust deep coverage oracle accuracy sessions bench load fuzz lint build contracts vectors clean
->>>>>>> origin/main
+.PHONY: help dev test test-contracts test-rust deep coverage oracle accuracy sessions bench load inclusion chaos fuzz budgets redis lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -31,6 +29,14 @@ ANVIL = $(abspath $(firstword $(wildcard $(CONTRACTS)/node_modules/@foundry-rs/a
 export FABSTIR_ANVIL = $(ANVIL)
 # Not `npm ci`: it refuses a lockfile without the packages of other platforms, which not every registry mirror has.
 NPM_INSTALL := npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+
+# EZKL, from PyPI; only what proves needs it.
+PROOFS := $(CONTRACTS)/proofs
+EZKL := $(PROOFS)/.venv/bin/python
+TINY := $(PROOFS)/build/tiny
+PIPELINE := $(EZKL) $(PROOFS)/pipeline.py
+export FABSTIR_EZKL_PYTHON = $(abspath $(EZKL))
+export FABSTIR_EZKL_TINY = $(abspath $(TINY))
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -42,6 +48,19 @@ $(CONTRACTS)/node_modules/.installed: $(CONTRACTS)/package-lock.json
 $(VIEM)/node_modules/.installed: $(VIEM)/package-lock.json
 	cd $(VIEM) && $(NPM_INSTALL)
 	touch $@
+
+# `ensurepip` is a Debian package of its own.
+$(PROOFS)/.venv/.installed: $(PROOFS)/requirements.txt
+	python3 -m venv $(PROOFS)/.venv || { \
+		sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq python3-venv && python3 -m venv $(PROOFS)/.venv; }
+	$(EZKL) -m pip install --quiet --disable-pip-version-check -r $(PROOFS)/requirements.txt
+	touch $@
+
+# From the committed SRS: with it the key, and so the verifier, comes out the same each time.
+$(TINY)/stamp.json: $(PROOFS)/.venv/.installed $(PROOFS)/pipeline.py $(PROOFS)/tiny.srs
+	rm -rf $(TINY)
+	$(PIPELINE) setup $(TINY) tiny $(PROOFS)/tiny.srs
 
 # Artifacts: the Rust bindings are made from them, so they come first.
 $(CONTRACTS)/out/.built: $(CONTRACTS)/node_modules/.installed $(CONTRACTS)/foundry.toml $(shell find $(CONTRACTS)/src $(CONTRACTS)/test $(CONTRACTS)/script -name '*.sol' 2>/dev/null)
@@ -63,8 +82,18 @@ test-contracts: contracts
 
 # All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
 # The end-to-end tests come last and close the run with their summary.
-test-rust: build $(VIEM)/node_modules/.installed
+test-rust: build redis $(VIEM)/node_modules/.installed $(TINY)/stamp.json
 	cargo test --workspace --locked --lib --bins --tests
+
+# A real one for the tests, which start it on ports of their own.
+redis:
+	@command -v redis-server >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && as= || as=sudo; \
+		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends redis-server; }
+
+# So many for each of the two stores. FABSTIR_SEED=… for others than the last time's.
+budgets: contracts redis
+	FABSTIR_HISTORIES=$${FABSTIR_HISTORIES:-50000} cargo test --workspace --locked --test budgets -- --nocapture
 
 lint: contracts $(VIEM)/node_modules/.installed
 	cargo fmt --all --check
@@ -87,10 +116,10 @@ sessions: contracts
 accuracy: build
 	FABSTIR_OPERATIONS=$${FABSTIR_OPERATIONS:-1000} cargo test --workspace --locked --test e2e accuracy:: -- --nocapture
 
-# The node first: the measurement starts it as a process of its own.
-bench: contracts
+# The node first: the measurement starts it as a process of its own. The figures of rpc are written to target/bench.
+bench: contracts redis
 	cargo build --workspace --locked --profile bench
-	cargo bench --workspace --locked --bench validation
+	cargo bench --workspace --locked --bench validation --bench reserve --bench rpc
 
 load: contracts
 	cargo build --workspace --locked --profile bench
@@ -112,8 +141,17 @@ fuzz: contracts
 coverage: contracts
 	cd $(CONTRACTS) && FOUNDRY_PROFILE=coverage $(FORGE) coverage --offline --report lcov \
 		--no-match-test test_every_contract_has_room --skip 'test/BaseAccount/**' 'test/Paymaster/**' 'test/symbolic/**' \
-		'test/gas/**' 'test/*/account/**' 'test/invariant/**' 'src/account/**' 'src/paymaster/**' 'script/**'
+		'test/gas/**' 'test/*/account/**' 'test/invariant/**' 'test/ProofSystem/verifiers/**' 'src/account/**' 'src/paymaster/**' 'script/**'
 	cd $(CONTRACTS) && node tools/coverage.js
+
+# The second model's SRS is made anew, so its verifier is another one each time; the committed proof stays that of the
+# committed verifier.
+proofs: $(TINY)/stamp.json
+	sed 's/contract Halo2Verifier/contract TinyVerifier/' $(TINY)/Verifier.sol | cmp - $(CONTRACTS)/test/ProofSystem/verifiers/TinyVerifier.sol
+	cmp $(TINY)/model.onnx $(PROOFS)/tiny.onnx
+	$(PIPELINE) setup $(PROOFS)/build/mlp mlp
+	$(PIPELINE) prove $(TINY) < $(PROOFS)/fixtures/tiny-1.json | $(EZKL) -c "import json, sys; o = json.load(sys.stdin); print('tiny:', o['seconds'], 's,', o['peakMemoryMiB'], 'MiB,', len(o['proof']) // 2 - 1, 'bytes')"
+	$(PIPELINE) prove $(PROOFS)/build/mlp < $(PROOFS)/fixtures/mlp-1.json | $(EZKL) -c "import json, sys; o = json.load(sys.stdin); print('mlp:', o['seconds'], 's,', o['peakMemoryMiB'], 'MiB,', len(o['proof']) // 2 - 1, 'bytes')"
 
 # Writes the golden userOpHash vectors anew, from the real EntryPoints.
 vectors: contracts

@@ -59,15 +59,21 @@ impl L1Prices {
 
     /// Wei that a transaction of these bytes is charged, its signature included in them.
     pub fn fee(&self, transaction: &[u8]) -> u128 {
-        self.fee_of(op_alloy_flz::flz_compress_len(transaction))
+        self.fee_of(compressed(transaction))
     }
 
-    fn fee_of(&self, compressed: u32) -> u128 {
+    /// Wei that a transaction is charged of which FastLZ leaves so many bytes.
+    pub fn fee_of(&self, compressed: u32) -> u128 {
         let size = (INTERCEPT + PER_BYTE * i128::from(compressed)).max(LEAST).unsigned_abs();
         let weighed = U256::from(self.base_fee_scalar) * U256::from(self.base_fee) * U256::from(16)
             + U256::from(self.blob_base_fee_scalar) * U256::from(self.blob_base_fee);
         (U256::from(size) * weighed / U256::from(1_000_000_000_000_u64)).saturating_to()
     }
+}
+
+/// Bytes that FastLZ leaves of a transaction.
+pub fn compressed(transaction: &[u8]) -> u32 {
+    op_alloy_flz::flz_compress_len(transaction)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
-const names = ["Governed", "NodeRegistry", "JobMarketplace", "SessionMarketplace", "ReputationSystem"];
+const names = ["Governed", "NodeRegistry", "JobMarketplace", "SessionMarketplace", "ReputationSystem", "ProofSystem"];
 const targets = Object.fromEntries(names.map((name) => [name, `${name}Layout`]));
 targets.PaymentEscrow = "PaymentEscrow";
 

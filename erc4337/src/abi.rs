@@ -79,6 +79,9 @@ bindings!(
     /// What became of each host's work.
     reputation_system, ReputationSystem, "../contracts/out/ReputationSystem.sol/ReputationSystem.json");
 bindings!(
+    /// Verifies EZKL proofs of jobs' results.
+    proof_system, ProofSystem, "../contracts/out/ProofSystem.sol/ProofSystem.json");
+bindings!(
     /// Sole holder of the marketplace's funds.
     payment_escrow, PaymentEscrow, "../contracts/out/PaymentEscrow.sol/PaymentEscrow.json");
 bindings!(

@@ -1,12 +1,12 @@
-//! What our VerifyingPaymaster signs: every field of the operation, and for how long.
+//! What our VerifyingPaymaster signs, on each EntryPoint: every field of the operation, and for how long.
 
 use alloy::{
-    primitives::{Address, B256, Bytes},
+    primitives::{Address, B256, Bytes, U256, aliases::U48},
     sol,
     sol_types::{SolStruct, eip712_domain},
 };
 
-use crate::{Paymaster, UserOperation};
+use crate::{EntryPointVersion, Paymaster, UserOperation};
 
 sol! {
     /// EIP-712 struct of the paymaster contract; the contract publishes the same string as `SPONSORSHIP_TYPE`.
@@ -22,6 +22,22 @@ sol! {
         uint128 maxFeePerGas;
         uint128 paymasterVerificationGasLimit;
         uint128 paymasterPostOpGasLimit;
+        uint48 validUntil;
+        uint48 validAfter;
+        address entryPoint;
+    }
+
+    /// The same of the contract for EntryPoint v0.6, which has no gas limits for paymasters.
+    struct SponsoredUserOperationV06 {
+        address sender;
+        uint256 nonce;
+        bytes initCode;
+        bytes callData;
+        uint256 callGasLimit;
+        uint256 verificationGasLimit;
+        uint256 preVerificationGas;
+        uint256 maxFeePerGas;
+        uint256 maxPriorityFeePerGas;
         uint48 validUntil;
         uint48 validAfter;
         address entryPoint;
@@ -54,14 +70,40 @@ impl Validity {
 
 /// The digest that a signer of `paymaster` signs to sponsor `op` (EIP-712, domain of the contract).
 ///
-/// The operation's own paymaster address and data play no part; its paymaster gas limits are those of `limits`.
-pub fn digest(op: &UserOperation, limits: &Paymaster, validity: Validity, entry_point: Address, chain_id: u64) -> B256 {
+/// The operation's own paymaster address and data play no part; its paymaster gas limits are those of `limits`, which
+/// v0.6 does not have.
+pub fn digest(
+    op: &UserOperation,
+    version: EntryPointVersion,
+    limits: &Paymaster,
+    validity: Validity,
+    entry_point: Address,
+    chain_id: u64,
+) -> B256 {
     let domain = eip712_domain! {
         name: "Fabstir VerifyingPaymaster",
         version: "1",
         chain_id: chain_id,
         verifying_contract: limits.address,
     };
+    let (valid_until, valid_after) = (U48::from(validity.until), U48::from(validity.after));
+    if !version.is_packed() {
+        return SponsoredUserOperationV06 {
+            sender: op.sender,
+            nonce: op.nonce,
+            initCode: op.init_code(),
+            callData: op.call_data.clone(),
+            callGasLimit: U256::from(op.call_gas_limit),
+            verificationGasLimit: U256::from(op.verification_gas_limit),
+            preVerificationGas: U256::from(op.pre_verification_gas),
+            maxFeePerGas: U256::from(op.max_fee_per_gas),
+            maxPriorityFeePerGas: U256::from(op.max_priority_fee_per_gas),
+            validUntil: valid_until,
+            validAfter: valid_after,
+            entryPoint: entry_point,
+        }
+        .eip712_signing_hash(&domain);
+    }
     SponsoredUserOperation {
         sender: op.sender,
         nonce: op.nonce,
@@ -69,13 +111,13 @@ pub fn digest(op: &UserOperation, limits: &Paymaster, validity: Validity, entry_
         callData: op.call_data.clone(),
         verificationGasLimit: op.verification_gas_limit,
         callGasLimit: op.call_gas_limit,
-        preVerificationGas: alloy::primitives::U256::from(op.pre_verification_gas),
+        preVerificationGas: U256::from(op.pre_verification_gas),
         maxPriorityFeePerGas: op.max_priority_fee_per_gas,
         maxFeePerGas: op.max_fee_per_gas,
         paymasterVerificationGasLimit: limits.verification_gas_limit,
         paymasterPostOpGasLimit: limits.post_op_gas_limit,
-        validUntil: alloy::primitives::aliases::U48::from(validity.until),
-        validAfter: alloy::primitives::aliases::U48::from(validity.after),
+        validUntil: valid_until,
+        validAfter: valid_after,
         entryPoint: entry_point,
     }
     .eip712_signing_hash(&domain)

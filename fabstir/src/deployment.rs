@@ -31,6 +31,8 @@ pub struct Deployment {
     pub session_marketplace: Address,
     /// ReputationSystem, behind its proxy.
     pub reputation_system: Address,
+    /// ProofSystem, behind its proxy.
+    pub proof_system: Address,
     /// PaymentEscrow, immutable.
     pub payment_escrow: Address,
     /// Who decides about all of this.

@@ -107,6 +107,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         min_stake: None,
         mempool: MempoolConfig::default(),
         reputation_file: None,
+        budgets: crate::ledger::Place::Memory,
         deployment: deployment.clone(),
         bundler_keys: vec![bundler_key.clone().into_signer()],
         paymaster_key: paymaster_key.clone().into_signer(),

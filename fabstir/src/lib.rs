@@ -7,7 +7,9 @@
 //!
 //! - [`deploy`]: every contract by CREATE2, idempotent; writes a [`deployment`] file, the one source of addresses.
 //! - [`node`]: starts, serves and drains; [`chain`]: its settings towards the chain; [`serve`]: the endpoint and its limits.
+//! - [`ledger`]: where the paymaster's budgets are kept, and how they hear of the chain.
 //! - [`client`]: an account that acts without gas; [`host`] uses it.
+//! - [`prove`]: runs a small model on a job's input, proves the result with EZKL and submits it.
 //! - [`dev`]: all of it on a chain of one's own.
 //! - [`keys`]: where secret keys come from.
 
@@ -18,7 +20,9 @@ pub mod deployment;
 pub mod dev;
 pub mod host;
 pub mod keys;
+pub mod ledger;
 pub mod node;
+pub mod prove;
 pub mod serve;
 
 pub use client::Client;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use fabstir::{deploy, dev, host, node};
+use fabstir::{deploy, dev, host, node, prove};
 use tracing_subscriber::EnvFilter;
 
 /// Account abstraction for a marketplace of LLM inference: bundler, paymaster and tools.
@@ -24,6 +24,8 @@ enum Command {
     /// What a host does.
     #[command(subcommand)]
     Host(host::Command),
+    /// Proves a job's result with EZKL and submits the proof.
+    Prove(prove::Options),
 }
 
 #[tokio::main]
@@ -35,5 +37,6 @@ async fn main() -> Result<()> {
         Command::Node(options) => node::run(options).await,
         Command::Deploy(options) => deploy::run(options).await,
         Command::Host(command) => host::run(command).await,
+        Command::Prove(options) => prove::run(options).await,
     }
 }

@@ -18,7 +18,7 @@ use jsonrpsee::{RpcModule, server::ServerHandle};
 use paymaster::{Deployed, Policy, Sponsor};
 use tokio::task::JoinHandle;
 
-use crate::{chain, deployment::Deployment, keys, serve};
+use crate::{chain, deployment::Deployment, keys, ledger, serve};
 
 /// Settings of `fabstir node`.
 #[derive(Clone, Debug, clap::Args)]
@@ -67,6 +67,9 @@ pub struct Options {
     /// File in which reputations outlive the process.
     #[arg(long, env = "FABSTIR_REPUTATION_FILE")]
     reputation_file: Option<PathBuf>,
+    /// Redis that keeps the budgets, shared by any number of nodes: redis://HOST:PORT. Durable only with appendonly.
+    #[arg(long, env = "FABSTIR_REDIS", hide_env_values = true)]
+    redis: Option<String>,
     /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
     #[arg(long)]
     debug_rpc: bool,
@@ -89,6 +92,8 @@ pub struct Node {
     bundler: Bundler,
     server: ServerHandle,
     engine: JoinHandle<()>,
+    /// Settles the budgets.
+    follower: JoinHandle<()>,
 }
 
 /// What a node is started with.
@@ -113,6 +118,8 @@ pub struct Setup {
     pub mempool: MempoolConfig,
     /// Where reputations are kept.
     pub reputation_file: Option<PathBuf>,
+    /// Where budgets are kept.
+    pub budgets: ledger::Place,
     /// Whether `debug_bundler_*` is served.
     pub debug_rpc: bool,
 }
@@ -122,6 +129,7 @@ pub struct Setup {
 /// # Errors
 /// Whatever stops it, with its context.
 pub async fn run(options: Options) -> Result<()> {
+    let budgets = ledger::Place::chosen(options.redis, options.chain.data_dir.clone());
     let setup = Setup {
         chain: options.chain,
         serve: serve::Settings {
@@ -145,6 +153,7 @@ pub async fn run(options: Options) -> Result<()> {
             ..MempoolConfig::default()
         },
         reputation_file: options.reputation_file,
+        budgets,
         debug_rpc: options.debug_rpc,
     };
     let node = Node::start(setup).await?;
@@ -175,14 +184,15 @@ impl Node {
         let sponsor = Sponsor::new(setup.paymaster_key)?;
         let sponsorship = sponsorship(deployment, setup.sponsor_limits)?;
         let node = setup.chain.client(&config)?;
-        let (bundler, engine) = Bundler::start(config, node, setup.bundler_keys).await?;
+        let (bundler, engine) = Bundler::start(config, node.clone(), setup.bundler_keys).await?;
         tracing::info!(bundler = %bundler.address(), paymaster_signer = %sponsor.address(), "keys");
 
         let mut module = RpcModule::new(());
         module.merge(bundler::rpc::module(bundler.clone())?)?;
-        module.merge(paymaster::rpc::module(sponsorship, sponsor)?)?;
+        let (budgets, follower) = ledger::start(&setup.budgets, &sponsorship, node, setup.poll_interval).await?;
+        module.merge(paymaster::rpc::module(sponsorship, sponsor, budgets)?)?;
         let (address, server) = serve::start(setup.serve, module).await?;
-        Ok(Self { address, bundler, server, engine })
+        Ok(Self { address, bundler, server, engine, follower })
     }
 
     /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.
@@ -201,6 +211,7 @@ impl Node {
         let _ = tokio::time::timeout(Duration::from_millis(500), self.server.stopped()).await;
         drop(self.bundler);
         self.engine.abort();
+        self.follower.abort();
     }
 }
 
@@ -209,8 +220,6 @@ fn sponsorship(deployment: &Deployment, limits: paymaster::Limits) -> Result<pay
     let versions = deployment.entry_point_versions()?;
     let paymasters = versions
         .into_iter()
-        // The service speaks v0.7 and later only.
-        .filter(|(_, version)| version.is_packed())
         .filter_map(|(entry_point, version)| {
             let paymaster = *deployment.paymasters.get(&version.to_string())?;
             Some((entry_point, Deployed { version, paymaster }))
@@ -227,6 +236,7 @@ fn sponsorship(deployment: &Deployment, limits: paymaster::Limits) -> Result<pay
                 deployment.node_registry,
                 deployment.job_marketplace,
                 deployment.session_marketplace,
+                deployment.proof_system,
                 deployment.payment_escrow,
             ]),
             tokens: BTreeSet::from([deployment.token]),

@@ -2,19 +2,18 @@
 //!
 //! ```text
 //!  pm_getPaymasterStubData ─┐                               ┌─ refused ──► -32050, with the reason
-//!                           ├─► rpc ─► policy ─► budget ────┤
+//!                           ├─► rpc ─► policy ─► ledger ────┤
 //!  pm_getPaymasterData ─────┘                               └─ granted ──► sign ─► paymasterData
 //! ```
 //!
 //! - [`rpc`]: the methods; parameters in, JSON out.
 //! - [`policy`]: a pure decision over the decoded calls of an operation.
-//! - [`budget`]: how much is promised in a day, to everybody and to each.
+//! - [`ledger`]: how much is promised, to everybody and to each, until the chain says what it cost.
 //! - [`sign`]: the EIP-712 signature that the VerifyingPaymaster contract checks.
 //!
 //! Invariants: deny by default, at the stub already; what is signed is every field of the operation; the same
 //! operation asked for twice within a minute gets the same answer; no signature is given whose worst case is not set aside.
 
-pub mod budget;
 pub mod ledger;
 pub mod policy;
 pub mod rpc;
@@ -22,10 +21,10 @@ pub mod sign;
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use erc4337::EntryPointVersion;
 
-pub use budget::{Budget, Limits};
+pub use ledger::Ledger;
 pub use policy::{Denial, Policy};
 pub use sign::Sponsor;
 
@@ -49,4 +48,24 @@ pub struct Deployed {
     pub version: EntryPointVersion,
     /// Of the paymaster.
     pub paymaster: Address,
+}
+
+/// What may be promised in a day, in wei.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To all senders together.
+    pub total: U256,
+    /// To one of them.
+    pub per_sender: U256,
+}
+
+/// Seconds that [`Limits`] are for.
+pub const DAY: u64 = 86_400;
+
+impl Limits {
+    /// The buckets that an operation of this sender is charged to.
+    pub fn charges(&self, sender: Address) -> Vec<ledger::Charge> {
+        let of = |bucket: String, limit| ledger::Charge { bucket, unit: ledger::Unit::Wei, limit, period: DAY };
+        vec![of("all".into(), self.total), of(format!("sender/{sender}"), self.per_sender)]
+    }
 }

@@ -12,6 +12,8 @@ use erc4337::{
     calls::{self, Call},
 };
 
+use crate::ledger::{Denied, OverLimit};
+
 /// One policy: calls to the marketplace, and the token approvals that they need.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -106,6 +108,22 @@ pub enum Denial {
         /// Seconds since 1970 at which it is whole again.
         resets_at: u64,
     },
+    /// The ledger has another reason.
+    #[error(transparent)]
+    Ledger(Denied),
+}
+
+impl From<Denied> for Denial {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::OverLimit(over) => {
+                let OverLimit { bucket, limit, remaining, resets_at, .. } = *over;
+                let who = if bucket == "all" { "all" } else { "this account" };
+                Self::OverBudget { who, limit, remaining, resets_at: resets_at.unwrap_or(u64::MAX) }
+            }
+            other => Self::Ledger(other),
+        }
+    }
 }
 
 impl Policy {

@@ -1,20 +1,24 @@
 //! ERC-7677 over JSON-RPC.
+//!
+//! On EntryPoint v0.6 the answer is `paymasterAndData`, and there are no gas limits of the paymaster's own: it runs
+//! within the account's `verificationGasLimit`.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::{Address, U256};
-use erc4337::{FieldError, Paymaster, UserOperation, UserOperationRequest, error_code};
+use erc4337::{EntryPointVersion, FieldError, Paymaster, UserOperation, UserOperationRequest, error_code};
 use jsonrpsee::{
-    Extensions, RpcModule,
+    RpcModule,
     server::RegisterMethodError,
     types::{ErrorObjectOwned, Params},
 };
 use serde_json::{Value, json};
 
-use crate::{Budget, Config, Denial, Deployed, Sponsor, budget::Place, sign::NotSigned};
+use crate::{
+    Config, Denial, Deployed, Ledger, Sponsor,
+    ledger::{Denied, Place, Reservation},
+    sign::{NotSigned, validity},
+};
 
 /// Gas that the contract's validation is given, plus [`VERIFICATION_GAS_PER_WORD`]. Unused, it costs nothing.
 const VERIFICATION_GAS: u128 = 60_000;
@@ -35,6 +39,8 @@ pub enum Refusal {
     Chain { given: U256, served: u64 },
     #[error("not sponsored: {denial}")]
     Denied { denial: Denial, policy: String },
+    #[error("not sponsored now, ask again: {0}")]
+    Ledger(Denied),
     #[error(transparent)]
     Signing(#[from] NotSigned),
 }
@@ -61,6 +67,8 @@ impl From<Refusal> for ErrorObjectOwned {
                 });
                 (error_code::POLICY_DENIED, Some(data))
             }
+            // Nothing is signed that cannot be written down; what may pass by itself is worth another try.
+            Refusal::Ledger(_) => (error_code::LIMIT_EXCEEDED, None),
             Refusal::Signing(_) => (error_code::INTERNAL, None),
         };
         Self::owned(code, message, data)
@@ -72,17 +80,22 @@ impl From<Refusal> for ErrorObjectOwned {
 pub struct Service {
     config: Config,
     sponsor: Sponsor,
-    budget: Mutex<Budget>,
+    ledger: Ledger,
 }
 
 /// All methods of the paymaster.
 ///
 /// # Errors
 /// Never, unless two methods share a name.
-pub fn module(config: Config, sponsor: Sponsor) -> Result<RpcModule<Service>, RegisterMethodError> {
-    let mut module = RpcModule::new(Service { budget: Mutex::new(Budget::new(config.limits)), config, sponsor });
-    module.register_method("pm_getPaymasterStubData", |params, service, _: &Extensions| service.stub(&params))?;
-    module.register_method("pm_getPaymasterData", |params, service, _: &Extensions| service.data(&params))?;
+pub fn module(config: Config, sponsor: Sponsor, ledger: Ledger) -> Result<RpcModule<Service>, RegisterMethodError> {
+    let mut module = RpcModule::new(Service { config, sponsor, ledger });
+    module.register_async_method("pm_getPaymasterStubData", |params, service, _| async move {
+        service.stub(&params).await
+    })?;
+    module.register_async_method(
+        "pm_getPaymasterData",
+        |params, service, _| async move { service.data(&params).await },
+    )?;
     Ok(module)
 }
 
@@ -94,46 +107,45 @@ struct Request {
 }
 
 impl Service {
-    fn stub(&self, params: &Params<'_>) -> Result<Value, Refusal> {
+    async fn stub(&self, params: &Params<'_>) -> Result<Value, Refusal> {
         let request = self.read(params)?;
         let op = request.operation.with_open_fields_zero();
-        self.decide(&op, &request, Budget::check)?;
-        Ok(json!({
-            "sponsor": { "name": "Fabstir Compute" },
-            "paymaster": request.deployed.paymaster,
-            "paymasterData": self.sponsor.stub_data(),
-            "paymasterVerificationGasLimit": U256::from(verification_gas(&op)),
-            "paymasterPostOpGasLimit": U256::from(POST_OP_GAS),
-            "isFinal": false,
-        }))
+        let reservation = self.decide(&op, &request, unix_now())?;
+        self.ledger.check(reservation).await.map_err(|denied| self.denied(denied))?;
+        let stub = Paymaster { data: self.sponsor.stub_data(), ..request.deployed.limits(&op) };
+        let mut answer = render(&stub, request.deployed.version);
+        answer["sponsor"] = json!({ "name": "Fabstir Compute" });
+        answer["isFinal"] = json!(false);
+        Ok(answer)
     }
 
-    fn data(&self, params: &Params<'_>) -> Result<Value, Refusal> {
+    async fn data(&self, params: &Params<'_>) -> Result<Value, Refusal> {
         let request = self.read(params)?;
         let mut operation = request.operation.clone();
         // The user signs after us.
         operation.signature.get_or_insert_default();
         let asked = operation.paymaster.take();
         let op = operation.complete(request.deployed.version)?;
+        let ours = request.deployed.limits(&op);
+        // Those that were asked for were estimated with; v0.6 has none to ask for.
         let limits = Paymaster {
-            address: request.deployed.paymaster,
             verification_gas_limit: asked
                 .as_ref()
                 .and_then(|paymaster| paymaster.verification_gas_limit)
                 .filter(|limit| *limit > 0)
-                .unwrap_or_else(|| verification_gas(&op)),
-            post_op_gas_limit: asked.and_then(|paymaster| paymaster.post_op_gas_limit).unwrap_or(POST_OP_GAS),
-            ..Paymaster::default()
+                .unwrap_or(ours.verification_gas_limit),
+            post_op_gas_limit: asked
+                .and_then(|paymaster| paymaster.post_op_gas_limit)
+                .unwrap_or(ours.post_op_gas_limit),
+            ..ours
         };
         let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
-        self.decide(&priced, &request, Budget::reserve)?;
-        let data = self.sponsor.sponsor(&op, &limits, request.entry_point, self.config.chain_id, unix_now())?;
-        Ok(json!({
-            "paymaster": limits.address,
-            "paymasterData": data,
-            "paymasterVerificationGasLimit": U256::from(limits.verification_gas_limit),
-            "paymasterPostOpGasLimit": U256::from(limits.post_op_gas_limit),
-        }))
+        let now = unix_now();
+        let reservation = self.decide(&priced, &request, now)?;
+        self.ledger.reserve(reservation).await.map_err(|denied| self.denied(denied))?;
+        let (version, chain_id) = (request.deployed.version, self.config.chain_id);
+        let data = self.sponsor.sponsor(&op, version, &limits, request.entry_point, chain_id, now)?;
+        Ok(render(&Paymaster { data, ..limits }, version))
     }
 
     fn read(&self, params: &Params<'_>) -> Result<Request, Refusal> {
@@ -160,24 +172,49 @@ impl Service {
         Ok(Request { operation, entry_point, deployed })
     }
 
-    fn decide(
-        &self,
-        op: &UserOperation,
-        request: &Request,
-        budget: fn(&mut Budget, Place, U256, u64) -> Result<(), Denial>,
-    ) -> Result<(), Refusal> {
-        let policy = &self.config.policy;
-        let version = request.deployed.version;
-        let place = Place { entry_point: request.entry_point, sender: op.sender, nonce: op.nonce };
-        policy
-            .decide(op, version)
-            .and_then(|()| {
-                // A panic elsewhere cannot leave a reservation half made: checks come before the first change.
-                let mut book = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-                budget(&mut book, place, op.required_prefund(version), unix_now())
-            })
-            .map_err(|denial| Refusal::Denied { denial, policy: policy.id.clone() })
+    /// What would be set aside for it, if the policy has nothing against it.
+    fn decide(&self, op: &UserOperation, request: &Request, now: u64) -> Result<Reservation, Refusal> {
+        let (policy, version) = (&self.config.policy, request.deployed.version);
+        let denied = |denial| Refusal::Denied { denial, policy: policy.id.clone() };
+        policy.decide(op, version).map_err(denied)?;
+        Ok(Reservation {
+            place: Place { entry_point: request.entry_point, sender: op.sender, nonce: op.nonce },
+            cost: op.required_prefund(version),
+            valid_until: validity(now).until,
+            charges: self.config.limits.charges(op.sender),
+            price: None,
+            now,
+        })
     }
+
+    fn denied(&self, denied: Denied) -> Refusal {
+        if denied.is_transient() {
+            return Refusal::Ledger(denied);
+        }
+        Refusal::Denied { denial: denied.into(), policy: self.config.policy.id.clone() }
+    }
+}
+
+impl Deployed {
+    /// The contract with the gas limits that it needs for this operation, and no data.
+    fn limits(self, op: &UserOperation) -> Paymaster {
+        let (verification_gas_limit, post_op_gas_limit) =
+            if self.version.is_packed() { (verification_gas(op), POST_OP_GAS) } else { (0, 0) };
+        Paymaster { address: self.paymaster, verification_gas_limit, post_op_gas_limit, ..Paymaster::default() }
+    }
+}
+
+/// The fields that this EntryPoint's operations carry.
+fn render(paymaster: &Paymaster, version: EntryPointVersion) -> Value {
+    if !version.is_packed() {
+        return json!({ "paymasterAndData": paymaster.to_paymaster_and_data(version) });
+    }
+    json!({
+        "paymaster": paymaster.address,
+        "paymasterData": paymaster.data,
+        "paymasterVerificationGasLimit": U256::from(paymaster.verification_gas_limit),
+        "paymasterPostOpGasLimit": U256::from(paymaster.post_op_gas_limit),
+    })
 }
 
 fn verification_gas(op: &UserOperation) -> u128 {
@@ -187,4 +224,126 @@ fn verification_gas(op: &UserOperation) -> u128 {
 
 fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use alloy::{
+        primitives::{Bytes, Signature},
+        signers::local::PrivateKeySigner,
+    };
+    use erc4337::{
+        calls::{self, Call},
+        sponsorship::{self, Validity},
+    };
+
+    use super::*;
+    use crate::{
+        Limits, Policy,
+        ledger::{Rules, Store},
+    };
+
+    const MARKET: Address = Address::repeat_byte(1);
+    const PAYMASTER: Address = Address::repeat_byte(6);
+    const CHAIN_ID: u64 = 31_337;
+
+    /// A service of this version only, and its signer.
+    fn service(version: EntryPointVersion) -> (RpcModule<Service>, Address) {
+        let config = Config {
+            chain_id: CHAIN_ID,
+            paymasters: BTreeMap::from([(version.canonical_address(), Deployed { version, paymaster: PAYMASTER })]),
+            policy: Policy {
+                id: "marketplace".into(),
+                targets: BTreeSet::from([MARKET]),
+                tokens: BTreeSet::new(),
+                spender: MARKET,
+                factories: BTreeSet::new(),
+                delegates: BTreeSet::new(),
+                max_pre_verification_gas: 100,
+                max_cost: U256::from(1_000_000),
+            },
+            limits: Limits { total: U256::from(1_000_000), per_sender: U256::from(1_000_000) },
+        };
+        let sponsor = Sponsor::new(PrivateKeySigner::random()).unwrap();
+        let signer = sponsor.address();
+        let ledger = Ledger::start(Store::in_memory().unwrap(), Rules::default());
+        (module(config, sponsor, ledger).unwrap(), signer)
+    }
+
+    fn operation(target: Address) -> Value {
+        let call = Call { target, value: U256::ZERO, data: vec![1, 2, 3, 4].into() };
+        json!({
+            "sender": Address::repeat_byte(7), "nonce": "0x0", "callData": calls::encode(&[call]),
+            "callGasLimit": "0xa", "verificationGasLimit": "0xb", "preVerificationGas": "0xc",
+            "maxFeePerGas": "0x2", "maxPriorityFeePerGas": "0x1",
+        })
+    }
+
+    async fn ask(
+        module: &RpcModule<Service>,
+        method: &str,
+        op: &Value,
+        version: EntryPointVersion,
+    ) -> Result<Value, ErrorObjectOwned> {
+        let params = vec![op.clone(), json!(version.canonical_address()), json!(U256::from(CHAIN_ID)), Value::Null];
+        module.call(method, params).await.map_err(|error| match error {
+            jsonrpsee::core::server::MethodsError::JsonRpc(error) => error,
+            other => panic!("{other}"),
+        })
+    }
+
+    #[tokio::test]
+    async fn on_v06_stub_and_answer_are_paymaster_and_data_alone_of_one_length_and_signed_for_that_version() {
+        let version = EntryPointVersion::V0_6;
+        let (module, signer) = service(version);
+        let mut op = operation(MARKET);
+        let stub = ask(&module, "pm_getPaymasterStubData", &op, version).await.unwrap();
+        let names: BTreeSet<_> = stub.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, BTreeSet::from(["isFinal", "paymasterAndData", "sponsor"]));
+
+        // Estimated with the stub, as clients do.
+        op["paymasterAndData"] = stub["paymasterAndData"].clone();
+        let answer = ask(&module, "pm_getPaymasterData", &op, version).await.unwrap();
+        assert_eq!(answer.as_object().unwrap().len(), 1, "{answer}");
+        let read = |value: &Value| serde_json::from_value::<Bytes>(value["paymasterAndData"].clone()).unwrap();
+        let (stub, data) = (read(&stub), read(&answer));
+        assert_eq!(stub.len(), data.len());
+        assert_eq!(Address::from_slice(&data[..20]), PAYMASTER);
+
+        let bound = |at: usize| data[at..at + 6].iter().fold(0, |seconds, byte| seconds << 8 | u64::from(*byte));
+        let validity = Validity { until: bound(20), after: bound(26) };
+        op["signature"] = json!("0x");
+        let op = UserOperationRequest::from_json(&op, version).unwrap().complete(version).unwrap();
+        let limits = Paymaster { address: PAYMASTER, ..Paymaster::default() };
+        let digest = sponsorship::digest(&op, version, &limits, validity, version.canonical_address(), CHAIN_ID);
+        let signature = Signature::from_raw(&data[32..]).unwrap();
+        assert_eq!(signature.recover_address_from_prehash(&digest).unwrap(), signer);
+    }
+
+    #[tokio::test]
+    async fn a_call_outside_the_policy_is_denied_on_every_version_at_the_stub_and_at_the_answer() {
+        for version in EntryPointVersion::ALL {
+            let (module, _) = service(version);
+            for method in ["pm_getPaymasterStubData", "pm_getPaymasterData"] {
+                ask(&module, method, &operation(MARKET), version).await.unwrap();
+                let denied = ask(&module, method, &operation(PAYMASTER), version).await.unwrap_err();
+                assert_eq!(denied.code(), error_code::POLICY_DENIED, "{version} {method}: {denied}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn on_v06_the_account_s_verification_gas_counts_three_times_against_the_policy() {
+        let version = EntryPointVersion::V0_6;
+        let (module, _) = service(version);
+        // 2 wei × 3 × 166,667 is over the million wei of the policy, 2 wei × 3 × 166,000 is not.
+        for (limit, granted) in [(166_000, true), (166_667, false)] {
+            let mut op = operation(MARKET);
+            op["verificationGasLimit"] = json!(U256::from(limit));
+            let answer = ask(&module, "pm_getPaymasterData", &op, version).await;
+            assert_eq!(answer.is_ok(), granted, "{limit}: {answer:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use alloy::{
     signers::{SignerSync, local::PrivateKeySigner},
 };
 use erc4337::{
-    Paymaster, UserOperation,
+    EntryPointVersion, Paymaster, UserOperation,
     sponsorship::{self, SIGNATURE_LENGTH, Validity},
 };
 
@@ -63,17 +63,23 @@ impl Sponsor {
     pub fn sponsor(
         &self,
         op: &UserOperation,
+        version: EntryPointVersion,
         limits: &Paymaster,
         entry_point: Address,
         chain_id: u64,
         now: u64,
     ) -> Result<Bytes, NotSigned> {
-        let minute = now - now % STEP;
-        let validity = Validity { until: minute + 2 * STEP, after: minute.saturating_sub(STEP) };
-        let digest = sponsorship::digest(op, limits, validity, entry_point, chain_id);
+        let validity = validity(now);
+        let digest = sponsorship::digest(op, version, limits, validity, entry_point, chain_id);
         let signature = self.signer.sign_hash_sync(&digest).map_err(|_| NotSigned)?;
         Ok(validity.to_paymaster_data(&signature.as_bytes()))
     }
+}
+
+/// When a sponsorship of `now` (seconds since 1970) holds.
+pub fn validity(now: u64) -> Validity {
+    let minute = now - now % STEP;
+    Validity { until: minute + 2 * STEP, after: minute.saturating_sub(STEP) }
 }
 
 /// A well-formed signature of nobody we know, without a zero byte (zero bytes of calldata are cheaper).
@@ -94,6 +100,8 @@ mod tests {
     use alloy::primitives::{Signature, U256};
 
     use super::*;
+
+    const VERSION: EntryPointVersion = EntryPointVersion::V0_8;
 
     fn operation() -> (UserOperation, Paymaster) {
         let limits = Paymaster { address: Address::repeat_byte(8), verification_gas_limit: 1, ..Paymaster::default() };
@@ -117,7 +125,7 @@ mod tests {
         let stub = sponsor.stub_data();
         for minute in 0..200 {
             let now = 1_800_000_000 + minute * 60;
-            let data = sponsor.sponsor(&op, &limits, Address::ZERO, 1, now).unwrap();
+            let data = sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, now).unwrap();
             assert_eq!(stub.len(), data.len());
             assert!(zeros(&stub) <= zeros(&data));
         }
@@ -127,7 +135,7 @@ mod tests {
     fn the_answer_is_the_same_within_a_minute_and_holds_for_one_at_least() {
         let sponsor = Sponsor::new(PrivateKeySigner::random()).unwrap();
         let (op, limits) = operation();
-        let at = |now| sponsor.sponsor(&op, &limits, Address::ZERO, 1, now).unwrap();
+        let at = |now| sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, now).unwrap();
         assert_eq!(at(1_800_000_000), at(1_800_000_059));
         assert_ne!(at(1_800_000_000), at(1_800_000_060));
         let until = u64::from_be_bytes([&[0, 0], &at(1_800_000_059)[..6]].concat().try_into().unwrap());
@@ -138,11 +146,13 @@ mod tests {
     fn the_signature_is_over_every_field() {
         let sponsor = Sponsor::new(PrivateKeySigner::random()).unwrap();
         let (op, limits) = operation();
-        let data = sponsor.sponsor(&op, &limits, Address::ZERO, 1, 1_800_000_000).unwrap();
+        let data = sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, 1_800_000_000).unwrap();
         let signature = Signature::from_raw(&data[12..]).unwrap();
         let validity = Validity { until: 1_800_000_120, after: 1_799_999_940 };
         let signer = |op: &UserOperation, limits: &Paymaster| {
-            signature.recover_address_from_prehash(&sponsorship::digest(op, limits, validity, Address::ZERO, 1)).ok()
+            signature
+                .recover_address_from_prehash(&sponsorship::digest(op, VERSION, limits, validity, Address::ZERO, 1))
+                .ok()
         };
         assert_eq!(signer(&op, &limits), Some(sponsor.address()));
         type Change = fn(&mut UserOperation, &mut Paymaster);

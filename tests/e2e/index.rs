@@ -95,15 +95,15 @@ async fn a_back_fill_finds_out_how_many_blocks_the_node_gives_at_once() {
     let mut stack = Stack::start(&[]).await.unwrap();
     let (_, hash) = executed(&stack, EntryPointVersion::V0_6).await;
     let before = receipt(&stack, hash).await.unwrap();
-    stack.anvil.ask("anvil_mine", vec![json!("0x1770")]).await.unwrap();
+    stack.anvil.ask("anvil_mine", vec![json!("0x5dc")]).await.unwrap();
 
     let proxy = Proxy::start(&stack.anvil.url).await.unwrap();
-    proxy.fail("eth_getLogs", tests::proxy::Fault::Narrow(100));
+    proxy.fail("eth_getLogs", tests::proxy::Fault::Narrow(25));
     stack.node = NodeProcess::start(&proxy.url, &stack.deployment_file, &["--index-start", "0"]).await.unwrap();
     filled(&stack.node, &proxy).await;
     assert_eq!(receipt(&stack, hash).await.unwrap(), before);
     let asked = proxy.methods()["eth_getLogs"];
-    // 6,000 blocks, 62 or 63 at a time, and what had to be tried and found too many.
+    // 1,500 blocks, some fifteen at a time, and what had to be tried and found too many.
     assert!(proxy.met() > 0 && asked < 300, "{asked} requests, {} refused", proxy.met());
 }
 

@@ -4,11 +4,14 @@
 
 mod accounts;
 mod accuracy;
+mod attacks;
+mod budgets;
 mod chaos;
 mod demo;
 mod entry_points;
 mod estimation;
 mod explain;
+mod governance;
 mod inclusion;
 mod index;
 mod l1_fee;
@@ -19,6 +22,7 @@ mod mempool_limits;
 mod mempool_queue;
 mod mempool_upkeep;
 mod oracle;
+mod proofs;
 mod push;
 mod refusals;
 mod rules;

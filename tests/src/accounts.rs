@@ -57,6 +57,31 @@ impl SimpleAccount {
         Ok(Self { address, key, ..*self })
     }
 
+    /// Many more, deployed, on a chain that mines at once, each with `wei`.
+    pub async fn siblings(&self, stack: &Stack, count: usize, wei: U256) -> Result<Vec<Self>> {
+        let factory = self.factory.context("it has no factory")?;
+        let creator = self.entry_point.create(1);
+        stack.anvil.ask("anvil_impersonateAccount", vec![json!(creator)]).await?;
+        stack.anvil.ask("anvil_setBalance", vec![json!(creator), json!(wei)]).await?;
+        let mut accounts = Vec::new();
+        for _ in 0..count {
+            let key = SecretKey::generate();
+            let address = account_of(stack, factory, &key).await?;
+            let create = createAccountCall { owner: key.address(), salt: U256::ZERO };
+            let tx = json!({ "from": creator, "to": factory, "data": Bytes::from(create.abi_encode()) });
+            stack.anvil.ask("anvil_setBalance", vec![json!(address), json!(wei)]).await?;
+            // One after the other: in one request, anvil gives several of them the same nonce.
+            stack.anvil.ask("eth_sendTransaction", vec![tx]).await?;
+            accounts.push(Self { address, key, ..*self });
+        }
+        if let Some(last) = accounts.last() {
+            while stack.anvil.ask("eth_getCode", vec![json!(last.address), json!("latest")]).await? == "0x" {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+        Ok(accounts)
+    }
+
     /// Deploys it without an operation, as the EntryPoint's SenderCreator would.
     pub async fn deploy(&self, stack: &Stack) -> Result<()> {
         let create = createAccountCall { owner: self.key.address(), salt: U256::ZERO };
@@ -165,7 +190,8 @@ async fn account_of(stack: &Stack, factory: Address, key: &SecretKey) -> Result<
     Ok(Address::abi_decode(&view(stack, factory, call.abi_encode()).await?)?)
 }
 
-async fn view(stack: &Stack, to: Address, data: Vec<u8>) -> Result<Bytes> {
+/// What a view function answers at the latest block.
+pub(crate) async fn view(stack: &Stack, to: Address, data: Vec<u8>) -> Result<Bytes> {
     let call = json!({ "to": to, "data": Bytes::from(data) });
     Ok(serde_json::from_value(stack.anvil.ask("eth_call", vec![call, json!("latest")]).await?)?)
 }

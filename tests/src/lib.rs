@@ -5,10 +5,12 @@
 //! ```
 //!
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
+//! - [`redis`]: a Redis of the test's own.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
 //! - [`accuracy`]: how exact estimates are.
 //! - [`load`]: honest clients beside hostile ones.
 //! - [`bench`]: a stack that bundles only when asked, and programs on it.
+//! - [`process`]: what a process has used.
 //! - [`oracle`]: what ERC-7562 says of an operation, from a trace of anvil.
 //! - [`programs`]: entities written opcode by opcode, to break the rules of ERC-7562 one at a time.
 
@@ -20,11 +22,14 @@ pub mod anvil;
 pub mod bench;
 pub mod load;
 pub mod oracle;
+pub mod process;
 pub mod programs;
 pub mod proxy;
+pub mod redis;
 pub mod stack;
 
 pub use anvil::Anvil;
 pub use bench::Bench;
 pub use proxy::Proxy;
+pub use redis::Redis;
 pub use stack::Stack;

@@ -61,12 +61,24 @@ pub struct Proxy {
     state: Arc<State>,
 }
 
+/// What has gone to the node and come back so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Calls, alone or in a batch.
+    pub calls: u64,
+    /// HTTP requests.
+    pub trips: u64,
+    /// Of the bodies of both directions.
+    pub bytes: u64,
+}
+
 #[derive(Debug)]
 struct State {
     target: String,
     delay: Duration,
     client: Client<HttpConnector, Full<Bytes>>,
     methods: Mutex<BTreeMap<String, u64>>,
+    traffic: Mutex<Traffic>,
     plan: watch::Sender<Option<Plan>>,
     /// Requests that met the fault.
     met: watch::Sender<u64>,
@@ -86,6 +98,7 @@ impl Proxy {
             delay,
             client: Client::builder(TokioExecutor::new()).build_http(),
             methods: Mutex::default(),
+            traffic: Mutex::default(),
             plan: watch::Sender::default(),
             met: watch::Sender::default(),
         });
@@ -104,6 +117,11 @@ impl Proxy {
     /// How often each method was asked for.
     pub fn methods(&self) -> BTreeMap<String, u64> {
         self.state.methods.lock().unwrap().clone()
+    }
+
+    /// How much was asked and answered.
+    pub fn traffic(&self) -> Traffic {
+        *self.state.traffic.lock().unwrap()
     }
 
     /// From now on every request for this method, alone or in a batch, meets this fault.
@@ -179,6 +197,7 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
     for call in calls(&asked) {
         let method = call["method"].as_str().unwrap_or("(none)").to_owned();
         *state.methods.lock().unwrap().entry(method).or_default() += 1;
+        state.traffic.lock().unwrap().calls += 1;
     }
     let Some((method, fault)) = state.fault(&asked) else { return forward(state, body).await.map(Some) };
     state.met.send_modify(|met| *met += 1);
@@ -254,7 +273,12 @@ async fn forward(state: &State, body: Bytes) -> Result<Response<Full<Bytes>>> {
     if !state.delay.is_zero() {
         tokio::time::sleep(state.delay).await;
     }
+    let length = body.len() as u64;
     let request = Request::post(&state.target).header("content-type", "application/json").body(Full::new(body))?;
     let (parts, body) = state.client.request(request).await?.into_parts();
-    Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
+    let body = body.collect().await?.to_bytes();
+    let mut traffic = state.traffic.lock().unwrap();
+    traffic.trips += 1;
+    traffic.bytes += length + body.len() as u64;
+    Ok(Response::from_parts(parts, Full::new(body)))
 }

@@ -125,8 +125,9 @@ impl NodeProcess {
     /// Starts it and waits until it is ready.
     pub async fn start(node_url: &str, deployment: &Path, arguments: &[&str]) -> Result<Self> {
         let mut child = Command::new(fabstir())
-            .args(["node", "--listen", "127.0.0.1:0", "--poll-ms", "20", "--node-url", node_url, "--deployment"])
+            .args(["node", "--listen", "127.0.0.1:0", "--node-url", node_url, "--deployment"])
             .arg(deployment)
+            .args(if arguments.contains(&"--poll-ms") { &[][..] } else { &["--poll-ms", "20"] })
             .args(arguments)
             .env("FABSTIR_BUNDLER_KEY", KEYS[1])
             .env("FABSTIR_PAYMASTER_KEY", KEYS[2])
@@ -163,6 +164,13 @@ impl NodeProcess {
     pub async fn terminate(&self) -> Result<()> {
         let sent = Command::new("kill").args(["-TERM", &self.pid()?.to_string()]).status().await?;
         if sent.success() { Ok(()) } else { bail!("kill failed") }
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.terminate().await?;
+        self.child.wait().await?;
+        Ok(())
     }
 
     /// Waits for its end, at most this long; what it printed since it was ready, and whether it ended well.

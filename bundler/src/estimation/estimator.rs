@@ -176,10 +176,11 @@ impl Estimator {
     }
 
     fn which_to_raise(&self, run: &Run, op: &UserOperation) -> Part {
-        if run.trace.validation_frames.is_some() {
-            return Part::Execution;
-        }
         let frames = self.frames(run, op);
+        if run.trace.validation_frames.is_some() {
+            let failed = frames.call.is_some_and(|call| !call.success);
+            return if failed { Part::Call } else { Part::Execution };
+        }
         match frames.paymaster_validation {
             Some((_, frame)) if !frame.success && !frame.out_of_gas && self.version.is_packed() => Part::PostOp,
             _ => Part::Validation,

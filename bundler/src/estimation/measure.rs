@@ -21,6 +21,8 @@ pub(super) struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Validation,
+    /// The account's call failed: what comes after it is not to blame.
+    Call,
     Execution,
     /// The paymaster had gas enough and refused: for its own `postOp` it wants more than that would take.
     PostOp,
@@ -48,6 +50,7 @@ impl Limits {
                 paymaster_verification: middle(self.paymaster_verification, high.paymaster_verification),
                 ..high
             },
+            Part::Call => Self { call: middle(self.call, high.call), ..high },
             Part::Execution => {
                 Self { call: middle(self.call, high.call), post_op: middle(self.post_op, high.post_op), ..high }
             }
@@ -65,6 +68,7 @@ impl Limits {
                 paymaster_verification: raise(self.paymaster_verification, most.paymaster_verification),
                 ..self
             },
+            Part::Call => Self { call: raise(self.call, most.call), ..self },
             Part::Execution => {
                 Self { call: raise(self.call, most.call), post_op: raise(self.post_op, most.post_op), ..self }
             }

@@ -25,6 +25,13 @@ contract ParametersTest is GovernanceTest {
         assertEq(abi.encode(jobs.policy()), abi.encode(store.jobPolicy()));
     }
 
+    function test_the_store_and_the_contracts_tell_the_same_policies() public view {
+        assertEq(abi.encode(store.jobPolicy()), abi.encode(jobs.policy()));
+        assertEq(abi.encode(store.sessionPolicy()), abi.encode(sessions.policy()));
+        assertEq(abi.encode(store.stakePolicy()), abi.encode(registry.stakePolicy()));
+        assertEq(abi.encode(store.reputationPolicy()), abi.encode(reputation.policy()));
+    }
+
     function test_every_key_reaches_its_field() public {
         ParameterStore.Parameter[] memory was = storeParameters();
         ParameterStore.Key[] memory keys = new ParameterStore.Key[](20);

@@ -23,5 +23,6 @@ contract ProjectStructureTest is Test {
         assertFits("PaymentEscrow");
         assertFits("ReputationSystem");
         assertFits("SignatureVerifier");
+        assertFits("ProofSystem");
     }
 }

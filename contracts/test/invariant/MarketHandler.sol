@@ -11,13 +11,14 @@ import { ISessionMarketplace } from "../../src/marketplace/interfaces/ISessionMa
 import { Force } from "../support/Attackers.sol";
 import { HostileToken } from "../support/HostileToken.sol";
 import { TestToken } from "../support/TestToken.sol";
-import { MarketModel, Parts } from "./MarketModel.sol";
+import { Parts } from "./MarketModel.sol";
+import { ProofHandler } from "./ProofHandler.sol";
 
 /// @notice Three payers, two hosts, an arbiter, a guardian and passers-by doing business in ETH, a 6-decimals token and
 /// a hostile one. Before each call the handler works out whether it will revert, and with which error; after a call
 /// that ends something it checks to the unit who got what.
-contract MarketHandler is MarketModel {
-    constructor(Parts memory parts) MarketModel(parts) { }
+contract MarketHandler is ProofHandler {
+    constructor(Parts memory parts) ProofHandler(parts) { }
 
     // ------------------------------------------------------------------------------------------------- campaign
     // What the fuzzer calls: few functions, so that a run gets far into the life of jobs and sessions.
@@ -203,8 +204,9 @@ contract MarketHandler is MarketModel {
             amount: bound(amount, 1, 1e9),
             modelId: p.model,
             deadline: uint40(block.timestamp + 6 hours),
-            proofRequired: false,
-            inputHash: keccak256(abi.encode(amount)),
+            proofRequired: amount % 4 > 1,
+            // An element of the proofs' field.
+            inputHash: keccak256(abi.encode(amount)) >> 8,
             inputURI: ""
         });
         bytes4 err = _paused(address(p.jobs));
@@ -248,7 +250,7 @@ contract MarketHandler is MarketModel {
             caller,
             address(p.jobs),
             0,
-            abi.encodeCall(IJobMarketplace.submitResult, (jobId, bytes32("result"), "")),
+            abi.encodeCall(IJobMarketplace.submitResult, (jobId, keccak256(abi.encode(OUTPUT)), "")),
             err
         );
     }
@@ -271,7 +273,8 @@ contract MarketHandler is MarketModel {
         if (jobId == 0) return;
         bytes4 err = _statusError(job, IJobMarketplace.JobStatus.Submitted);
         if (err == NONE && block.timestamp <= job.phaseEndsAt) err = IJobMarketplace.TooEarly.selector;
-        _endJob(address(this), jobId, job, abi.encodeCall(IJobMarketplace.finalizeJob, (jobId)), err, 10_000);
+        uint256 share = job.proofRequired && !_isProven(jobId, job) ? 0 : 10_000;
+        _endJob(address(this), jobId, job, abi.encodeCall(IJobMarketplace.finalizeJob, (jobId)), err, share);
     }
 
     function cancelJob(uint256 which) external {
@@ -306,6 +309,7 @@ contract MarketHandler is MarketModel {
         (bytes32 jobId, IJobMarketplace.Job memory job) = _job(which);
         if (jobId == 0) return;
         bytes4 err = _statusError(job, IJobMarketplace.JobStatus.Submitted);
+        if (err == NONE && job.proofRequired) err = IJobMarketplace.ProofDecides.selector;
         if (err == NONE && block.timestamp > job.phaseEndsAt) err = IJobMarketplace.TooLate.selector;
         _bond(job.payer, jobId, job, abi.encodeCall(IJobMarketplace.challengeResult, (jobId, "")), err);
     }

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import { Test } from "forge-std/Test.sol";
 
 import { IEngagements } from "../../src/marketplace/interfaces/IEngagements.sol";
+import { IEzklProofs } from "../../src/marketplace/interfaces/IEzklProofs.sol";
 import { IGoverned } from "../../src/marketplace/interfaces/IGoverned.sol";
 import { IJobMarketplace } from "../../src/marketplace/interfaces/IJobMarketplace.sol";
 import { INodeRegistry } from "../../src/marketplace/interfaces/INodeRegistry.sol";
@@ -27,6 +28,7 @@ struct Parts {
     address arbiter;
     address treasury;
     bytes32 model;
+    IEzklProofs proofs;
 }
 
 /// @notice What the invariants' handler remembers of the marketplace, and the outcomes it foretells from that.
@@ -35,6 +37,8 @@ abstract contract MarketModel is Test {
     bytes4 internal constant TRANSFER_FROM_FAILED = bytes4(keccak256("TransferFromFailed()"));
     bytes4 internal constant TRANSFER_FAILED = bytes4(keccak256("TransferFailed()"));
     address public constant BURN = 0x000000000000000000000000000000000000dEaD;
+    /// @dev The one output of the model that everybody runs.
+    uint256 internal constant OUTPUT = 7;
     uint256 internal constant MAX_JOBS = 8;
     uint256 internal constant MAX_SESSIONS = 8;
 
@@ -200,6 +204,11 @@ abstract contract MarketModel is Test {
         return block.timestamp > s.settleUntil ? ISessionMarketplace.TooLate.selector : NONE;
     }
 
+    function _isProven(bytes32 jobId, IJobMarketplace.Job memory job) internal returns (bool) {
+        vm.prank(address(p.jobs));
+        return p.proofs.isProven(jobId, job.resultHash);
+    }
+
     function _statusError(IJobMarketplace.Job memory job, IJobMarketplace.JobStatus needed)
         internal
         pure
@@ -282,10 +291,23 @@ abstract contract MarketModel is Test {
         bytes4 err,
         uint256 hostShareBps
     ) internal {
+        _endJobAt(address(p.jobs), actor, jobId, job, data, err, hostShareBps);
+    }
+
+    /// @dev The same through another contract.
+    function _endJobAt(
+        address target,
+        address actor,
+        bytes32 jobId,
+        IJobMarketplace.Job memory job,
+        bytes memory data,
+        bytes4 err,
+        uint256 hostShareBps
+    ) internal {
         Books memory b = _books(job.payer, job.host, job.token);
         // Nobody has claimed it, so nobody can abandon or submit it.
         if (actor == address(0)) actor = hosts[0];
-        (bool ok,) = _call(actor, address(p.jobs), 0, data, err);
+        (bool ok,) = _call(actor, target, 0, data, err);
         if (!ok) return;
 
         JobGhost storage ghost = jobGhosts[jobId];
@@ -306,6 +328,15 @@ abstract contract MarketModel is Test {
     function _addBonds(Books memory b, IJobMarketplace.Job memory job, uint256 hostShareBps, uint256 bonds) internal {
         bool both = job.status == IJobMarketplace.JobStatus.Countered;
         if (bonds == 0) return;
+        if (!both && hostShareBps == 10_000 && job.status == IJobMarketplace.JobStatus.Challenged) {
+            // A proof answers the challenge.
+            b.host += job.bond / 2;
+            b.burnt += bonds - job.bond / 2;
+            burnt[job.token] += bonds - job.bond / 2;
+            bondsOut += job.bond / 2;
+            bondsBurnt += bonds - job.bond / 2;
+            return;
+        }
         if (!both || (hostShareBps != 0 && hostShareBps != 10_000)) {
             b.payer += job.bond;
             if (both) b.host += job.bond;

@@ -160,6 +160,20 @@ contract CarelessJobs is Mutant {
     }
 }
 
+/// @notice Breaks 8 in another place: gives a host the bond of its assertion back at once.
+contract CarelessProofs is Mutant {
+    IPaymentEscrow private immutable ESCROW;
+
+    constructor(address real, IPaymentEscrow escrow) Mutant(real) {
+        ESCROW = escrow;
+    }
+
+    function assertResult(bytes32 jobId) external payable {
+        _first(msg.data);
+        ESCROW.refundAll(keccak256(abi.encode(jobId, true)));
+    }
+}
+
 /// @notice Breaks 9: counts a recorded engagement twice.
 contract BoastfulReputation is Mutant {
     address private immutable HOST;

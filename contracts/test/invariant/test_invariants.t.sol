@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
+import { IEzklProofs } from "../../src/marketplace/interfaces/IEzklProofs.sol";
 import { IGoverned } from "../../src/marketplace/interfaces/IGoverned.sol";
 import { IJobMarketplace } from "../../src/marketplace/interfaces/IJobMarketplace.sol";
 import { INodeRegistry } from "../../src/marketplace/interfaces/INodeRegistry.sol";
@@ -8,6 +9,7 @@ import { IReputationSystem } from "../../src/marketplace/interfaces/IReputationS
 import { ISessionMarketplace } from "../../src/marketplace/interfaces/ISessionMarketplace.sol";
 import { HostileToken } from "../support/HostileToken.sol";
 import { MarketTest } from "../support/MarketTest.sol";
+import { LyingVerifier } from "../support/Verifiers.sol";
 import { MarketHandler } from "./MarketHandler.sol";
 import { Parts } from "./MarketModel.sol";
 
@@ -21,6 +23,9 @@ abstract contract Invariants is MarketTest {
         hostile = new HostileToken();
         vm.startPrank(owner);
         jobs.openToken(address(hostile));
+        jobs.setProofSystem(address(proofs));
+        address yes = address(new LyingVerifier(1));
+        proofs.registerKey(MODEL, yes, yes.codehash, 100_000, 1, 1);
         reputation.setFeeWeight(address(usdc), 1e18);
         reputation.setFeeWeight(ETH, 1e18);
         vm.stopPrank();
@@ -37,7 +42,8 @@ abstract contract Invariants is MarketTest {
                 owner,
                 arbiter,
                 treasury,
-                MODEL
+                MODEL,
+                proofs
             )
         );
     }
@@ -71,6 +77,8 @@ abstract contract Invariants is MarketTest {
             sum += locked(address(jobs), id, token);
             sum += locked(address(jobs), jobs.bondLockOf(id, false), token);
             sum += locked(address(jobs), jobs.bondLockOf(id, true), token);
+            sum += locked(address(proofs), proofs.bondLockOf(id, false), token);
+            sum += locked(address(proofs), proofs.bondLockOf(id, true), token);
         }
         for (uint256 i; i < handler.sessionCount(); ++i) {
             sum += locked(address(sessions), handler.sessionIds(i), token);
@@ -214,6 +222,8 @@ abstract contract Invariants is MarketTest {
             bytes32 id = handler.jobIds(i);
             held += lockedIn(address(jobs), jobs.bondLockOf(id, false));
             held += lockedIn(address(jobs), jobs.bondLockOf(id, true));
+            held += lockedIn(address(proofs), proofs.bondLockOf(id, false));
+            held += lockedIn(address(proofs), proofs.bondLockOf(id, true));
         }
         assertEq(handler.bondsIn(), handler.bondsOut() + handler.bondsBurnt() + held, "8: bonds");
         for (uint256 i; i < 3; ++i) {
@@ -285,6 +295,9 @@ abstract contract Invariants is MarketTest {
             assertEq(lockedIn(address(jobs), id), 0, "4: a job holds money");
             assertEq(lockedIn(address(jobs), jobs.bondLockOf(id, false)), 0, "4: a bond is held");
             assertEq(lockedIn(address(jobs), jobs.bondLockOf(id, true)), 0, "4: a bond is held");
+            (ended,) = address(proofs).call(abi.encodeCall(IEzklProofs.settleAssertion, (id)));
+            assertEq(lockedIn(address(proofs), proofs.bondLockOf(id, false)), 0, "4: a bond is held");
+            assertEq(lockedIn(address(proofs), proofs.bondLockOf(id, true)), 0, "4: a bond is held");
         }
         for (uint256 i; i < handler.sessionCount(); ++i) {
             bytes32 id = handler.sessionIds(i);
@@ -302,7 +315,7 @@ contract InvariantsTest is Invariants {
     function setUp() public override {
         super.setUp();
         targetContract(address(handler));
-        bytes4[] memory steps = new bytes4[](9);
+        bytes4[] memory steps = new bytes4[](10);
         steps[0] = handler.money.selector;
         steps[1] = handler.world.selector;
         steps[2] = handler.postJob.selector;
@@ -312,6 +325,7 @@ contract InvariantsTest is Invariants {
         steps[6] = handler.useSession.selector;
         steps[7] = handler.leaveSession.selector;
         steps[8] = handler.hostStep.selector;
+        steps[9] = handler.proofStep.selector;
         targetSelector(FuzzSelector({ addr: address(handler), selectors: steps }));
     }
 

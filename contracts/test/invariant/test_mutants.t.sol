@@ -5,6 +5,7 @@ import { IGoverned } from "../../src/marketplace/interfaces/IGoverned.sol";
 import {
     BoastfulReputation,
     CarelessJobs,
+    CarelessProofs,
     ForgetfulRegistry,
     ForgetfulSessions,
     GenerousSessions,
@@ -158,6 +159,29 @@ contract MutantsTest is Invariants {
         aResult();
         install(address(jobs), address(new CarelessJobs(realOf(address(jobs)), escrow)));
         handler.challengeResult(0);
+        expectFailure(abi.encodeCall(this.check8_bonds, ()), "8:");
+    }
+
+    function anAssertion() private {
+        handler.postJob(0, 1, 0, 100e6 + 3);
+        handler.claimJob(0, 0);
+        handler.submitResult(0);
+        handler.allowAssertion(0);
+        handler.assertResult(0);
+    }
+
+    function test_8_catches_a_bond_of_an_assertion_that_is_not_kept() public {
+        uint256 snapshot = vm.snapshotState();
+        anAssertion();
+        handler.challengeAssertion(0, 1);
+        check8_bonds();
+        check1_solvency();
+        handler.submitProof(0);
+        handler.settleAssertion(0);
+        check8_bonds();
+        vm.revertToState(snapshot);
+        install(address(proofs), address(new CarelessProofs(realOf(address(proofs)), escrow)));
+        anAssertion();
         expectFailure(abi.encodeCall(this.check8_bonds, ()), "8:");
     }
 

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import { ERC1967Proxy } from "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol";
 import { Test } from "forge-std/Test.sol";
 
+import { IEzklProofs } from "../../src/marketplace/interfaces/IEzklProofs.sol";
 import { IJobMarketplace } from "../../src/marketplace/interfaces/IJobMarketplace.sol";
 import { INodeRegistry } from "../../src/marketplace/interfaces/INodeRegistry.sol";
 import { IPaymentEscrow } from "../../src/marketplace/interfaces/IPaymentEscrow.sol";
@@ -56,6 +57,7 @@ abstract contract MarketTest is Test {
     IJobMarketplace internal jobs;
     ISessionMarketplace internal sessions;
     IReputationSystem internal reputation;
+    IEzklProofs internal proofs;
     IPaymentEscrow internal escrow;
     address internal verifier;
 
@@ -77,9 +79,12 @@ abstract contract MarketTest is Test {
         jobs = IJobMarketplace(proxyOf("JobMarketplace.sol:JobMarketplace", jobsInit()));
         sessions = ISessionMarketplace(proxyOf("SessionMarketplace.sol:SessionMarketplace", sessionsInit()));
         reputation = IReputationSystem(proxyOf("ReputationSystem.sol:ReputationSystem", reputationInit()));
+        bytes memory proofsInit = abi.encodeCall(IEzklProofs.initialize, (owner));
+        proofs = IEzklProofs(proxyOf("ProofSystem.sol:ProofSystem", proofsInit));
         verifier = deployCode("SignatureVerifier.sol:SignatureVerifier");
-        address[] memory controllers = new address[](3);
+        address[] memory controllers = new address[](4);
         (controllers[0], controllers[1], controllers[2]) = (address(registry), address(jobs), address(sessions));
+        controllers[3] = address(proofs);
         escrow =
             IPaymentEscrow(deployCode("PaymentEscrow.sol:PaymentEscrow", abi.encode(controllers, PERMIT2, verifier)));
 
@@ -94,12 +99,13 @@ abstract contract MarketTest is Test {
         jobs.openToken(address(usdc));
         jobs.setArbiter(arbiter);
         sessions.wire(address(escrow), address(registry));
+        proofs.wire(address(escrow), address(jobs), address(reputation));
         reputation.setMarket(address(jobs), true);
         reputation.setMarket(address(sessions), true);
         vm.stopPrank();
     }
 
-    function proxyOf(string memory artifact, bytes memory init) internal returns (address) {
+    function proxyOf(string memory artifact, bytes memory init) internal virtual returns (address) {
         return address(new ERC1967Proxy(deployCode(artifact), init));
     }
 

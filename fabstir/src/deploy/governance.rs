@@ -59,7 +59,9 @@ pub(super) async fn deploy(
     };
     let guardian = create(sender, &guardian::BYTECODE, &arguments).await?;
 
-    hand_over(sender, deployer, timelock, guardian, &governed, market.jobs).await?;
+    // The proof system has no entry that a guardian could close, but its owner names the verifiers.
+    let owned = [governed, vec![market.proofs]].concat();
+    hand_over(sender, deployer, timelock, guardian, &owned, market.jobs).await?;
     wire(sender, deployer, timelock, governor, store).await?;
     let circuit_breaker = sender.read(guardian, guardian::breakerCall {}).await?;
     Ok(Governance { token, governor, timelock, parameter_store: store, guardian, circuit_breaker })

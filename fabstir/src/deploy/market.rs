@@ -3,7 +3,8 @@
 use alloy::primitives::{Address, B256, U256, aliases::U88};
 use anyhow::Result;
 use erc4337::abi::{
-    job_marketplace, node_registry, payment_escrow, reputation_system, session_marketplace, signature_verifier,
+    job_marketplace, node_registry, payment_escrow, proof_system, reputation_system, session_marketplace,
+    signature_verifier,
 };
 
 use super::{DEMO_MODEL, init_code, model_id, proxy, sender::Sender};
@@ -17,6 +18,7 @@ pub(super) struct Marketplace {
     pub(super) jobs: Address,
     pub(super) sessions: Address,
     pub(super) reputation: Address,
+    pub(super) proofs: Address,
     pub(super) escrow: Address,
 }
 
@@ -45,8 +47,10 @@ pub(super) async fn deploy(sender: &mut Sender, owner: Address, token: Address) 
     let policy_ = reputation_policy();
     let initialize = reputation_system::initializeCall { owner_: owner, registry_: registry, policy_ };
     let reputation = proxy(sender, reputation_code, &initialize).await?;
+    let proofs_code = sender.create2(B256::ZERO, &proof_system::BYTECODE).await?;
+    let proofs = proxy(sender, proofs_code, &proof_system::initializeCall { owner_: owner }).await?;
     let arguments = payment_escrow::constructorCall {
-        controllers: vec![registry, jobs, sessions],
+        controllers: vec![registry, jobs, sessions, proofs],
         permit2_: Address::ZERO,
         signatureVerifier_: verifier,
     };
@@ -70,8 +74,11 @@ pub(super) async fn deploy(sender: &mut Sender, owner: Address, token: Address) 
         sender.call(jobs, job_marketplace::openTokenCall { token }, none).await?;
         let wire = session_marketplace::wireCall { escrow_: escrow, registry_: registry };
         sender.call(sessions, wire, none).await?;
+        let wire = proof_system::wireCall { escrow_: escrow, market_: jobs, reputation_: reputation };
+        sender.call(proofs, wire, none).await?;
+        sender.call(jobs, job_marketplace::setProofSystemCall { proofSystem_: proofs }, none).await?;
     }
-    Ok(Marketplace { registry, jobs, sessions, reputation, escrow })
+    Ok(Marketplace { registry, jobs, sessions, reputation, proofs, escrow })
 }
 
 /// 100 tokens of stake to register, 10 locked per job, a week to leave.

@@ -105,6 +105,7 @@ pub async fn deploy(
         job_marketplace: market.jobs,
         session_marketplace: market.sessions,
         reputation_system: market.reputation,
+        proof_system: market.proofs,
         payment_escrow: market.escrow,
         governance,
         token,

@@ -125,7 +125,7 @@ impl Ledger {
     /// # Errors
     /// If the store fails.
     pub async fn standing(&self) -> Result<Standing, Denied> {
-        self.ask(|draft| core::standing(draft)).await
+        self.ask(core::standing).await
     }
 
     /// Ends of the ranges taken in, oldest first: the last is where to go on, the others where a reorganisation may

@@ -25,4 +25,4 @@ mod types;
 pub use blocks::{Block, Blocks, Inclusion};
 pub use book::Ledger;
 pub use store::{Embedded, Shared, Store, StoreError};
-pub use types::{Charge, Denied, Place, Reservation, Rules, Standing, Unit, Usage};
+pub use types::{Charge, Denied, OverLimit, Place, Reservation, Rules, Standing, Unit, Usage};

@@ -101,25 +101,30 @@ impl Default for Rules {
     }
 }
 
+/// A bucket that has too little room.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{bucket}: {remaining} of {limit} are left, {asked} are asked for")]
+pub struct OverLimit {
+    /// Its name.
+    pub bucket: String,
+    /// What it counts.
+    pub unit: Unit,
+    /// How much may be charged in one period.
+    pub limit: U256,
+    /// How much more would be.
+    pub asked: U256,
+    /// How much may still be.
+    pub remaining: U256,
+    /// When it begins anew, in seconds since 1970, if it does.
+    pub resets_at: Option<u64>,
+}
+
 /// Why nothing was set aside.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// A bucket has too little room.
-    #[error("{bucket}: {remaining} of {limit} are left, {asked} are asked for")]
-    OverLimit {
-        /// Its name.
-        bucket: String,
-        /// What it counts.
-        unit: Unit,
-        /// How much may be charged in one period.
-        limit: U256,
-        /// How much more would be.
-        asked: U256,
-        /// How much may still be.
-        remaining: U256,
-        /// When it begins anew, in seconds since 1970, if it does.
-        resets_at: Option<u64>,
-    },
+    #[error(transparent)]
+    OverLimit(Box<OverLimit>),
     /// Too many of the sender's operations reverted on our gas.
     #[error("too many sponsored operations of {sender} reverted; none is sponsored until {until}")]
     CoolingDown {

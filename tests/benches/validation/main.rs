@@ -26,10 +26,11 @@ use tests::{
     Proxy, Stack,
     anvil::KEYS,
     oracle::{Oracle, Tracer},
+    process::cpu_time,
 };
 
 use self::{
-    measure::{Costs, Samples, cpu_time},
+    measure::{Costs, Samples},
     subjects::{Subject, VERSION},
 };
 
@@ -96,11 +97,11 @@ impl Bench {
             self.validate(subject, sender, &head).await?;
         }
         let mut samples = Samples::default();
-        let cpu = cpu_time()?;
+        let cpu = cpu_time(std::process::id())?;
         for round in 0..WARM {
             samples.time(self.validate(subject, round % SENDERS, &head)).await?;
         }
-        Ok((samples, WARM as f64 / (cpu_time()? - cpu).as_secs_f64()))
+        Ok((samples, WARM as f64 / (cpu_time(std::process::id())? - cpu).as_secs_f64()))
     }
 }
 

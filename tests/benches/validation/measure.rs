@@ -76,12 +76,3 @@ impl fmt::Display for Costs {
         write!(f, "{} trips  {} values  {} bytes", self.trips, self.values, self.bytes)
     }
 }
-
-/// Time that this process has spent on cores so far; other processes do not count into it.
-pub(crate) fn cpu_time() -> Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // The second field, the program's name, may hold spaces; user and system time are the 14th and 15th, in 1/100 s.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11);
-    let ticks: u64 = fields.take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Ok(Duration::from_millis(10 * ticks))
-}

@@ -5,10 +5,15 @@
 //!                                    │ works: bisect for the least that does
 //! ```
 //!
-//! - `cases`: who acts, and what is called. - `contracts`: what there is to call. - `report`: what came of it.
+//! - `cases`: who does what. - `actor`, `own`, `passkey`: accounts and who signs for them. - `payer`: who pays.
+//! - `contracts`: what there is to call. - `report`: what came of it.
 
+mod actor;
 mod cases;
 mod contracts;
+mod own;
+mod passkey;
+mod payer;
 mod report;
 
 use alloy::primitives::{Address, Bytes, U256};
@@ -17,8 +22,8 @@ use erc4337::{UserOperationRequest, abi::entry_point_v08::UserOperationEvent, pa
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use self::cases::Case;
 pub use self::report::Report;
+use self::{actor::Actor, cases::Case};
 use crate::{accounts, programs::Dice, stack::Stack};
 
 /// Arguments of the node: all operations come from one address here.
@@ -59,8 +64,8 @@ pub async fn run(stack: &Stack, seed: u64, count: usize) -> Result<Report> {
 }
 
 async fn judge(stack: &Stack, case: Case) -> Result<Outcome> {
-    let Case { account, mut op, kind, straight } = case;
-    let entry_point = json!(account.entry_point);
+    let Case { actor, payer, mut op, kind, straight } = case;
+    let entry_point = json!(actor.entry_point());
     let failed =
         |failure: String| Outcome { kind: kind.clone(), straight, estimated: 0, least: 0, failure: Some(failure) };
     let gas = match stack.node.ask("eth_estimateUserOperationGas", vec![op.clone(), entry_point.clone()]).await {
@@ -73,8 +78,8 @@ async fn judge(stack: &Stack, case: Case) -> Result<Outcome> {
     let works = async |limit: u128| {
         let mut op = op.clone();
         op["callGasLimit"] = json!(U256::from(limit));
-        account.sign(&mut op)?;
-        succeeds(stack, &account, &op).await
+        actor.sign(stack, &payer, &mut op).await?;
+        succeeds(stack, &actor, &op).await
     };
     ensure!(works(estimated).await?, "{kind}: the probe fails where the estimate is {estimated}: {op}");
     let least = if works(estimated - 1).await? {
@@ -87,7 +92,7 @@ async fn judge(stack: &Stack, case: Case) -> Result<Outcome> {
     } else {
         estimated
     };
-    account.sign(&mut op)?;
+    actor.sign(stack, &payer, &mut op).await?;
     let sent = stack.node.ask("eth_sendUserOperation", vec![op, entry_point]).await;
     let hash = match sent {
         Ok(hash) => serde_json::from_value(hash)?,
@@ -99,14 +104,14 @@ async fn judge(stack: &Stack, case: Case) -> Result<Outcome> {
 }
 
 /// Whether the operation, in a bundle of its own, would succeed on anvil now.
-async fn succeeds(stack: &Stack, account: &accounts::SimpleAccount, op: &Value) -> Result<bool> {
-    let version = account.version;
+async fn succeeds(stack: &Stack, actor: &Actor, op: &Value) -> Result<bool> {
+    let version = actor.version();
     let op = UserOperationRequest::from_json(op, version)?.complete(version)?;
     let bundler = Address::repeat_byte(0xbb);
     let mut call = json!({
         "from": bundler,
-        "to": account.entry_point,
-        "input": Bytes::from(pack::handle_ops(version, [&op], bundler)),
+        "to": actor.entry_point(),
+        "input": pack::handle_ops(version, [&op], bundler),
         "gas": U256::from(30_000_000),
     });
     if let Some(auth) = &op.eip7702_auth {

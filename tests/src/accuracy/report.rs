@@ -42,14 +42,17 @@ fn over(outcome: &Outcome) -> f64 {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut kinds: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        for outcome in &self.0 {
-            kinds.entry(&outcome.kind).or_default().push(over(outcome));
-        }
-        writeln!(f, "kind                                               operations  most over")?;
-        for (kind, over) in kinds {
-            let most = over.iter().copied().fold(0.0, f64::max);
-            writeln!(f, "{kind:<50} {:>10} {most:>9.3} %", over.len())?;
+        writeln!(f, "{:<56} operations  most over", "who, and what")?;
+        for part in [0, 1] {
+            let mut kinds: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+            for outcome in &self.0 {
+                let kind = outcome.kind.split(": ").nth(part).unwrap_or_default();
+                kinds.entry(kind).or_default().push(over(outcome));
+            }
+            for (kind, over) in kinds {
+                let most = over.iter().copied().fold(0.0, f64::max);
+                writeln!(f, "{kind:<56} {:>10} {most:>9.3} %", over.len())?;
+            }
         }
         writeln!(
             f,

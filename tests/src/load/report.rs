@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+
+use crate::process::memory;
 
 /// By nuisance and answer, how often.
 pub(super) type Told = BTreeMap<&'static str, BTreeMap<String, u64>>;
@@ -27,7 +29,8 @@ pub struct Report {
 pub struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    pub(super) fn add(&mut self, latency: Duration) {
+    /// One more.
+    pub fn add(&mut self, latency: Duration) {
         self.0.push(latency);
     }
 
@@ -58,20 +61,14 @@ pub struct Memory {
 
 impl Memory {
     pub(super) fn of(pid: u32) -> Result<Self> {
-        let before = field(pid, "VmRSS")?;
-        Ok(Self { before, after: before, most: field(pid, "VmHWM")? })
+        let before = memory(pid, "VmRSS")?;
+        Ok(Self { before, after: before, most: memory(pid, "VmHWM")? })
     }
 
     pub(super) fn update(&mut self, pid: u32) -> Result<()> {
-        (self.after, self.most) = (field(pid, "VmRSS")?, field(pid, "VmHWM")?);
+        (self.after, self.most) = (memory(pid, "VmRSS")?, memory(pid, "VmHWM")?);
         Ok(())
     }
-}
-
-fn field(pid: u32, name: &str) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with(name)).context("no such field")?;
-    Ok(line.split_whitespace().nth(1).context("no value")?.parse()?)
 }
 
 impl fmt::Display for Report {

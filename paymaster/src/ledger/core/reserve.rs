@@ -2,7 +2,7 @@
 
 use super::{bucket, remember};
 use crate::ledger::{
-    Denied, Reservation, Rules, Unit, Usage,
+    Denied, OverLimit, Reservation, Rules, Unit, Usage,
     overlay::{Draft, Stop},
     records::{self, Charged, Conduct, Operation, SLOT},
 };
@@ -46,7 +46,8 @@ pub(in crate::ledger) fn reserve(draft: &mut Draft<'_>, asked: &Reservation, rul
         if more > remaining {
             let (bucket, unit, limit) = (charge.bucket.clone(), charge.unit, charge.limit);
             let resets_at = charge.resets_at(now);
-            return Err(Denied::OverLimit { bucket, unit, limit, asked: more, remaining, resets_at }.into());
+            let over = OverLimit { bucket, unit, limit, asked: more, remaining, resets_at };
+            return Err(Denied::OverLimit(Box::new(over)).into());
         }
         charged.amount += more;
         bucket(draft, &bucket_key, |usage| usage.reserved += more)?;

@@ -6,7 +6,7 @@ use super::{bucket, remember};
 use crate::ledger::{
     Block, Blocks, Inclusion, Place, Rules, StoreError, Unit,
     overlay::{Draft, Stop},
-    records::{self, CHAIN, Chain, Conduct, Mark, Operation, PAGE, SLOT},
+    records::{self, CHAIN, Chain, Charged, Conduct, Mark, Operation, PAGE, SLOT},
 };
 
 fn chain(draft: &Draft<'_>) -> Result<Chain, Stop> {
@@ -96,13 +96,10 @@ fn settle(
 fn charge(draft: &mut Draft<'_>, operation: &Operation, used: &Inclusion, forth: bool) -> Result<(), Stop> {
     draft.want(operation.charged.iter().map(|charged| charged.key.clone()))?;
     for charged in &operation.charged {
-        let came_to = match (used.ours, charged.unit) {
-            (true, unit) => unit.amount(used.cost, operation.price),
-            (false, _) => U256::ZERO,
-        };
+        let came_to = came_to(operation, charged, used);
         let (settled, freed) = match charged.unit {
             Unit::InFlight => (U256::ZERO, charged.amount),
-            _ => (came_to, came_to.min(charged.amount)),
+            _ => (came_to, came_to),
         };
         bucket(draft, &charged.key, |usage| {
             if forth {
@@ -115,6 +112,15 @@ fn charge(draft: &mut Draft<'_>, operation: &Operation, used: &Inclusion, forth:
         })?;
     }
     Ok(())
+}
+
+/// What an executed operation takes of one bucket for good.
+///
+/// Never more than was set aside there: signatures of another period, or under another policy, may have been dearer,
+/// and then it is their buckets that bear the rest.
+fn came_to(operation: &Operation, charged: &Charged, used: &Inclusion) -> U256 {
+    let amount = if used.ours { charged.unit.amount(used.cost, operation.price) } else { U256::ZERO };
+    amount.min(charged.amount)
 }
 
 fn revert(draft: &mut Draft<'_>, sender: Address, timestamp: u64, rules: &Rules) -> Result<(), Stop> {

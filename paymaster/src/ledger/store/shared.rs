@@ -5,7 +5,7 @@
 //! that on a cluster they live in one place. Durable as far as Redis is: run it with `appendonly yes` and
 //! `appendfsync always`.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use redis::{Script, aio::ConnectionManager};
 
@@ -45,7 +45,20 @@ impl Shared {
         let open = |error: redis::RedisError| StoreError::Open(format!("redis: {}", error.category()));
         let client = redis::Client::open(url).map_err(open)?;
         let connection = client.get_connection_manager().await.map_err(open)?;
-        Ok(Self { connection, commit: Script::new(COMMIT), prefix: format!("{{{prefix}}}:") })
+        let store = Self { connection, commit: Script::new(COMMIT), prefix: format!("{{{prefix}}}:") };
+        if !store.syncs().await {
+            tracing::warn!("redis does not sync each write (appendonly yes, appendfsync always): a crash may forget");
+        }
+        Ok(store)
+    }
+
+    /// Whether a write that was answered outlives a crash of Redis; false too if it does not tell.
+    async fn syncs(&self) -> bool {
+        let mut ask = redis::cmd("CONFIG");
+        ask.arg("GET").arg("appendonly").arg("appendfsync");
+        let settings: HashMap<String, String> = ask.query_async(&mut self.connection.clone()).await.unwrap_or_default();
+        let is = |name: &str, value: &str| settings.get(name).is_some_and(|set| set == value);
+        is("appendonly", "yes") && is("appendfsync", "always")
     }
 
     fn key(&self, key: &str) -> String {
