@@ -164,7 +164,7 @@ impl Bench {
     /// Waits until the bundler judges by the newest block.
     pub async fn catch_up(&self) {
         let newest = self.newest().await;
-        for _ in 0..500 {
+        for _ in 0..1_500 {
             if self.head().await == Some(newest) {
                 return;
             }
