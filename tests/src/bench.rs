@@ -163,8 +163,10 @@ impl Bench {
 
     /// Waits until the bundler judges by the newest block.
     pub async fn catch_up(&self) {
-        let newest = self.newest().await;
+        let mut newest = B256::ZERO;
         for _ in 0..1_500 {
+            // Asked anew each time: another block may come meanwhile.
+            newest = self.newest().await;
             if self.head().await == Some(newest) {
                 return;
             }
