@@ -19,7 +19,9 @@ use crate::{
     Config, Head, Rejection,
     admission::{self, Admitted, Examination, Grounds, entry_point_version},
     config::BundlingMode,
-    engine::{Command, Engine, InclusionRecord, Interest, Left, Record, Screened, Screening, Stage, Status, WAITING},
+    engine::{
+        Channels, Command, Engine, InclusionRecord, Interest, Left, Record, Screened, Screening, Stage, Status, WAITING,
+    },
     estimation::{self, Estimate},
     evm::{BlockPin, SelfTestError, Wanted, self_test},
     flow::{Flow, Ledger, Policy},
@@ -159,17 +161,8 @@ impl Bundler {
         let mut flow = Flow::new(nonces.len(), Policy::of(&config));
         flow.advance(&nonces, head.block.number, head.fees);
         let outbox = engine.downgrade();
-        let engine_task = Engine::new(
-            Arc::clone(&config),
-            node.clone(),
-            submitter,
-            flow,
-            heads.clone(),
-            inbox,
-            outbox,
-            reputation,
-            interest,
-        );
+        let channels = Channels { heads: heads.clone(), inbox, outbox, interest };
+        let engine_task = Engine::new(Arc::clone(&config), node.clone(), submitter, flow, reputation, channels);
         let task = tokio::spawn(engine_task.run());
         if let Some(every) = config.preconfirmation_interval {
             tokio::spawn(finality::preconfirm(node.clone(), every, interested.clone(), engine.downgrade()));

@@ -18,7 +18,7 @@ enum Command {
     /// Starts a local chain with everything deployed, a bundler, a paymaster and a demo host.
     Dev(dev::Options),
     /// Runs bundler and paymaster on one endpoint against a given node.
-    Node(node::Options),
+    Node(Box<node::Options>),
     /// Deploys the EntryPoints that are missing and all of our contracts.
     Deploy(deploy::Options),
     /// What a host does.
@@ -34,7 +34,7 @@ async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Cli::parse().command {
         Command::Dev(options) => dev::run(options).await,
-        Command::Node(options) => node::run(options).await,
+        Command::Node(options) => node::run(*options).await,
         Command::Deploy(options) => deploy::run(options).await,
         Command::Host(command) => host::run(command).await,
         Command::Prove(options) => prove::run(options).await,

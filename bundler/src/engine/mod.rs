@@ -126,6 +126,17 @@ pub struct Left {
     pub transaction: Option<B256>,
 }
 
+/// What connects the engine with the other stages.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    pub(crate) heads: watch::Receiver<Head>,
+    pub(crate) inbox: mpsc::Receiver<Command>,
+    /// To give to tasks.
+    pub(crate) outbox: mpsc::WeakSender<Command>,
+    /// What the chain is to be asked for, as it changes.
+    pub(crate) interest: watch::Sender<Interest>,
+}
+
 /// The engine's state.
 pub(crate) struct Engine {
     config: Arc<Config>,
@@ -160,11 +171,8 @@ impl Engine {
         node: NodeClient,
         submitter: Submitter,
         flow: Flow,
-        heads: watch::Receiver<Head>,
-        inbox: mpsc::Receiver<Command>,
-        outbox: mpsc::WeakSender<Command>,
         reputation: Reputation,
-        interest: watch::Sender<Interest>,
+        Channels { heads, inbox, outbox, interest }: Channels,
     ) -> Self {
         let head = heads.borrow().clone();
         let mode = config.bundling;

@@ -1,7 +1,7 @@
 //! What became of each operation, for those who ask and for those who watch.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
     sync::Arc,
 };
 
@@ -215,14 +215,13 @@ impl Records {
 
     pub(super) fn include(&mut self, event: Event) {
         let hash = event.hash;
-        if self.by_hash.contains_key(&hash) {
-            self.set(hash, Status::Included(InclusionRecord(event)));
-        } else {
-            self.by_hash.insert(hash, Record::mined(event));
-            self.end(hash);
-            self.watchers.tell(hash, &Stage::Included(event));
-            self.tell_interest();
-        }
+        let Entry::Vacant(unknown) = self.by_hash.entry(hash) else {
+            return self.set(hash, Status::Included(InclusionRecord(event)));
+        };
+        unknown.insert(Record::mined(event));
+        self.end(hash);
+        self.watchers.tell(hash, &Stage::Included(event));
+        self.tell_interest();
     }
 
     /// Tells this subscriber how the operation stands, `known` being what the index says, and all that follows.

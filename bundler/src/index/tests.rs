@@ -8,7 +8,7 @@ fn event(n: u8, block: u64) -> Event {
         block,
         block_hash: B256::with_last_byte(block as u8),
         log_index: n.into(),
-        success: n % 2 == 0,
+        success: n.is_multiple_of(2),
     }
 }
 
