@@ -87,7 +87,7 @@ impl Config {
             index_retention: None,
             blocks_before_escalation: 3,
             blocks_before_cancellation: 12,
-            nonces_per_key: 4,
+            nonces_per_key: 8,
             cancellation_max_fee: 1_000_000_000_000,
             reorg_depth: 64,
             drain_timeout: Duration::from_secs(4),

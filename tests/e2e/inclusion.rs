@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, utils::parse_ether};
 use alloy::sol_types::SolEvent;
 use erc4337::{EntryPointVersion, abi::entry_point_v08::UserOperationEvent};
 use serde_json::{Value, json};
-use tests::{Stack, accounts::SimpleAccount};
+use tests::{Anvil, Stack, accounts::SimpleAccount};
 
 fn number(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -44,7 +44,7 @@ pub(crate) async fn accounts(stack: &Stack, count: usize) -> (Vec<SimpleAccount>
     // Warm slots, a nonce that was zero: with room for either.
     let mut template = accounts[0].operation(stack, Address::repeat_byte(5), U256::ZERO, Bytes::new()).await.unwrap();
     let gas = json!({
-        "callGasLimit": "0x186a0", "verificationGasLimit": "0x249f0", "preVerificationGas": "0x186a0",
+        "callGasLimit": "0x9c40", "verificationGasLimit": "0x186a0", "preVerificationGas": "0xea60",
     });
     template.as_object_mut().unwrap().extend(gas.as_object().unwrap().clone());
     (accounts, template)
@@ -61,7 +61,10 @@ pub(crate) fn nth(account: &SimpleAccount, template: &Value, sequence: usize) ->
 #[tokio::test(flavor = "multi_thread")]
 async fn over_one_second_blocks_every_operation_is_included_once_and_soon() {
     let (senders, operations) = (number("FABSTIR_SENDERS", 20), number("FABSTIR_OPERATIONS", 200));
-    let stack = Stack::start(&[]).await.unwrap();
+    // Blocks as large as Base's.
+    let anvil = Anvil::start_with(&["--gas-limit", "240000000"]).await.unwrap();
+    let url = anvil.url.clone();
+    let stack = Stack::on(anvil, &url, &["--calls-per-second", "0"]).await.unwrap();
     let (accounts, template) = accounts(&stack, senders).await;
     stack.anvil.ask("evm_setIntervalMining", vec![json!(1)]).await.unwrap();
     let each = accounts.iter().map(|account| async {

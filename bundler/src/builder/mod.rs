@@ -45,20 +45,40 @@ impl Bundle {
 /// the gas of a transaction, none that would not pay the base fee (wei per gas), and nothing beside what is set apart.
 /// Those of one nonce key go in their order; nothing of a sender that is in another bundle already.
 pub(crate) fn choose(mempool: &Mempool, max_gas: u64, base_fee: u128) -> Option<Bundle> {
-    let mut candidates: Vec<(&Admitted, u64)> =
-        mempool.candidates().filter(|(admitted, _)| admitted.op.max_fee_per_gas >= base_fee).collect();
-    // Stable: of those that pay the same, the oldest.
-    candidates.sort_by_key(|(admitted, _)| std::cmp::Reverse(admitted.op.effective_gas_price(base_fee)));
+    let mut candidates: Vec<(usize, &Admitted, u64)> = mempool
+        .candidates()
+        .enumerate()
+        .filter(|(_, (admitted, _))| admitted.op.max_fee_per_gas >= base_fee)
+        .map(|(arrival, (admitted, ahead))| (arrival, admitted, ahead))
+        .collect();
+    candidates.sort_by_key(|(_, _, ahead)| *ahead);
+    // What has to go behind another is worth no more than that one. Lines stay together: a sender has one bundle at a
+    // time, and what is left of its line would wait until that is mined.
+    let mut lines: HashMap<(Address, U256), (usize, u128)> = HashMap::new();
+    let mut candidates: Vec<_> = candidates
+        .into_iter()
+        .map(|(arrival, admitted, ahead)| {
+            let line = lines.entry(line(admitted)).or_insert((arrival, u128::MAX));
+            line.1 = line.1.min(admitted.op.effective_gas_price(base_fee));
+            (std::cmp::Reverse(line.1), line.0, ahead, admitted)
+        })
+        .collect();
+    candidates.sort_by_key(|(price, arrival, ahead, _)| (*price, *arrival, *ahead));
     let mut choice = Choice { mempool, max_gas, bundle: None, lanes: HashMap::new(), throttled: HashMap::new() };
     // Each pass may make room for those that had to go behind another.
     loop {
         let before = candidates.len();
-        candidates.retain(|(admitted, ahead)| !choice.take(admitted, *ahead));
+        candidates.retain(|(_, _, ahead, admitted)| !choice.take(admitted, *ahead));
         if candidates.len() == before || choice.is_full() {
             break;
         }
     }
     choice.bundle.filter(|bundle| !bundle.operations.is_empty())
+}
+
+/// Operations with the same go one after the other: sender and nonce key.
+fn line(admitted: &Admitted) -> (Address, U256) {
+    (admitted.op.sender, admitted.op.nonce >> 64)
 }
 
 /// A bundle that is being chosen.
@@ -80,7 +100,7 @@ impl Choice<'_> {
 
     /// Takes an operation with so many of its nonce key before it, if it may go in now.
     fn take(&mut self, admitted: &Admitted, ahead: u64) -> bool {
-        let lane = (admitted.op.sender, admitted.op.nonce >> 64);
+        let lane = line(admitted);
         if self.is_full() || ahead != self.lanes.get(&lane).copied().unwrap_or_default() {
             return false;
         }

@@ -90,6 +90,8 @@ pub(crate) enum Report {
     Proven(Box<Proven>, usize),
     /// It could not be: the operations go back.
     NotProven(Vec<B256>, String, usize),
+    /// Enough has been waited for more operations.
+    Gathered,
     /// These were validated again.
     Refreshed(Vec<(B256, Result<Admitted, Rejection>)>),
     /// The node took the transaction, or said why not.
@@ -154,6 +156,8 @@ pub(crate) struct Engine {
     proving: Vec<usize>,
     /// Operations being validated again.
     refreshing: bool,
+    /// More operations are waited for, for a moment.
+    gathering: bool,
     flow: Flow,
     /// What was mined of late, by block: it may leave the chain.
     recent: BTreeMap<u64, Vec<inflight::Recent>>,
@@ -190,6 +194,7 @@ impl Engine {
             mode,
             proving: Vec::new(),
             refreshing: false,
+            gathering: false,
             flow,
             recent: BTreeMap::new(),
             reorganised: false,
@@ -282,9 +287,12 @@ impl Engine {
             Inserted::New(dropped) => self.record_drops(dropped),
         }
         self.records.insert(hash, record);
-        // Otherwise the next head has it go together with others.
+        // With others on their way it goes together with those that come in a moment.
         if self.flow.is_idle() && self.proving.is_empty() {
             self.try_bundle(false);
+        } else if !self.gathering {
+            self.gathering = true;
+            self.gather();
         }
         Ok(hash)
     }
@@ -346,6 +354,10 @@ impl Engine {
                 self.mempool.give_back(&hashes);
                 self.proved(key);
                 self.answer_bundle_requests(None);
+            }
+            Report::Gathered => {
+                self.gathering = false;
+                self.bundle_all();
             }
             Report::Refreshed(results) => self.refreshed(results),
             Report::Broadcast(place, transaction, result) => self.broadcasted(place, transaction, result),

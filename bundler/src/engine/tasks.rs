@@ -18,7 +18,20 @@ use crate::{
 /// Times that the nonces of a head are asked for.
 const ASKED: u32 = 5;
 
+/// Longest that operations wait for others to share a bundle with.
+const GATHER: Duration = Duration::from_millis(200);
+
 impl Engine {
+    /// Reports after an eighth of the time between blocks, or [`GATHER`].
+    pub(super) fn gather(&self) {
+        let Some(outbox) = self.outbox() else { return };
+        let pause = (Duration::from_secs(self.config.chain.block_time) / 8).min(GATHER);
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            tell(&outbox, Report::Gathered).await;
+        });
+    }
+
     /// Executes the bundle in process and once on the node, then reports.
     pub(super) fn prove(&self, bundle: Bundle, key: usize) {
         let Some(outbox) = self.outbox() else { return };
