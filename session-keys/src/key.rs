@@ -87,8 +87,13 @@ impl SecretKey {
     }
 
     /// The key itself, `0x`-prefixed. For handing a generated key to its owner, once.
+    #[allow(clippy::expect_used, reason = "hex is ASCII, and the room is what it takes")]
     pub fn expose_hex(&self) -> Zeroizing<String> {
-        Zeroizing::new(hex::encode_prefixed(self.secret.as_ref()))
+        // Straight into the text that is wiped: an encoder's own buffer would keep it.
+        let mut text = vec![b'0'; 2 + 2 * 32];
+        text[1] = b'x';
+        wiped(|| hex::encode_to_slice(self.secret.as_ref(), &mut text[2..]).expect("room for it"));
+        Zeroizing::new(String::from_utf8(text).expect("ASCII"))
     }
 
     pub(crate) fn secret(&self) -> &SecretBytes {

@@ -142,9 +142,7 @@ impl StoredKey {
         // The binding that is asked for, not the one in the file: an altered file must not choose.
         let context = expected.context();
         let mut data_key = SecretBytes::zeroed();
-        let mut unwrapped = Zeroizing::new([0; 32]);
-        wrapper.unwrap(&self.wrapped, &context, &mut unwrapped)?;
-        data_key.as_mut().copy_from_slice(unwrapped.as_slice());
+        wrapper.unwrap(&self.wrapped, &context, data_key.place())?;
         let mut secret = SecretBytes::zeroed();
         open(data_key.as_ref(), &self.nonce, &context, &self.ciphertext, secret.as_mut())?;
         Ok(SessionKey::of(expected.curve, secret)?)
@@ -226,11 +224,11 @@ fn random<const N: usize>() -> Result<[u8; N], StoreError> {
 
 /// Encrypts 32 bytes: ciphertext, then tag.
 fn seal(key: &[u8; 32], nonce: &[u8; 24], context: &[u8], plain: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
-    let mut buffer = Zeroizing::new(*plain);
+    let mut buffer = SecretBytes::copy_of(plain);
     let nonce = XNonce::from(*nonce);
     let tag = wiped(|| XChaCha20Poly1305::new(key.into()).encrypt_in_place_detached(&nonce, context, buffer.as_mut()));
     let tag = tag.map_err(|_| StoreError::NotWrapped)?;
-    Ok([buffer.as_slice(), &tag].concat())
+    Ok([buffer.as_ref().as_slice(), &tag].concat())
 }
 
 fn open(key: &[u8; 32], nonce: &[u8], context: &[u8], sealed: &[u8], plain: &mut [u8]) -> Result<(), StoreError> {
