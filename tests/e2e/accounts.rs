@@ -1,20 +1,29 @@
 //! Every kind of account and operation by viem clients, accepted by the bundler with all rules of ERC-7562 on.
 
 use fabstir::host;
+use serde_json::json;
 use session_keys::SecretKey;
 use tests::{Stack, stack::root};
 use tokio::process::Command;
 
 /// Runs a program of `tests/viem/src/suite` on a stack of its own; all of these checks must have held, in this order.
 async fn holds(program: &str, checks: &[&str]) {
-    let text = output(program).await;
+    assert_holds(&output(program).await, checks);
+}
+
+/// That these checks held, in this order.
+pub(crate) fn assert_holds(text: &str, checks: &[&str]) {
     let held: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("holds: ")).collect();
     assert_eq!(held, checks);
 }
 
 /// What a program of `tests/viem` prints, on a stack with a registered host; it must end well.
 async fn output(program: &str) -> String {
-    let stack = Stack::start(&[]).await.unwrap();
+    run(program, &Stack::start(&[]).await.unwrap(), None).await
+}
+
+/// The same on this stack, its node at another URL if one is given.
+pub(crate) async fn run(program: &str, stack: &Stack, rpc_url: Option<&str>) -> String {
     let key = SecretKey::generate();
     let client = stack.client(key.clone(), 100_000_000).await.unwrap();
     let offer = host::Offer {
@@ -27,7 +36,11 @@ async fn output(program: &str) -> String {
     host::register(&client, &stack.deployment, &offer).await.unwrap();
 
     let session = stack.deployment_file.with_extension("session");
-    std::fs::write(&session, stack.session(client.account, &key).to_string()).unwrap();
+    let mut told = stack.session(client.account, &key);
+    if let Some(url) = rpc_url {
+        told["rpcUrl"] = json!(url);
+    }
+    std::fs::write(&session, told.to_string()).unwrap();
     let output = Command::new("npm")
         .args(["--silent", "--prefix", "tests/viem", "run", program])
         .current_dir(root())

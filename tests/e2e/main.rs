@@ -7,6 +7,7 @@ mod accuracy;
 mod attacks;
 mod budgets;
 mod chaos;
+mod clients;
 mod demo;
 mod entry_points;
 mod estimation;

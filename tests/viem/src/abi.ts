@@ -12,6 +12,12 @@ function read(contract: string): Artifact {
   return JSON.parse(readFileSync(url, "utf8")) as Artifact;
 }
 
+/** Of a contract that a package brings compiled. */
+export function artifactOf(pkg: string, contract: string): { abi: Abi; bytecode: Hex } {
+  const url = new URL(`../../../contracts/node_modules/${pkg}/artifacts/${contract}.json`, import.meta.url);
+  return JSON.parse(readFileSync(url, "utf8")) as { abi: Abi; bytecode: Hex };
+}
+
 export const artifact = (contract: string): Abi => read(contract).abi;
 export const bytecode = (contract: string): Hex => read(contract).bytecode.object;
 

@@ -1,6 +1,6 @@
 // A chain with a bundler, a faucet, and accounts that act through them.
 import assert from "node:assert/strict";
-import { type Address, type Hex, createWalletClient, encodeDeployData, http, isAddressEqual, parseEther, parseUnits, zeroAddress } from "viem";
+import { type Abi, type Address, type Hex, createWalletClient, encodeDeployData, http, isAddressEqual, parseEther, parseUnits, zeroAddress } from "viem";
 import {
   type SmartAccount, type UserOperation, createBundlerClient, createPaymasterClient, entryPoint08Abi, formatUserOperationRequest,
 } from "viem/account-abstraction";
@@ -36,8 +36,10 @@ export const mint = (to: Address, amount: bigint) => fromFaucet(deployment.token
 
 export const give = async (to: Address, ether: string) => mined(await faucet.sendTransaction({ to, value: parseEther(ether) }));
 
-export async function deploy(contract: string, args: unknown[]): Promise<Address> {
-  const data = encodeDeployData({ abi: artifact(contract), bytecode: bytecode(contract), args });
+export const deploy = (contract: string, args: unknown[]) => deployBytecode(artifact(contract), bytecode(contract), args);
+
+export async function deployBytecode(abi: Abi, bytecode: Hex, args: unknown[]): Promise<Address> {
+  const data = encodeDeployData({ abi, bytecode, args });
   return (await mined(await faucet.sendTransaction({ data }))).contractAddress!;
 }
 
