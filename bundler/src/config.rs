@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use erc4337::{ChainPreset, EntryPointVersion};
 
-use crate::mempool::MempoolConfig;
+use crate::{Keeping, fees::FeePolicy, mempool::MempoolConfig};
 
 /// Settings of the bundler.
 #[derive(Clone, Debug)]
@@ -28,11 +28,15 @@ pub struct Config {
     pub max_validation_reads: usize,
     /// Validations and estimates that run at the same time; others wait.
     pub max_concurrent_validations: usize,
+    /// What is bid, and what is asked of operations.
+    pub fees: FeePolicy,
+    /// What the keys' balances are kept at.
+    pub keeping: Keeping,
     /// What the mempool takes.
     pub mempool: MempoolConfig,
     /// File in which reputations outlive the process.
     pub reputation_file: Option<PathBuf>,
-    /// Folder of what outlives the process, such as the index; without one, the index is kept in memory.
+    /// Folder of what outlives the process, such as the index; without one, the index goes with the process.
     pub data_dir: Option<PathBuf>,
     /// First block whose operations are indexed; else about 10,000 blocks before the first head.
     pub index_start: Option<u64>,
@@ -66,7 +70,9 @@ pub enum BundlingMode {
 impl Config {
     /// Defaults for this chain: the canonical EntryPoints of all versions.
     pub fn new(chain: ChainPreset) -> Self {
+        let max_bid = chain.max_bid;
         Self {
+            fees: FeePolicy { min_priority_fee: chain.min_priority_fee, cap: chain.max_bid, accept_per_cent: 100 },
             preconfirmation_interval: chain.preconfirmation_millis.map(Duration::from_millis),
             chain,
             entry_points: EntryPointVersion::ALL
@@ -80,6 +86,12 @@ impl Config {
             max_validation_time: Duration::from_secs(1),
             max_validation_reads: 512,
             max_concurrent_validations: 64,
+            // A tenth and a half of an ether.
+            keeping: Keeping {
+                low: U256::from(100_000_000_000_000_000_u64),
+                target: U256::from(500_000_000_000_000_000_u64),
+                max_fee: max_bid,
+            },
             mempool: MempoolConfig::default(),
             reputation_file: None,
             data_dir: None,

@@ -54,9 +54,12 @@ pub fn estimated_pre_verification_gas(op: &UserOperation, version: EntryPointVer
 
 /// What data on L1 costs, in gas at the price that the operation pays now.
 fn l1_data(op: &UserOperation, calldata: &[u8], head: &Head) -> u128 {
-    let Some(prices) = head.l1 else { return 0 };
-    let fee = prices.fee(&[calldata, &ENVELOPE].concat());
-    fee.div_ceil(op.effective_gas_price(head.fees.base_fee).max(1))
+    l1_fee(calldata, head).div_ceil(op.effective_gas_price(head.fees.base_fee).max(1))
+}
+
+/// Wei that a transaction with this calldata is charged for its data on L1; nothing where there is no such charge.
+pub(crate) fn l1_fee(calldata: &[u8], head: &Head) -> u128 {
+    head.l1.map_or(0, |prices| prices.fee(&[calldata, &ENVELOPE].concat()))
 }
 
 fn execution(op: &UserOperation, version: EntryPointVersion, calldata: &[u8]) -> u128 {

@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     evm::{BlockPin, StateView},
+    fees::FeeSuggestion,
     l1_fee::L1Prices,
-    node::FeeSuggestion,
 };
 
 /// A consistent picture of one block. Replaced whole, never changed.

@@ -11,6 +11,7 @@
 //! - `admission`: static limits, EIP-7702 authorizations, then the EntryPoint itself; its answer is ours.
 //! - [`rules`]: ERC-7562, judged on the record of that run.
 //! - [`estimation`]: limits from measured frames, proven by a second run.
+//! - [`fees`]: what to bid, and what an operation must offer.
 //! - [`evm`]: revm over state of one pinned block, fetched with standard `eth_*` calls.
 //! - [`mempool`], `builder`, `submitter`: pure; what is accepted, what goes together, what is signed.
 //! - `flow`: pure; keys, nonces, transactions in flight and what came of them.
@@ -30,6 +31,7 @@ pub mod config;
 mod engine;
 pub mod estimation;
 pub mod evm;
+pub mod fees;
 mod flow;
 mod follower;
 pub mod gas;
@@ -54,3 +56,4 @@ pub use index::IndexError;
 pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};
 pub use signer::{Signer, SignerError};
+pub use submitter::Keeping;

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use alloy::{
     primitives::{Address, B256, Bytes},
     rpc::types::state::StateOverride,
-    signers::local::PrivateKeySigner,
 };
 use erc4337::{EntryPointVersion, UserOperation, UserOperationRequest, storage::DepositInfo};
 use tokio::{
@@ -32,6 +31,7 @@ use crate::{
         store::{self, StoreError},
     },
     node::{NodeClient, NodeError},
+    signer::Signer,
     submitter::Submitter,
 };
 
@@ -120,14 +120,16 @@ pub(crate) struct Explanation {
 }
 
 impl Bundler {
-    /// Checks the node and the key, then starts following, admitting and bundling.
+    /// Checks the node and the keys, then starts following, admitting and bundling. The funder fills up keys that run
+    /// low ([`Config::keeping`]).
     ///
     /// # Errors
     /// If the node is not the one configured, an EntryPoint is missing, or the key cannot be used.
     pub async fn start(
         config: Config,
         node: NodeClient,
-        signers: Vec<PrivateKeySigner>,
+        signers: Vec<Signer>,
+        funder: Option<Signer>,
     ) -> Result<(Self, JoinHandle<()>), StartError> {
         let config = Arc::new(config);
         if signers.is_empty() {
@@ -143,7 +145,7 @@ impl Bundler {
         let index = Arc::new(Index::open(file.as_deref(), config.chain.chain_id, start, config.index_retention)?);
         index.resume(&node, config.reorg_depth).await?;
         let logs = Arc::new(Logs::new(node.clone(), config.entry_points.keys().copied().collect()));
-        let submitter = Submitter::new(signers, config.chain.chain_id);
+        let submitter = Submitter::new(signers, funder, config.chain.chain_id);
         let own = submitter.addresses().into_iter().collect();
         let follower = Follower::new(node.clone(), Arc::clone(&config), Arc::clone(&index), Arc::clone(&logs), own);
         let first = follower.first().await?;
@@ -508,6 +510,7 @@ async fn check(config: &Config, node: &NodeClient, key: Address) -> Result<(), S
     Ok(())
 }
 
-fn is_delegation(code: &Bytes) -> bool {
+/// Whether this code is an EIP-7702 delegation.
+pub(crate) fn is_delegation(code: &Bytes) -> bool {
     code.starts_with(&[0xef, 0x01, 0x00])
 }

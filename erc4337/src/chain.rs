@@ -23,6 +23,10 @@ pub struct ChainPreset {
     pub safe_confirmations: Option<u64>,
     /// Whether the sequencer takes `eth_sendRawTransactionConditional`.
     pub conditional_send: bool,
+    /// Wei per gas below which the chain's nodes suggest no priority fee.
+    pub min_priority_fee: u128,
+    /// Wei per gas above which a bid is a mistake rather than a price.
+    pub max_bid: u128,
     /// Wei from which an entity counts as staked (`MIN_STAKE_VALUE` of ERC-7562: about 1,000 US$).
     pub min_stake: u128,
 }
@@ -40,6 +44,8 @@ pub enum Hardfork {
 const MAX_TRANSACTION_GAS: u64 = 16_777_216;
 /// One ether, in wei.
 const ETHER: u128 = 1_000_000_000_000_000_000;
+/// One gwei, in wei.
+const GWEI: u128 = 1_000_000_000;
 
 impl ChainPreset {
     /// Base mainnet.
@@ -54,6 +60,8 @@ impl ChainPreset {
         preconfirmation_millis: Some(200),
         safe_confirmations: None,
         conditional_send: false,
+        min_priority_fee: GWEI / 1_000,
+        max_bid: 100 * GWEI,
         min_stake: ETHER / 4,
     };
     /// Base's test network, where ether is scarce rather than dear.
@@ -66,6 +74,8 @@ impl ChainPreset {
         l1_data_fee: false,
         preconfirmation_millis: None,
         safe_confirmations: Some(2),
+        min_priority_fee: 0,
+        max_bid: 100_000 * GWEI,
         ..Self::BASE
     };
 

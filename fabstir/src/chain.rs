@@ -19,7 +19,7 @@ pub struct ChainOptions {
     #[arg(long, env = "FABSTIR_CONDITIONAL_SEND")]
     pub conditional_send: bool,
     /// Folder of what outlives the process: the index of executed operations, and what was promised to pay for. Without
-    /// it both are kept in memory, and a restart forgets them.
+    /// it a restart forgets both.
     #[arg(long, env = "FABSTIR_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// First block whose operations are indexed; by default about 10,000 blocks before the first head.

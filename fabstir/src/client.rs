@@ -7,7 +7,10 @@ use alloy::{
     sol_types::{SolCall, SolValue},
 };
 use anyhow::{Context, Result, bail};
-use bundler::node::NodeClient;
+use bundler::{
+    fees::{FeePolicy, FeeSuggestion},
+    node::NodeClient,
+};
 use erc4337::{
     EntryPointVersion, HashContext, UserOperationRequest,
     abi::{entry_point_v08, smart_account_factory},
@@ -66,7 +69,7 @@ impl Client {
     /// # Errors
     /// If the paymaster or the estimation refuses.
     pub async fn prepare(&self, calls: &[Call]) -> Result<Value> {
-        let fees = self.node.fees().await?;
+        let fees = FeeSuggestion::ask(&self.node, &FeePolicy::UNBOUND).await?;
         let mut op = json!({
             "sender": self.account,
             "nonce": self.nonce().await?,

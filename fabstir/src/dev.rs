@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    bundling::{BundlingOptions, Signers},
     chain,
     client::Client,
     deploy,
@@ -109,7 +110,8 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         reputation_file: None,
         budgets: crate::ledger::Place::Memory,
         deployment: deployment.clone(),
-        bundler_keys: vec![bundler_key.clone().into_signer()],
+        signers: Signers { bundlers: vec![bundler_key.clone().into_signer().into()], funder: None },
+        bundling: BundlingOptions::default(),
         paymaster_key: paymaster_key.clone().into_signer(),
         poll_interval: Duration::from_millis(50),
         debug_rpc: false,

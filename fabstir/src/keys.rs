@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use session_keys::SecretKey;
+use zeroize::Zeroizing;
 
 /// The keys in these files, or else those in this environment variable, a comma between them.
 pub fn read_all(files: &[std::path::PathBuf], variable: &str) -> Result<Vec<SecretKey>> {
@@ -25,4 +26,16 @@ pub fn read(file: Option<&Path>, variable: &str) -> Result<SecretKey> {
         Ok(text) => SecretKey::from_hex(&text).with_context(|| format!("environment variable {variable}")),
         Err(_) => bail!("no key: give a key file, or set {variable}"),
     }
+}
+
+/// The password in this file, without the line's end, or else in this environment variable.
+pub fn password(file: Option<&Path>, variable: &str) -> Result<Zeroizing<String>> {
+    if let Some(path) = file {
+        let text =
+            Zeroizing::new(std::fs::read_to_string(path).with_context(|| format!("password file {}", path.display()))?);
+        return Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    std::env::var(variable)
+        .map(Zeroizing::new)
+        .with_context(|| format!("no password: give a password file, or set {variable}"))
 }

@@ -13,6 +13,7 @@
 //! - [`dev`]: all of it on a chain of one's own.
 //! - [`keys`]: where secret keys come from.
 
+pub mod bundling;
 pub mod chain;
 pub mod client;
 pub mod deploy;

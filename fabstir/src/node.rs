@@ -18,7 +18,12 @@ use jsonrpsee::{RpcModule, server::ServerHandle};
 use paymaster::{Deployed, Policy, Sponsor};
 use tokio::task::JoinHandle;
 
-use crate::{chain, deployment::Deployment, keys, ledger, serve};
+use crate::{
+    bundling::{BundlingOptions, Signers, ether},
+    chain,
+    deployment::Deployment,
+    keys, ledger, serve,
+};
 
 /// Settings of `fabstir node`.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,9 +36,8 @@ pub struct Options {
     /// File of addresses that `fabstir deploy` wrote.
     #[arg(long, env = "FABSTIR_DEPLOYMENT")]
     deployment: PathBuf,
-    /// File with the key that bundles are sent from; else FABSTIR_BUNDLER_KEY.
-    #[arg(long)]
-    bundler_key_file: Vec<PathBuf>,
+    #[command(flatten)]
+    bundling: BundlingOptions,
     /// File with the key that sponsorships are signed with; else FABSTIR_PAYMASTER_KEY.
     #[arg(long)]
     paymaster_key_file: Option<PathBuf>,
@@ -80,11 +84,6 @@ pub const SPONSOR_PER_DAY: &str = "10";
 /// Ether a day, one account.
 pub const SPONSOR_PER_ACCOUNT: &str = "0.5";
 
-/// Ether as written, in wei.
-pub fn ether(text: &str) -> Result<U256, String> {
-    parse_ether(text).map_err(|error| error.to_string())
-}
-
 /// A running node.
 pub struct Node {
     /// Where it serves.
@@ -104,8 +103,10 @@ pub struct Setup {
     pub serve: serve::Settings,
     /// Where things are.
     pub deployment: Deployment,
-    /// Send bundles, each with nonces of its own.
-    pub bundler_keys: Vec<PrivateKeySigner>,
+    /// What bundles are sent with.
+    pub signers: Signers,
+    /// What is bid, and what keys are kept at.
+    pub bundling: BundlingOptions,
     /// Signs sponsorships.
     pub paymaster_key: PrivateKeySigner,
     /// Between questions for a new head.
@@ -130,6 +131,7 @@ pub struct Setup {
 /// Whatever stops it, with its context.
 pub async fn run(options: Options) -> Result<()> {
     let budgets = ledger::Place::chosen(options.redis, options.chain.data_dir.clone());
+    let deployment = Deployment::read(&options.deployment)?;
     let setup = Setup {
         chain: options.chain,
         serve: serve::Settings {
@@ -137,11 +139,9 @@ pub async fn run(options: Options) -> Result<()> {
             calls_per_second: options.calls_per_second,
             behind_proxy: options.behind_proxy,
         },
-        deployment: Deployment::read(&options.deployment)?,
-        bundler_keys: keys::read_all(&options.bundler_key_file, "FABSTIR_BUNDLER_KEY")?
-            .into_iter()
-            .map(session_keys::SecretKey::into_signer)
-            .collect(),
+        signers: options.bundling.signers(deployment.chain_id).await?,
+        bundling: options.bundling,
+        deployment,
         paymaster_key: keys::read(options.paymaster_key_file.as_deref(), "FABSTIR_PAYMASTER_KEY")?.into_signer(),
         poll_interval: Duration::from_millis(options.poll_ms),
         sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
@@ -174,6 +174,7 @@ impl Node {
         preset.min_stake = setup.min_stake.unwrap_or(preset.min_stake);
         let mut config = bundler::Config::new(preset);
         setup.chain.apply(&mut config)?;
+        setup.bundling.apply(&mut config)?;
         config.entry_points = deployment.entry_point_versions()?;
         config.poll_interval = setup.poll_interval;
         config.debug_rpc = setup.debug_rpc;
@@ -184,7 +185,8 @@ impl Node {
         let sponsor = Sponsor::new(setup.paymaster_key)?;
         let sponsorship = sponsorship(deployment, setup.sponsor_limits)?;
         let node = setup.chain.client(&config)?;
-        let (bundler, engine) = Bundler::start(config, node.clone(), setup.bundler_keys).await?;
+        let (bundler, engine) =
+            Bundler::start(config, node.clone(), setup.signers.bundlers, setup.signers.funder).await?;
         tracing::info!(bundler = %bundler.address(), paymaster_signer = %sponsor.address(), "keys");
 
         let mut module = RpcModule::new(());

@@ -64,9 +64,14 @@ async fn a_chain_with_another_evm_is_refused_at_the_start_by_the_name_of_the_dif
         let anvil = Anvil::start_with(&["--hardfork", hardfork]).await.unwrap();
         let mut config = Config::new(ChainPreset::LOCAL);
         config.entry_points.clear();
-        Bundler::start(config, NodeClient::new(&anvil.url).unwrap(), vec![SecretKey::generate().into_signer()])
-            .await
-            .map(|_| ())
+        Bundler::start(
+            config,
+            NodeClient::new(&anvil.url).unwrap(),
+            vec![SecretKey::generate().into_signer().into()],
+            None,
+        )
+        .await
+        .map(|_| ())
     };
     start("osaka").await.unwrap();
     let refused = start("prague").await.unwrap_err();

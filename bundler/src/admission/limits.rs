@@ -2,7 +2,7 @@
 
 use erc4337::{EntryPointVersion, UserOperation};
 
-use crate::{Config, Head, Rejection, gas};
+use crate::{Config, Head, Rejection, fees, gas};
 
 pub(super) fn check(
     op: &UserOperation,
@@ -24,7 +24,7 @@ pub(super) fn check(
         let (field, given) = ("maxFeePerGas", op.max_fee_per_gas);
         return Err(Rejection::TooLow { field, given, required: op.max_priority_fee_per_gas });
     }
-    at_least("maxFeePerGas", op.max_fee_per_gas, head.fees.base_fee)
+    fees::accept(op.max_fee_per_gas, op.max_priority_fee_per_gas, config, head.fees)
 }
 
 fn at_least(field: &'static str, given: u128, required: u128) -> Result<(), Rejection> {

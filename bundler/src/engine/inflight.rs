@@ -1,16 +1,19 @@
 //! What the flow wants done is done here, and what it says of operations goes to mempool and records.
 
-use std::collections::{HashMap, VecDeque};
+use std::{collections::HashMap, sync::Arc};
 
 use alloy::primitives::B256;
+use erc4337::EntryPointVersion;
 
 use super::{Engine, Status};
 use crate::{
     admission::Admitted,
     builder::Bundle,
-    flow::{Action, LossCause, Mined, Outcome, Place},
+    flow::{Action, End, Entry, Mined, Outcome, Place},
     follower::Inclusion,
     node::NodeError,
+    signer::SignerError,
+    submitter::{Attempt, KeyState, Treasury},
 };
 
 /// A mined operation whose block may leave the chain.
@@ -26,32 +29,36 @@ pub(super) struct Recent {
 
 impl Engine {
     pub(super) fn act(&mut self, actions: Vec<Action>) {
-        let mut actions = VecDeque::from(actions);
-        while let Some(action) = actions.pop_front() {
+        for action in actions {
             match action {
-                Action::Sign { place, bundle, fees } => match self.submitter.sign(place, bundle.as_deref(), fees) {
-                    Ok(attempt) => {
-                        let transaction = attempt.transaction;
-                        let hashes = bundle.as_ref().map(|bundle| bundle.hashes()).unwrap_or_default();
-                        tracing::info!(
-                            ?place, operations = hashes.len(), %transaction, ?fees, "transaction signed"
-                        );
-                        for hash in hashes {
-                            self.records.set(hash, Status::Submitted { transaction });
-                        }
-                        actions.extend(self.flow.signed(place, attempt, bundle.is_none()));
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, ?place, "not signed");
-                        actions.extend(self.flow.not_signed(place));
-                    }
-                },
+                Action::Sign { place, bundle, fees } => self.sign(place, bundle, fees),
                 Action::Broadcast { place, attempt } => self.broadcast(place, attempt),
                 Action::Ask { place, transactions, again } => self.ask(place, transactions, again),
                 Action::Settled { place, bundle, outcome } => self.settled(place, bundle.as_deref(), outcome),
                 Action::Unmined { place, bundle } => self.unmined(place, &bundle),
             }
         }
+    }
+
+    /// A transaction of ours is what may be mined under its nonce from now on.
+    pub(super) fn signed(&mut self, place: Place, result: Result<Attempt, SignerError>, bundle: Option<Arc<Bundle>>) {
+        let actions = match result {
+            Ok(attempt) => {
+                let (transaction, fees) = (attempt.transaction, attempt.fees);
+                let actions = self.flow.signed(place, attempt, bundle.as_ref());
+                if let (false, Some(bundle)) = (actions.is_empty(), &bundle) {
+                    let operations = bundle.operations.len();
+                    tracing::info!(?place, operations, %transaction, ?fees, "transaction signed");
+                    bundle.hashes().into_iter().for_each(|it| self.records.set(it, Status::Submitted { transaction }));
+                }
+                actions
+            }
+            Err(error) => {
+                tracing::error!(%error, ?place, "not signed");
+                self.flow.not_signed(place, bundle.as_ref())
+            }
+        };
+        self.act(actions);
     }
 
     pub(super) fn broadcasted(&mut self, place: Place, transaction: B256, result: Result<(), NodeError>) {
@@ -74,15 +81,44 @@ impl Engine {
         }
     }
 
-    pub(super) fn nonces(&mut self, head: B256, next: &[Option<u64>]) {
+    /// How the keys stand at this head, and the funder after them.
+    pub(super) fn keys(&mut self, head: B256, states: &[Option<KeyState>]) {
         // A newer head has been asked for already.
         if head != self.head.block.hash {
             return;
         }
-        let actions = self.flow.advance(next, self.head.block.number, self.head.fees);
+        let (number, fees) = (self.head.block.number, self.head.fees);
+        let (keys, funder) = states.split_at(self.submitter.addresses().len().min(states.len()));
+        self.keys = keys.to_vec();
+        let next: Vec<_> = keys.iter().map(|state| state.map(|state| state.nonce)).collect();
+        let actions = self.flow.advance(&next, number, fees);
         self.reorganised &= next.iter().any(Option::is_none);
         self.act(actions);
-        self.bundle_all();
+        self.judge_keys();
+        if let Some(refill) = self.treasury.advance(keys, funder.first().copied().flatten(), number, fees) {
+            self.refill(refill);
+        }
+        self.try_bundle(false);
+    }
+
+    /// Bars keys that cannot pay for a bundle, or whose bundles EntryPoint v0.9 refuses.
+    fn judge_keys(&mut self) {
+        let strict = self.config.entry_points.values().any(|version| *version == EntryPointVersion::V0_9);
+        for (key, state) in self.keys.clone().into_iter().enumerate() {
+            let Some(state) = state else { continue };
+            let barred = strict && state.delegated;
+            if self.flow.set_usable(key, !barred && Treasury::is_enough(self.affordable(key))) {
+                let address = self.submitter.key(key);
+                let KeyState { balance, delegated, .. } = state;
+                tracing::error!(key, %address, %balance, delegated, "no bundles from this key: too poor, or delegated");
+            }
+        }
+    }
+
+    /// Gas that a key can pay for beside what is in flight; without limit before its balance is known.
+    pub(super) fn affordable(&self, key: usize) -> u64 {
+        let Some(state) = self.keys.get(key).copied().flatten() else { return u64::MAX };
+        Treasury::affordable(state.balance, self.flow.promised(key), self.head.fees)
     }
 
     /// Takes what is mined out of the mempool, and remembers it for as long as its block may leave the chain.
@@ -158,18 +194,18 @@ impl Engine {
         tracing::info!(?place, ?outcome, operations = hashes.len(), "nonce used");
         let given_up = match outcome {
             Outcome::Executed(mined) => {
-                self.book(mined, LossCause::Underpaid);
+                self.book(mined, bundle, End::Executed);
                 self.mempool.give_back(&hashes);
                 Vec::new()
             }
             Outcome::Reverted(mined) => {
-                self.book(mined, LossCause::Reverted);
+                self.book(mined, bundle, End::Reverted);
                 // What its proof did not show, only going alone does.
                 self.mempool.set_apart(&hashes);
                 self.mempool.give_back_failed(&hashes, "its bundle was mined and reverted")
             }
             Outcome::Cancelled(mined) => {
-                self.book(mined, LossCause::Cancelled);
+                self.book(mined, None, End::Cancelled);
                 self.mempool.give_back_failed(&hashes, "its bundle was not mined and could not be made dearer")
             }
             Outcome::Lost | Outcome::Unsigned => {
@@ -186,9 +222,10 @@ impl Engine {
         }
     }
 
-    fn book(&mut self, mined: Mined, cause: LossCause) {
+    fn book(&mut self, mined: Mined, bundle: Option<&Bundle>, end: End) {
         let ours = self.recent.values().flatten().filter(|recent| recent.transaction == mined.transaction);
         let (operations, revenue) = ours.fold((0, 0), |(count, sum), recent| (count + 1, sum + recent.paid));
-        self.ledger.book(operations, revenue, mined.cost, cause);
+        let expected = bundle.map(|bundle| bundle.proof.expected).unwrap_or_default();
+        self.ledger.book(Entry { end, operations, revenue, cost: mined.cost, expected });
     }
 }

@@ -32,14 +32,15 @@ pub(crate) use watchers::{Stage, WAITING};
 use crate::{
     Config, Head, Rejection,
     admission::Admitted,
-    builder::{self, Proven},
+    builder::{self, Bundle, Proven},
     config::BundlingMode,
     flow::{Flow, Ledger, Mined, Place},
     follower::Mined as Brought,
     index::Event,
     mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
     node::{NodeClient, NodeError},
-    submitter::Submitter,
+    signer::SignerError,
+    submitter::{Attempt, KeyState, Submitter, Treasury},
 };
 
 /// What the engine is told or asked.
@@ -89,15 +90,19 @@ pub(crate) enum Report {
     /// A bundle was proven, for this key.
     Proven(Box<Proven>, usize),
     /// It could not be: the operations go back.
-    NotProven(Vec<B256>, String, usize),
+    NotProven(Vec<B256>, String),
     /// Enough has been waited for more operations.
     Gathered,
     /// These were validated again.
     Refreshed(Vec<(B256, Result<Admitted, Rejection>)>),
     /// The node took the transaction, or said why not.
     Broadcast(Place, B256, Result<(), NodeError>),
-    /// The next nonce of each key at this head.
-    Nonces(B256, Vec<Option<u64>>),
+    /// The transaction of a nonce is signed, or why not; with the bundle that it carries.
+    Signed(Place, Result<Attempt, SignerError>, Option<Arc<Bundle>>),
+    /// How each key stands at this head, and the funder last if there is one.
+    Keys(B256, Vec<Option<KeyState>>),
+    /// The node took the refill, or said why not.
+    Refilled(Result<B256, String>),
     /// Which transaction of ours used this nonce; none if none did.
     Settled(Place, Option<Mined>),
 }
@@ -152,8 +157,14 @@ pub(crate) struct Engine {
     records: Records,
     head: Head,
     mode: BundlingMode,
-    /// Keys that bundles are being proven for.
-    proving: Vec<usize>,
+    /// A bundle is being proven: one at a time, because each builds on what those before leave.
+    proving: bool,
+    /// Bundles placed so far.
+    placed: u64,
+    /// Keys as they stood at the last head that this was read at.
+    keys: Vec<Option<KeyState>>,
+    /// Looks after the keys' balances.
+    treasury: Treasury,
     /// Operations being validated again.
     refreshing: bool,
     /// More operations are waited for, for a moment.
@@ -165,6 +176,8 @@ pub(crate) struct Engine {
     reorganised: bool,
     ledger: Ledger,
     waiting_for_bundle: Vec<oneshot::Sender<Option<B256>>>,
+    /// Theirs is placed, and not yet with the node.
+    waiting_for_transaction: Vec<oneshot::Sender<Option<B256>>>,
     draining: Option<oneshot::Sender<()>>,
     closed: bool,
 }
@@ -178,6 +191,7 @@ impl Engine {
         reputation: Reputation,
         Channels { heads, inbox, outbox, interest }: Channels,
     ) -> Self {
+        let keeping = config.keeping;
         let head = heads.borrow().clone();
         let mode = config.bundling;
         let mempool = Mempool::new(config.mempool.clone(), reputation);
@@ -192,7 +206,10 @@ impl Engine {
             records: Records::new(interest),
             head,
             mode,
-            proving: Vec::new(),
+            proving: false,
+            placed: 0,
+            keys: Vec::new(),
+            treasury: Treasury::new(keeping),
             refreshing: false,
             gathering: false,
             flow,
@@ -200,6 +217,7 @@ impl Engine {
             reorganised: false,
             ledger: Ledger::default(),
             waiting_for_bundle: Vec::new(),
+            waiting_for_transaction: Vec::new(),
             draining: None,
             closed: false,
         }
@@ -288,7 +306,7 @@ impl Engine {
         }
         self.records.insert(hash, record);
         // With others on their way it goes together with those that come in a moment.
-        if self.flow.is_idle() && self.proving.is_empty() {
+        if self.flow.is_idle() && !self.proving {
             self.try_bundle(false);
         } else if !self.gathering {
             self.gathering = true;
@@ -302,78 +320,69 @@ impl Engine {
         let gone = brought.from.map(|from| self.unmine(from)).unwrap_or_default();
         self.include(brought.inclusions, gone);
         self.keep_up(&previous);
-        self.read_nonces();
-        self.bundle_all();
+        self.read_keys();
+        self.try_bundle(false);
     }
 
-    /// As many bundles as there is room for.
-    fn bundle_all(&mut self) {
-        while self.try_bundle(false) {}
-    }
-
-    /// Starts a bundle if there is something to bundle and a nonce for it; whether it did.
-    fn try_bundle(&mut self, asked: bool) -> bool {
+    /// Starts a bundle if there is something to bundle and a key for it. The next one starts when it is placed.
+    fn try_bundle(&mut self, asked: bool) {
         self.refresh();
-        if self.reorganised || self.flow.room() <= self.proving.len() {
-            return false;
+        if self.reorganised || self.proving {
+            return;
         }
+        let Some(key) = self.flow.next_key() else { return };
         let wanted = asked || self.closed || self.mode == BundlingMode::Auto || !self.waiting_for_bundle.is_empty();
-        let chosen = wanted
-            .then(|| {
-                let max_gas = self.config.chain.max_transaction_gas;
-                builder::choose(&self.mempool, max_gas, self.head.fees.base_fee)
-            })
-            .flatten();
-        match (chosen, self.flow.next_key(&self.proving)) {
-            (Some(bundle), Some(key)) => {
+        let most = self.config.chain.max_transaction_gas.min(self.affordable(key));
+        let chosen = if wanted { builder::choose(&self.mempool, most, self.head.fees) } else { None };
+        match chosen {
+            Some(bundle) => {
                 self.mempool.mark_bundled(&bundle.hashes());
                 self.records.bundled(&bundle.hashes());
-                self.proving.push(key);
+                self.proving = true;
                 self.prove(bundle, key);
-                // Whoever asks for a bundle gets one.
-                return self.mode == BundlingMode::Auto || self.closed;
             }
-            // What is being validated again, or proven, may come to be bundled yet.
-            _ if self.refreshing || !self.proving.is_empty() => {}
-            _ => self.answer_bundle_requests(None),
-        }
-        false
-    }
-
-    fn proved(&mut self, key: usize) {
-        if let Some(index) = self.proving.iter().position(|other| *other == key) {
-            self.proving.swap_remove(index);
+            // What is being validated again may come to be bundled yet.
+            None if self.refreshing => {}
+            None => self.refuse_bundle_requests(),
         }
     }
 
     fn report(&mut self, report: Report) {
         match report {
             Report::Proven(proven, key) => self.send(*proven, key),
-            Report::NotProven(hashes, why, key) => {
+            Report::NotProven(hashes, why) => {
                 tracing::warn!(why, "bundle not proven; trying again with the next head");
                 self.mempool.give_back(&hashes);
-                self.proved(key);
-                self.answer_bundle_requests(None);
+                self.proving = false;
+                self.refuse_bundle_requests();
             }
             Report::Gathered => {
                 self.gathering = false;
-                self.bundle_all();
+                self.try_bundle(false);
             }
             Report::Refreshed(results) => self.refreshed(results),
             Report::Broadcast(place, transaction, result) => self.broadcasted(place, transaction, result),
-            Report::Nonces(head, next) => self.nonces(head, &next),
+            Report::Signed(place, result, bundle) => self.signed(place, result, bundle),
+            Report::Keys(head, keys) => self.keys(head, &keys),
+            Report::Refilled(Ok(transaction)) => tracing::info!(%transaction, "a key is being filled up"),
+            Report::Refilled(Err(why)) => tracing::error!(why, "a key could not be filled up; trying again"),
             Report::Settled(place, mined) => {
                 let actions = self.flow.settle(place, mined, self.head.block.number);
                 self.act(actions);
-                self.bundle_all();
+                self.try_bundle(false);
             }
         }
     }
 
     /// Gives a proven bundle its nonce.
-    fn send(&mut self, proven: Proven, key: usize) {
-        self.proved(key);
+    fn send(&mut self, mut proven: Proven, key: usize) {
+        self.proving = false;
         self.mempool.give_back(&proven.returned);
+        if !proven.held.is_empty() {
+            tracing::info!(operations = proven.held.len(), "held back: as fees are they do not pay for themselves");
+            self.ledger.held += proven.held.len() as u64;
+            self.mempool.hold(&proven.held);
+        }
         // Only on the state that they passed their second validation on is a failure held against anybody.
         let same_state = proven.same_state;
         let failed = !(proven.dropped.is_empty() && proven.disturbed.is_empty());
@@ -408,15 +417,23 @@ impl Engine {
             self.mempool.set_apart(&hashes);
             let given_up = self.mempool.give_back_failed(&hashes, "the node did not execute its bundle as we did");
             self.record_drops(given_up);
-            self.answer_bundle_requests(None);
+            self.refuse_bundle_requests();
+            self.try_bundle(false);
             return;
         }
-        tracing::info!(operations = hashes.len(), gas = proven.gas_used, key, "bundle proven");
+        let expected = proven.bundle.proof.expected;
+        tracing::info!(operations = hashes.len(), ?expected, key, "bundle proven");
+        self.placed += 1;
+        proven.bundle.proof.order = self.placed;
         let actions = self.flow.place(Arc::new(proven.bundle), key, self.head.fees, self.head.block.number);
         if actions.is_empty() {
             self.mempool.give_back(&hashes);
+            self.refuse_bundle_requests();
         }
+        // Whoever asks for a bundle gets this one's transaction, once it is sent.
+        self.waiting_for_transaction.append(&mut self.waiting_for_bundle);
         self.act(actions);
+        self.try_bundle(false);
     }
 
     fn drop_operation(&mut self, hash: B256, reason: String) {
@@ -424,8 +441,16 @@ impl Engine {
         self.records.set(hash, Status::Dropped { reason });
     }
 
-    fn answer_bundle_requests(&mut self, transaction: Option<B256>) {
+    /// There is no bundle for whoever asked for one.
+    fn refuse_bundle_requests(&mut self) {
         for answer in self.waiting_for_bundle.drain(..) {
+            let _ = answer.send(None);
+        }
+    }
+
+    /// This is the transaction of whoever asked for a bundle; none if it was not to be had.
+    fn answer_bundle_requests(&mut self, transaction: Option<B256>) {
+        for answer in self.waiting_for_transaction.drain(..) {
             let _ = answer.send(transaction);
         }
     }

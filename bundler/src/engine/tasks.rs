@@ -1,18 +1,22 @@
 //! What the engine has done beside itself: proving, broadcasting, asking after transactions.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use alloy::primitives::{B256, U256};
-use erc4337::pack;
+use alloy::{
+    primitives::{B256, Bytes, U256},
+    rpc::types::state::StateOverride,
+};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{Command, Engine, Report};
 use crate::{
     builder::{self, Bundle},
+    evm::overlay,
     flow::{Mined, Place},
-    node::{BatchReader, NodeClient, NodeError},
-    submitter::Attempt,
+    node::{BatchReader, NodeClient, NodeError, OpReceipt},
+    service::is_delegation,
+    submitter::{Attempt, Fees, KeyState, Refill},
 };
 
 /// Times that the nonces of a head are asked for.
@@ -40,19 +44,56 @@ impl Engine {
         let newest = self.heads.borrow().clone();
         let head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
         let same_state = head.block.hash == self.head.block.hash;
+        let in_flight = self.changes_in_flight();
         tokio::spawn(async move {
             let hashes = bundle.hashes();
-            let block = head.block.hash;
-            let proof = tokio::task::spawn_blocking(move || builder::prove(bundle, &head, same_state, &chain, bundler));
+            let (block, pending) = (head.block.hash, in_flight.clone());
+            let proof = tokio::task::spawn_blocking(move || {
+                builder::prove(bundle, &head, &pending, same_state, &chain, bundler)
+            });
             let report = match proof.await {
                 Ok(Ok(mut proven)) => {
-                    proven.disagreement = disagreement(&node, &proven.bundle, bundler, block).await;
+                    proven.disagreement = builder::contest(&node, &proven.bundle, in_flight, bundler, block).await;
                     Report::Proven(Box::new(proven), key)
                 }
-                Ok(Err(error)) => Report::NotProven(hashes, error.to_string(), key),
-                Err(error) => Report::NotProven(hashes, error.to_string(), key),
+                Ok(Err(error)) => Report::NotProven(hashes, error.to_string()),
+                Err(error) => Report::NotProven(hashes, error.to_string()),
             };
             tell(&outbox, report).await;
+        });
+    }
+
+    /// What bundles in flight will have changed, each on top of those placed before it. What is mined is in the head's
+    /// state already, even if its nonce is not settled yet.
+    fn changes_in_flight(&self) -> StateOverride {
+        let waits = |bundle: &&Arc<Bundle>| bundle.operations.iter().any(|it| self.mempool.contains(it.hash));
+        let mut bundles: Vec<_> = self.flow.bundles().filter(waits).collect();
+        bundles.sort_by_key(|bundle| bundle.proof.order);
+        let mut changes = StateOverride::default();
+        bundles.into_iter().for_each(|bundle| overlay(&mut changes, bundle.proof.changes.clone()));
+        changes
+    }
+
+    /// Signs: a key that is kept elsewhere takes its time.
+    pub(super) fn sign(&self, place: Place, bundle: Option<Arc<Bundle>>, fees: Fees) {
+        let Some(outbox) = self.outbox() else { return };
+        let submitter = self.submitter.clone();
+        tokio::spawn(async move {
+            let signed = submitter.sign(place, bundle.as_deref(), fees).await;
+            tell(&outbox, Report::Signed(place, signed, bundle)).await;
+        });
+    }
+
+    /// Fills a key up.
+    pub(super) fn refill(&self, refill: Refill) {
+        let Some(outbox) = self.outbox() else { return };
+        let (submitter, node) = (self.submitter.clone(), self.node.clone());
+        tokio::spawn(async move {
+            let sent = async {
+                let attempt = submitter.sign_refill(refill).await.map_err(|error| error.to_string())?;
+                node.send_raw_transaction(&attempt.raw).await.map_err(|error| error.to_string())
+            };
+            tell(&outbox, Report::Refilled(sent.await)).await;
         });
     }
 
@@ -66,21 +107,24 @@ impl Engine {
         });
     }
 
-    /// Reads the next nonce of each key at the head, that very block.
-    pub(super) fn read_nonces(&self) {
+    /// Reads how each key stands at the head, that very block, and the funder after them.
+    pub(super) fn read_keys(&self) {
         let Some(outbox) = self.outbox() else { return };
-        let (node, keys, head) = (self.node.clone(), self.submitter.addresses(), self.head.block.hash);
-        let pause = self.config.poll_interval;
+        let (node, head, pause) = (self.node.clone(), self.head.block.hash, self.config.poll_interval);
+        let mut accounts = self.submitter.addresses();
+        accounts.extend(self.submitter.funder());
         tokio::spawn(async move {
             for _ in 0..ASKED {
                 let mut reader = BatchReader::new(&node, head);
-                keys.iter().for_each(|key| reader.read("eth_getTransactionCount", &[json!(key)]));
+                for (account, method) in accounts.iter().flat_map(|account| STANDING.map(|method| (account, method))) {
+                    reader.read(method, &[json!(account)]);
+                }
                 match reader.send().await {
-                    Ok(next) => {
-                        let next = next.iter().map(|word| U256::try_from_be_slice(word)?.try_into().ok()).collect();
-                        return tell(&outbox, Report::Nonces(head, next)).await;
+                    Ok(answers) => {
+                        let keys = answers.chunks(STANDING.len()).map(standing).collect();
+                        return tell(&outbox, Report::Keys(head, keys)).await;
                     }
-                    Err(error) => tracing::warn!(%error, "the keys' nonces could not be read"),
+                    Err(error) => tracing::warn!(%error, "the keys' nonces and balances could not be read"),
                 }
                 tokio::time::sleep(pause).await;
             }
@@ -101,38 +145,29 @@ impl Engine {
     }
 }
 
-/// What the node says against a bundle on this block. Nothing if it cannot be asked.
-async fn disagreement(
-    node: &NodeClient,
-    bundle: &Bundle,
-    bundler: alloy::primitives::Address,
-    block: B256,
-) -> Option<String> {
-    let mut operations = bundle.operations.iter().map(|admitted| &*admitted.op);
-    // The call has no authorizations.
-    if bundle.operations.is_empty() || operations.clone().any(|op| op.eip7702_auth.is_some()) {
-        return None;
-    }
-    let input = pack::handle_ops(bundle.version, &mut operations, bundler);
-    match node.call_from(bundler, bundle.entry_point, input, bundle.gas_limit(), block).await {
-        Err(NodeError::Refused { message, .. }) if message.contains("revert") => Some(message),
-        Err(error) => {
-            tracing::warn!(%error, "the node did not say what it makes of the bundle");
-            None
-        }
-        Ok(_) => None,
-    }
+/// What is asked of each key.
+const STANDING: [&str; 3] = ["eth_getTransactionCount", "eth_getBalance", "eth_getCode"];
+
+/// The answers to [`STANDING`].
+fn standing(answers: &[Bytes]) -> Option<KeyState> {
+    let [nonce, balance, code] = answers else { return None };
+    Some(KeyState {
+        nonce: U256::try_from_be_slice(nonce)?.try_into().ok()?,
+        balance: U256::try_from_be_slice(balance)?,
+        delegated: is_delegation(code),
+    })
 }
 
 /// Which of our transactions was mined; `None` if the nonce went to somebody else's.
 async fn outcome(node: &NodeClient, transactions: &[B256]) -> Result<Option<Mined>, NodeError> {
     for transaction in transactions {
-        if let Some(receipt) = node.receipt(*transaction).await? {
+        if let Some(OpReceipt { receipt, l1_fee }) = node.op_receipt(*transaction).await? {
+            let execution = u128::from(receipt.gas_used).saturating_mul(receipt.effective_gas_price);
             return Ok(Some(Mined {
                 transaction: *transaction,
                 success: receipt.status(),
                 block: receipt.block_number.unwrap_or(u64::MAX),
-                cost: u128::from(receipt.gas_used).saturating_mul(receipt.effective_gas_price),
+                cost: execution.saturating_add(l1_fee.map_or(0, |fee| fee.saturating_to())),
             }));
         }
     }

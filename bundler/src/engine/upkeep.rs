@@ -85,7 +85,7 @@ impl Engine {
         self.record_drops(orphans);
         // The node is asked again with the next head, not at once.
         if !unreadable {
-            self.bundle_all();
+            self.try_bundle(false);
         }
     }
 

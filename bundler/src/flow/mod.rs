@@ -25,13 +25,14 @@ use std::{
 use alloy::primitives::B256;
 
 pub(crate) use action::{Action, Mined, Outcome, Place};
+pub(crate) use ledger::{End, Entry};
 pub use ledger::{Ledger, LossCause};
 use slot::{Next, Settled, Slot};
 
 use crate::{
     Config,
     builder::Bundle,
-    node::FeeSuggestion,
+    fees::FeeSuggestion,
     submitter::{Attempt, Fees},
 };
 
@@ -68,6 +69,8 @@ impl Policy {
 struct Lane {
     /// The chain's next nonce at the last head; unknown before the first.
     next: Option<u64>,
+    /// It takes no new bundles.
+    barred: bool,
     slots: BTreeMap<u64, Slot>,
     settled: BTreeMap<u64, Settled>,
 }
@@ -96,9 +99,9 @@ impl Flow {
     }
 
     /// Bundles that can be placed now.
+    #[cfg(test)]
     pub(crate) fn room(&self) -> usize {
-        let room = |lane: &Lane| self.policy.per_key.saturating_sub(lane.slots.len());
-        self.lanes.iter().filter(|lane| lane.next.is_some()).map(room).sum()
+        self.lanes.iter().map(|lane| self.room_of(lane)).sum()
     }
 
     /// Whether no nonce is taken.
@@ -106,11 +109,27 @@ impl Flow {
         self.lanes.iter().all(|lane| lane.slots.is_empty())
     }
 
-    /// The key that the next bundle is for, that with the fewest in flight, when some are promised already.
-    pub(crate) fn next_key(&self, promised: &[usize]) -> Option<usize> {
-        let taken = |key: usize| self.lanes[key].slots.len() + promised.iter().filter(|other| **other == key).count();
-        let open = |key: &usize| self.lanes[*key].next.is_some() && taken(*key) < self.policy.per_key;
-        (0..self.lanes.len()).filter(open).min_by_key(|key| taken(*key))
+    /// The key that the next bundle is for: of those that can be used, that with the fewest in flight.
+    pub(crate) fn next_key(&self) -> Option<usize> {
+        let open = |key: &usize| self.room_of(&self.lanes[*key]) > 0;
+        (0..self.lanes.len()).filter(open).min_by_key(|key| self.lanes[*key].slots.len())
+    }
+
+    /// Whether a key takes new bundles. What is in flight for it is looked after all the same.
+    /// Whether that bars it anew.
+    pub(crate) fn set_usable(&mut self, key: usize, usable: bool) -> bool {
+        self.lanes.get_mut(key).is_some_and(|lane| !std::mem::replace(&mut lane.barred, !usable) && !usable)
+    }
+
+    /// Wei that the key's transactions in flight may cost.
+    pub(crate) fn promised(&self, key: usize) -> u128 {
+        let slots = self.lanes.get(key).into_iter().flat_map(|lane| lane.slots.values());
+        slots.map(Slot::worst_cost).fold(0, u128::saturating_add)
+    }
+
+    fn room_of(&self, lane: &Lane) -> usize {
+        let open = lane.next.is_some() && !lane.barred;
+        if open { self.policy.per_key.saturating_sub(lane.slots.len()) } else { 0 }
     }
 
     /// The last transaction of the operation's nonce, if it is in flight.
@@ -135,12 +154,13 @@ impl Flow {
         vec![Action::Sign { place, bundle: Some(bundle), fees: bid }]
     }
 
-    /// A transaction was signed, and with that this is what may be mined under the nonce.
-    pub(crate) fn signed(&mut self, place: Place, attempt: Attempt, cancels: bool) -> Vec<Action> {
-        let Some(slot) = self.slot(place) else { return Vec::new() };
+    /// A transaction was signed, with this bundle or none, and with that it may be mined under the nonce. If the nonce
+    /// has gone to another bundle meanwhile, nobody sees the transaction.
+    pub(crate) fn signed(&mut self, place: Place, attempt: Attempt, bundle: Option<&Arc<Bundle>>) -> Vec<Action> {
+        let Some(slot) = self.slot(place).filter(|slot| slot.is_to_carry(bundle)) else { return Vec::new() };
         slot.signing = false;
         slot.refused = 0;
-        if cancels {
+        if bundle.is_none() {
             slot.cancelled_by.push(attempt.transaction);
         }
         slot.attempts.push(attempt.clone());
@@ -148,8 +168,8 @@ impl Flow {
     }
 
     /// It could not be signed. What was never signed goes back, unless later nonces wait for this one.
-    pub(crate) fn not_signed(&mut self, place: Place) -> Vec<Action> {
-        let Some(slot) = self.slot(place) else { return Vec::new() };
+    pub(crate) fn not_signed(&mut self, place: Place, bundle: Option<&Arc<Bundle>>) -> Vec<Action> {
+        let Some(slot) = self.slot(place).filter(|slot| slot.is_to_carry(bundle)) else { return Vec::new() };
         slot.signing = false;
         if !slot.attempts.is_empty() {
             return Vec::new();
@@ -281,6 +301,11 @@ impl Flow {
             .collect()
     }
 
+    /// Bundles in flight.
+    pub(crate) fn bundles(&self) -> impl Iterator<Item = &Arc<Bundle>> {
+        self.lanes.iter().flat_map(|lane| lane.slots.values()).filter_map(|slot| slot.bundle.as_ref())
+    }
+
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {
         self.lanes.get_mut(place.key)?.slots.get_mut(&place.nonce)
     }
@@ -298,8 +323,8 @@ impl Flow {
         self.lanes[place.key].slots.contains_key(&place.nonce)
     }
 
-    /// Bundles in flight.
-    fn bundles(&self) -> impl Iterator<Item = (Place, &Arc<Bundle>)> {
+    /// Bundles in flight, by place.
+    fn placed(&self) -> impl Iterator<Item = (Place, &Arc<Bundle>)> {
         self.lanes.iter().enumerate().flat_map(|(key, lane)| {
             lane.slots
                 .iter()

@@ -7,7 +7,7 @@ use alloy::primitives::B256;
 use super::Policy;
 use crate::{
     builder::Bundle,
-    node::FeeSuggestion,
+    fees::FeeSuggestion,
     submitter::{Attempt, Fees},
 };
 
@@ -54,6 +54,17 @@ pub(super) enum Next {
 }
 
 impl Slot {
+    /// Whether this bundle is its own, or there is none in question.
+    pub(super) fn is_to_carry(&self, bundle: Option<&Arc<Bundle>>) -> bool {
+        bundle.is_none_or(|bundle| self.bundle.as_ref().is_some_and(|own| Arc::ptr_eq(own, bundle)))
+    }
+
+    /// Wei that it may cost, as last bid.
+    pub(super) fn worst_cost(&self) -> u128 {
+        let gas = self.bundle.as_ref().map_or(0, |bundle| u128::from(bundle.gas_limit()));
+        self.attempts.last().map_or(0, |last| gas.saturating_mul(last.fees.max_fee))
+    }
+
     /// About to be signed.
     pub(super) fn new(bundle: Option<Arc<Bundle>>, head: u64) -> Self {
         Self {

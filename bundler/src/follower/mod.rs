@@ -26,9 +26,10 @@ use crate::{
     Config, Head,
     engine::{Command, Interest},
     evm::{BlockPin, Shared, StateView},
+    fees::FeeSuggestion,
     index::{Index, Logs},
     l1_fee::L1Prices,
-    node::{FeeSuggestion, NodeClient, NodeError},
+    node::{NodeClient, NodeError},
 };
 
 /// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
@@ -156,7 +157,7 @@ impl Follower {
     }
 
     async fn pin(&self, block: &Header) -> Result<(BlockPin, FeeSuggestion), NodeError> {
-        let fees = self.node.fees().await?;
+        let fees = FeeSuggestion::ask(&self.node, &self.config.fees).await?;
         Ok((BlockPin::new(block, fees.base_fee), fees))
     }
 

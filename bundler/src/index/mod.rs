@@ -73,7 +73,7 @@ pub(crate) struct Gap {
 }
 
 impl Index {
-    /// Opens the index of this chain; in memory alone without a file.
+    /// Opens the index of this chain; for the life of the process alone without a file.
     ///
     /// # Errors
     /// If the file is damaged, of another format or chain, or in use. Nothing is written to it then.

@@ -1,4 +1,4 @@
-//! The index's tables, in redb: one file, or memory alone.
+//! The index's tables, in redb: one file.
 //!
 //! ```text
 //!  meta      "format", "chain", "coverage", "top"
@@ -8,12 +8,19 @@
 //!  heads     userOpHash ─► its receipt as JSON but for the transaction's, of our own transactions only
 //! ```
 
-use std::{ops::RangeInclusive, path::Path};
+use std::{
+    fs::{File, OpenOptions},
+    hash::{BuildHasher, RandomState},
+    io,
+    ops::RangeInclusive,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 use alloy::primitives::{Address, B256};
 use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    backends::InMemoryBackend,
+    backends::FileBackend,
 };
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +96,15 @@ pub(super) struct Kept {
     pub(super) receipt: Vec<u8>,
 }
 
+/// A file that nobody else can open, without a name from the start.
+fn nameless() -> io::Result<File> {
+    let unique = RandomState::new().hash_one(std::process::id());
+    let path = std::env::temp_dir().join(format!("fabstir-index-{}-{unique:016x}", std::process::id()));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
 /// The block up to which everything is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Top {
@@ -103,15 +119,20 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens or creates the file; in memory alone without one.
+    /// Opens or creates the file; without one, a temporary one that is gone with the process: in memory it would only
+    /// grow.
     pub(super) fn open(file: Option<&Path>, chain: u64) -> Result<Self, IndexError> {
         let mut builder = Database::builder();
         // Damage is told, not met later by a panic; the file is small enough to be read through.
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-        let name = file.map_or_else(|| "in memory".into(), |file| file.display().to_string());
+        let name = file.map_or_else(|| "in the temporary folder".into(), |file| file.display().to_string());
         let db = match file {
             Some(file) => builder.create(file),
-            None => builder.create_with_backend(InMemoryBackend::new()),
+            None => {
+                let refused = |error: &dyn std::fmt::Display| IndexError::Storage(format!("{name}: {error}"));
+                let file = nameless().map_err(|error| refused(&error))?;
+                builder.create_with_backend(FileBackend::new(file).map_err(|error| refused(&error))?)
+            }
         };
         let db = db.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => IndexError::InUse(name.clone()),

@@ -68,6 +68,8 @@ struct Entry {
     failures: u32,
     /// A bundle with it and others failed: it goes by itself from now on.
     alone: bool,
+    /// Not at this head: it would cost us more than it pays.
+    held: bool,
     /// Height of the head when it came.
     since: u64,
     /// Operations of its nonce key that go before it.
@@ -197,7 +199,17 @@ impl Mempool {
         }
         let (hash, ahead) = (admitted.hash, admitted.evidence.ahead);
         let phase = if admitted.evidence.block == head.hash { Phase::Waiting } else { Phase::Stale };
-        let entry = Entry { admitted, phase, arrival, failures: 0, alone: false, since: head.number, ahead, bytes };
+        let entry = Entry {
+            admitted,
+            phase,
+            arrival,
+            failures: 0,
+            alone: false,
+            held: false,
+            since: head.number,
+            ahead,
+            bytes,
+        };
         self.evictable.insert(entry.worth());
         self.entries.insert(hash, entry);
     }
@@ -274,7 +286,9 @@ impl Mempool {
         self.arrivals
             .values()
             .filter_map(|hash| self.entries.get(hash))
-            .filter(move |entry| entry.phase == Phase::Waiting && !bundled.contains(&entry.admitted.op.sender))
+            .filter(move |entry| {
+                entry.phase == Phase::Waiting && !entry.held && !bundled.contains(&entry.admitted.op.sender)
+            })
             .map(|entry| (&entry.admitted, entry.ahead))
     }
 
@@ -321,6 +335,16 @@ impl Mempool {
     /// have changed what they rest on.
     pub fn give_back(&mut self, hashes: &[B256]) {
         self.set_phase(hashes, Phase::Stale);
+    }
+
+    /// Gives back operations that are not to go into a bundle before the next head.
+    pub fn hold(&mut self, hashes: &[B256]) {
+        self.give_back(hashes);
+        for hash in hashes {
+            if let Some(entry) = self.entries.get_mut(hash) {
+                entry.held = true;
+            }
+        }
     }
 
     /// Gives back operations whose bundle failed; takes out those that have had their chances.

@@ -8,7 +8,8 @@ use crate::{
     Head, Rejection,
     admission::{Admitted, Evidence, Validated},
     evm::{BlockPin, Shared, StateView},
-    node::{FeeSuggestion, NodeClient},
+    fees::FeeSuggestion,
+    node::NodeClient,
     rules::{Parties, Party, Standing},
 };
 
@@ -34,7 +35,7 @@ fn head(number: u64) -> Head {
     let node = NodeClient::new("http://127.0.0.1:1").unwrap();
     let block = block(number);
     let view = Arc::new(StateView::new(node, block.hash, Arc::<Shared>::default()));
-    Head { block, view, fees: FeeSuggestion { base_fee: 1, priority_fee: 1 }, l1: None }
+    Head { block, view, fees: FeeSuggestion::flat(1, 1), l1: None }
 }
 
 fn party(address: Address, staked: bool) -> Party {

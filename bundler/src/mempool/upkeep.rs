@@ -103,6 +103,7 @@ impl Mempool {
         let entry_points = self.entries.values().map(|entry| entry.admitted.entry_point);
         let busy: HashSet<Address> = busy.iter().copied().chain(entry_points).collect();
         for entry in self.entries.values_mut() {
+            entry.held = false;
             let (op, evidence) = (&entry.admitted.op, &entry.admitted.evidence);
             if entry.phase == Phase::Bundled {
                 continue;

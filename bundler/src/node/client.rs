@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use alloy::{
     eips::BlockNumberOrTag,
     primitives::{Address, B256, Bytes, U64, U256},
-    rpc::types::{Block, Filter, Header, Log, Transaction, TransactionReceipt},
+    rpc::types::{Block, Filter, Header, Log, Transaction, TransactionReceipt, state::StateOverride},
 };
 use jsonrpsee::{
     core::{
@@ -17,7 +17,7 @@ use jsonrpsee::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{NodeError, endpoint::Endpoint, nodes::Nodes};
+use super::{FeeHistory, NodeError, endpoint::Endpoint, nodes::Nodes};
 
 /// How long one of several endpoints is given for an answer; another is asked then.
 const PATIENCE_WITH_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
@@ -28,15 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct NodeClient {
     nodes: Arc<Nodes>,
-}
-
-/// What to bid, in wei per gas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeeSuggestion {
-    /// Base fee of the next block.
-    pub base_fee: u128,
-    /// Priority fee that the node suggests.
-    pub priority_fee: u128,
 }
 
 impl NodeClient {
@@ -142,7 +133,7 @@ impl NodeClient {
         self.call("eth_call", rpc_params![json!({"to": to, "data": data}), "latest"]).await
     }
 
-    /// Result of a call by `from` with this much gas, on the state after this block.
+    /// Result of a call by `from` with this much gas, on the state after this block and what is pretended beside.
     pub async fn call_from(
         &self,
         from: Address,
@@ -150,9 +141,12 @@ impl NodeClient {
         data: Bytes,
         gas: u64,
         block: B256,
+        pretended: &StateOverride,
     ) -> Result<Bytes, NodeError> {
         let call = json!({"from": from, "to": to, "data": data, "gas": U64::from(gas)});
-        self.call("eth_call", rpc_params![call, json!({"blockHash": block})]).await
+        let block = json!({"blockHash": block});
+        let params = if pretended.is_empty() { rpc_params![call, block] } else { rpc_params![call, block, pretended] };
+        self.call("eth_call", params).await
     }
 
     /// What this init code returns, run with this much gas by nobody at the latest block.
@@ -174,6 +168,11 @@ impl NodeClient {
 
     /// A mined transaction's receipt.
     pub async fn receipt(&self, transaction: B256) -> Result<Option<TransactionReceipt>, NodeError> {
+        self.call("eth_getTransactionReceipt", rpc_params![transaction]).await
+    }
+
+    /// A mined transaction's receipt, with what L1 took where the chain says so.
+    pub(crate) async fn op_receipt(&self, transaction: B256) -> Result<Option<OpReceipt>, NodeError> {
         self.call("eth_getTransactionReceipt", rpc_params![transaction]).await
     }
 
@@ -229,23 +228,31 @@ impl NodeClient {
         self.nodes.send(raw).await
     }
 
-    /// The node's suggestion for a transaction that should make the next block.
-    pub async fn fees(&self) -> Result<FeeSuggestion, NodeError> {
-        let history: FeeHistory = self.call("eth_feeHistory", rpc_params!["0x1", "latest", [50.0]]).await?;
-        let base_fee = history.base_fee_per_gas.last().copied().unwrap_or_default();
-        let priority_fee: U256 = self.call("eth_maxPriorityFeePerGas", rpc_params![]).await?;
-        Ok(FeeSuggestion { base_fee: saturate(base_fee), priority_fee: saturate(priority_fee) })
+    /// What was paid in so many last blocks, at these percentiles.
+    pub(crate) async fn fee_history(&self, blocks: u64, percentiles: &[f64]) -> Result<FeeHistory, NodeError> {
+        self.call("eth_feeHistory", rpc_params![U64::from(blocks), "latest", percentiles]).await
+    }
+
+    /// The node's own suggestion of a priority fee, in wei per gas; none if it has no such method.
+    pub(crate) async fn max_priority_fee(&self) -> Result<Option<u128>, NodeError> {
+        match self.call::<U256>("eth_maxPriorityFeePerGas", rpc_params![]).await {
+            Ok(fee) => Ok(Some(fee.saturating_to())),
+            Err(NodeError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
-#[derive(serde::Deserialize)]
+/// A receipt of an OP-stack chain.
+#[derive(Clone, Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FeeHistory {
-    base_fee_per_gas: Vec<U256>,
-}
-
-fn saturate(value: U256) -> u128 {
-    u128::try_from(value).unwrap_or(u128::MAX)
+pub(crate) struct OpReceipt {
+    /// What every chain has in it.
+    #[serde(flatten)]
+    pub(crate) receipt: TransactionReceipt,
+    /// Wei that the transaction was charged for its data on L1.
+    #[serde(default)]
+    pub(crate) l1_fee: Option<U256>,
 }
 
 /// Reads state at one block, by hash, many values in one round trip.

@@ -3,8 +3,11 @@
 mod client;
 mod endpoint;
 mod error;
+mod history;
 mod nodes;
 mod redact;
 
-pub use client::{BatchReader, FeeSuggestion, NodeClient};
+pub(crate) use client::OpReceipt;
+pub use client::{BatchReader, NodeClient};
 pub use error::NodeError;
+pub(crate) use history::FeeHistory;

@@ -9,7 +9,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::params::Positional;
 use crate::{
-    Bundler, Rejection, admission::entry_point_version, estimation::Estimate, index::Event, node::FeeSuggestion,
+    Bundler, Rejection, admission::entry_point_version, estimation::Estimate, fees::FeeSuggestion, index::Event,
     service::inclusion_of,
 };
 
@@ -156,14 +156,17 @@ async fn pimlico_status(params: Params<'static>, bundler: Arc<Bundler>, _: Exten
 
 /// Fees to bid: for when there is no hurry, for the next block, and for the next block if the base fee doubles.
 fn gas_price(fees: FeeSuggestion) -> Value {
-    let bid = |base_fee_per_cent: u128, priority_per_cent: u128| {
-        let priority = (fees.priority_fee * priority_per_cent).div_ceil(100).max(1);
+    let bid = |base_fee_per_cent: u128, priority: u128| {
+        let priority = priority.max(1);
         json!({
             "maxFeePerGas": U256::from((fees.base_fee * base_fee_per_cent).div_ceil(100) + priority),
             "maxPriorityFeePerGas": U256::from(priority),
         })
     };
-    json!({ "slow": bid(110, 100), "standard": bid(150, 100), "fast": bid(200, 125) })
+    json!({ "slow": bid(110, fees.slow_priority_fee),
+        "standard": bid(150, fees.priority_fee),
+        "fast": bid(200, fees.fast_priority_fee),
+    })
 }
 
 #[cfg(test)]
@@ -172,10 +175,10 @@ mod tests {
 
     #[test]
     fn dearer_bids_hold_for_higher_base_fees() {
-        let price = gas_price(FeeSuggestion { base_fee: 1_000, priority_fee: 100 });
+        let price = gas_price(FeeSuggestion::flat(1_000, 100));
         assert_eq!(price["slow"], json!({ "maxFeePerGas": "0x4b0", "maxPriorityFeePerGas": "0x64" }));
         assert_eq!(price["fast"], json!({ "maxFeePerGas": "0x84d", "maxPriorityFeePerGas": "0x7d" }));
-        let free = gas_price(FeeSuggestion { base_fee: 0, priority_fee: 0 });
+        let free = gas_price(FeeSuggestion::flat(0, 0));
         assert_eq!(free["standard"]["maxPriorityFeePerGas"], "0x1", "nothing at all would not be taken");
     }
 }

@@ -4,15 +4,26 @@
 //!  Bundle ──sign──► Attempt 1 ──not mined──► Attempt 2 … all with one nonce: at most one of them is ever mined
 //! ```
 
+mod treasury;
+
+use std::sync::Arc;
+
 use alloy::{
-    consensus::{SignableTransaction, TxEip1559, TxEip7702, TxEnvelope},
+    consensus::{TxEip1559, TxEip7702, TxEnvelope},
     eips::eip2718::Encodable2718,
     primitives::{Address, B256, Bytes, TxKind},
-    signers::{SignerSync, local::PrivateKeySigner},
 };
 use erc4337::pack;
 
-use crate::{builder::Bundle, flow::Place, node::FeeSuggestion};
+use crate::{
+    builder::Bundle,
+    fees::FeeSuggestion,
+    flow::Place,
+    signer::{Signer, SignerError},
+};
+
+pub use treasury::Keeping;
+pub(crate) use treasury::{KeyState, Refill, Treasury};
 
 /// A node takes a replacement from 10 % more on; this much more is bid, in 1,000ths.
 const ESCALATION_PER_MILLE: u128 = 1_125;
@@ -25,34 +36,36 @@ pub(crate) struct Fees {
 }
 
 impl Fees {
-    /// The most that can be bid so that no operation of the bundle pays less than its share of the gas costs.
-    fn ceiling(bundle: &Bundle, base_fee: u128) -> Self {
+    /// The most that can be bid so that no operation of the bundle pays less than its share of the gas costs, nor the
+    /// operator more than the cap.
+    fn ceiling(bundle: &Bundle, suggestion: FeeSuggestion) -> Self {
+        let FeeSuggestion { base_fee, cap, .. } = suggestion;
         let lowest = |fee: fn(&erc4337::UserOperation, u128) -> u128| {
             bundle.operations.iter().map(|admitted| fee(&admitted.op, base_fee)).min().unwrap_or_default()
         };
         Self {
-            max_fee: lowest(|op, _| op.max_fee_per_gas),
+            max_fee: lowest(|op, _| op.max_fee_per_gas).min(cap),
             priority_fee: lowest(|op, base_fee| op.effective_gas_price(base_fee).saturating_sub(base_fee)),
         }
     }
 
     /// First bid: the node's suggestion, room for the base fee to double, never above the ceiling.
     pub(crate) fn first(bundle: &Bundle, suggestion: FeeSuggestion) -> Self {
-        let ceiling = Self::ceiling(bundle, suggestion.base_fee);
+        let ceiling = Self::ceiling(bundle, suggestion);
         let priority_fee = suggestion.priority_fee.min(ceiling.priority_fee);
         Self { max_fee: (suggestion.base_fee * 2 + priority_fee).min(ceiling.max_fee), priority_fee }
     }
 
     /// The next bid; `None` if the ceiling leaves no room for what nodes ask of a replacement.
     pub(crate) fn escalated(self, bundle: &Bundle, suggestion: FeeSuggestion) -> Option<Self> {
-        let ceiling = Self::ceiling(bundle, suggestion.base_fee);
+        let ceiling = Self::ceiling(bundle, suggestion);
         let next = self.raised().at_least(Self::first(bundle, suggestion));
         (next.max_fee <= ceiling.max_fee && next.priority_fee <= ceiling.priority_fee).then_some(next)
     }
 
     /// The bid of a transaction that takes the place of one with `last`, at most `cap` wei per gas.
     pub(crate) fn cancelling(last: Option<Self>, suggestion: FeeSuggestion, cap: u128) -> Option<Self> {
-        let FeeSuggestion { base_fee, priority_fee } = suggestion;
+        let FeeSuggestion { base_fee, priority_fee, .. } = suggestion;
         let first = Self { max_fee: base_fee * 2 + priority_fee, priority_fee };
         let bid = last.map_or(first, |last| last.raised().at_least(first));
         (bid.max_fee <= cap).then_some(bid)
@@ -76,29 +89,31 @@ pub(crate) struct Attempt {
     pub(crate) fees: Fees,
 }
 
-/// Not signed: the key refused. Only a broken key does.
-#[derive(Debug, thiserror::Error)]
-#[error("the bundle transaction could not be signed: {0}")]
-pub(crate) struct SigningError(String);
-
 /// Gas of a transfer of nothing.
 const TRANSFER_GAS: u64 = 21_000;
 
-/// Signs with a pool of keys, one or more.
+/// Signs with a pool of keys, one or more. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Submitter {
-    signers: Vec<PrivateKeySigner>,
+    signers: Arc<[Signer]>,
+    /// Fills the keys up.
+    funder: Option<Signer>,
     chain_id: u64,
 }
 
 impl Submitter {
-    pub(crate) fn new(signers: Vec<PrivateKeySigner>, chain_id: u64) -> Self {
-        Self { signers, chain_id }
+    pub(crate) fn new(signers: Vec<Signer>, funder: Option<Signer>, chain_id: u64) -> Self {
+        Self { signers: signers.into(), funder, chain_id }
     }
 
     /// The keys' addresses, in their order.
     pub(crate) fn addresses(&self) -> Vec<Address> {
-        self.signers.iter().map(PrivateKeySigner::address).collect()
+        self.signers.iter().map(Signer::address).collect()
+    }
+
+    /// The funder's address, if there is one.
+    pub(crate) fn funder(&self) -> Option<Address> {
+        self.funder.as_ref().map(Signer::address)
     }
 
     /// The address that operations are validated under.
@@ -108,75 +123,89 @@ impl Submitter {
 
     /// The address of one key.
     pub(crate) fn key(&self, key: usize) -> Address {
-        self.signers.get(key).map_or(Address::ZERO, PrivateKeySigner::address)
+        self.signers.get(key).map_or(Address::ZERO, Signer::address)
     }
 
     /// The bundle's transaction, or without one a transfer of nothing to the key itself.
-    pub(crate) fn sign(&self, place: Place, bundle: Option<&Bundle>, fees: Fees) -> Result<Attempt, SigningError> {
+    ///
+    /// # Errors
+    /// If the key's keeper refuses or does not answer.
+    pub(crate) async fn sign(&self, place: Place, bundle: Option<&Bundle>, fees: Fees) -> Result<Attempt, SignerError> {
+        let signer = self.signers.get(place.key).ok_or_else(|| SignerError::Refused("no such key".into()))?;
         let envelope = match bundle {
-            Some(bundle) => self.bundle(place, bundle, fees)?,
-            None => self.seal(
-                place.key,
-                TxEip1559 {
+            Some(bundle) => self.bundle(signer, place, bundle, fees).await?,
+            None => {
+                let transaction = TxEip1559 {
                     chain_id: self.chain_id,
                     nonce: place.nonce,
                     gas_limit: TRANSFER_GAS,
                     max_fee_per_gas: fees.max_fee,
                     max_priority_fee_per_gas: fees.priority_fee,
-                    to: TxKind::Call(self.key(place.key)),
+                    to: TxKind::Call(signer.address()),
                     ..TxEip1559::default()
-                },
-            )?,
+                };
+                signer.sign_transaction(transaction).await?.into()
+            }
         };
         Ok(Attempt { transaction: *envelope.tx_hash(), raw: envelope.encoded_2718().into(), fees })
     }
 
-    fn bundle(&self, place: Place, bundle: &Bundle, fees: Fees) -> Result<TxEnvelope, SigningError> {
-        let Place { key, nonce } = place;
+    async fn bundle(
+        &self,
+        signer: &Signer,
+        Place { nonce, .. }: Place,
+        bundle: &Bundle,
+        fees: Fees,
+    ) -> Result<TxEnvelope, SignerError> {
         let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
-        let input = pack::handle_ops(bundle.version, operations(), self.key(key));
+        let input = pack::handle_ops(bundle.version, operations(), signer.address());
         let authorization_list: Vec<_> = operations().filter_map(|op| op.eip7702_auth.clone()).collect();
         if authorization_list.is_empty() {
-            self.seal(
-                key,
-                TxEip1559 {
-                    chain_id: self.chain_id,
-                    nonce,
-                    gas_limit: bundle.gas_limit(),
-                    max_fee_per_gas: fees.max_fee,
-                    max_priority_fee_per_gas: fees.priority_fee,
-                    to: TxKind::Call(bundle.entry_point),
-                    input,
-                    ..TxEip1559::default()
-                },
-            )
+            let transaction = TxEip1559 {
+                chain_id: self.chain_id,
+                nonce,
+                gas_limit: bundle.gas_limit(),
+                max_fee_per_gas: fees.max_fee,
+                max_priority_fee_per_gas: fees.priority_fee,
+                to: TxKind::Call(bundle.entry_point),
+                input,
+                ..TxEip1559::default()
+            };
+            Ok(signer.sign_transaction(transaction).await?.into())
         } else {
-            self.seal(
-                key,
-                TxEip7702 {
-                    chain_id: self.chain_id,
-                    nonce,
-                    gas_limit: bundle.gas_limit(),
-                    max_fee_per_gas: fees.max_fee,
-                    max_priority_fee_per_gas: fees.priority_fee,
-                    to: bundle.entry_point,
-                    input,
-                    authorization_list,
-                    ..TxEip7702::default()
-                },
-            )
+            let transaction = TxEip7702 {
+                chain_id: self.chain_id,
+                nonce,
+                gas_limit: bundle.gas_limit(),
+                max_fee_per_gas: fees.max_fee,
+                max_priority_fee_per_gas: fees.priority_fee,
+                to: bundle.entry_point,
+                input,
+                authorization_list,
+                ..TxEip7702::default()
+            };
+            Ok(signer.sign_transaction(transaction).await?.into())
         }
     }
 
-    fn seal<T>(&self, key: usize, transaction: T) -> Result<TxEnvelope, SigningError>
-    where
-        T: SignableTransaction<alloy::primitives::Signature>,
-        TxEnvelope: From<alloy::consensus::Signed<T>>,
-    {
-        let signer = self.signers.get(key).ok_or_else(|| SigningError("no such key".into()))?;
-        let signature =
-            signer.sign_hash_sync(&transaction.signature_hash()).map_err(|error| SigningError(error.to_string()))?;
-        Ok(transaction.into_signed(signature).into())
+    /// The funder's transfer to a key.
+    ///
+    /// # Errors
+    /// If there is no funder, or its keeper refuses or does not answer.
+    pub(crate) async fn sign_refill(&self, refill: Refill) -> Result<Attempt, SignerError> {
+        let funder = self.funder.as_ref().ok_or_else(|| SignerError::Refused("no funder".into()))?;
+        let transaction = TxEip1559 {
+            chain_id: self.chain_id,
+            nonce: refill.nonce,
+            gas_limit: TRANSFER_GAS,
+            max_fee_per_gas: refill.fees.max_fee,
+            max_priority_fee_per_gas: refill.fees.priority_fee,
+            to: TxKind::Call(self.key(refill.key)),
+            value: refill.amount,
+            ..TxEip1559::default()
+        };
+        let envelope: TxEnvelope = funder.sign_transaction(transaction).await?.into();
+        Ok(Attempt { transaction: *envelope.tx_hash(), raw: envelope.encoded_2718().into(), fees: refill.fees })
     }
 }
 
@@ -184,7 +213,7 @@ impl Submitter {
 mod tests {
     use std::sync::Arc;
 
-    use alloy::primitives::U256;
+    use alloy::{primitives::U256, signers::local::PrivateKeySigner};
     use erc4337::{EntryPointVersion, UserOperation, ValidationData};
 
     use super::*;
@@ -204,28 +233,30 @@ mod tests {
             evidence: Arc::default(),
         });
         let operations = operations.collect();
-        Bundle { entry_point: Address::ZERO, version: EntryPointVersion::V0_8, operations }
+        Bundle::new(Address::ZERO, EntryPointVersion::V0_8, operations)
     }
 
-    const SUGGESTION: FeeSuggestion = FeeSuggestion { base_fee: 100, priority_fee: 10 };
+    fn suggestion() -> FeeSuggestion {
+        FeeSuggestion::flat(100, 10)
+    }
 
     #[test]
     fn the_first_bid_is_the_suggestion_with_room_for_the_base_fee_to_double() {
-        assert_eq!(Fees::first(&bundle(&[(1_000, 50)]), SUGGESTION), Fees { max_fee: 210, priority_fee: 10 });
+        assert_eq!(Fees::first(&bundle(&[(1_000, 50)]), suggestion()), Fees { max_fee: 210, priority_fee: 10 });
     }
 
     #[test]
     fn no_bid_is_above_what_the_meanest_operation_pays() {
         let bundle = bundle(&[(1_000, 50), (150, 3), (400, 50)]);
-        assert_eq!(Fees::first(&bundle, SUGGESTION), Fees { max_fee: 150, priority_fee: 3 });
+        assert_eq!(Fees::first(&bundle, suggestion()), Fees { max_fee: 150, priority_fee: 3 });
     }
 
     #[test]
     fn bids_rise_by_more_than_a_tenth_until_the_operations_do_not_pay_for_more() {
         let bundle = bundle(&[(1_000, 50)]);
-        let mut fees = Fees::first(&bundle, SUGGESTION);
+        let mut fees = Fees::first(&bundle, suggestion());
         let mut rises = 0;
-        while let Some(next) = fees.escalated(&bundle, SUGGESTION) {
+        while let Some(next) = fees.escalated(&bundle, suggestion()) {
             assert!(next.max_fee * 10 > fees.max_fee * 11 && next.priority_fee * 10 > fees.priority_fee * 11);
             assert!(next.max_fee <= 1_000 && next.priority_fee <= 50);
             (fees, rises) = (next, rises + 1);
@@ -233,8 +264,8 @@ mod tests {
         assert!(rises >= 5, "{rises} rises, to {fees:?}");
     }
 
-    #[test]
-    fn a_bundle_with_an_authorization_is_an_eip7702_transaction_of_the_signer() {
+    #[tokio::test]
+    async fn a_bundle_with_an_authorization_is_an_eip7702_transaction_of_the_signer() {
         use alloy::{
             consensus::{Transaction, transaction::SignerRecoverable},
             eips::{
@@ -242,15 +273,15 @@ mod tests {
                 eip7702::{Authorization, SignedAuthorization},
             },
         };
-        let submitter = Submitter::new(vec![PrivateKeySigner::random()], 8453);
+        let submitter = Submitter::new(vec![PrivateKeySigner::random().into()], None, 8453);
         let mut bundle = bundle(&[(1_000, 50)]);
         let inner = Authorization { chain_id: U256::from(8453), address: Address::repeat_byte(1), nonce: 0 };
         let auth = SignedAuthorization::new_unchecked(inner, 0, U256::ONE, U256::ONE);
         let mut op = (*bundle.operations[0].op).clone();
         op.eip7702_auth = Some(auth.clone());
         bundle.operations[0].op = Arc::new(op);
-        let fees = Fees::first(&bundle, SUGGESTION);
-        let attempt = submitter.sign(Place { key: 0, nonce: 7 }, Some(&bundle), fees).unwrap();
+        let fees = Fees::first(&bundle, suggestion());
+        let attempt = submitter.sign(Place { key: 0, nonce: 7 }, Some(&bundle), fees).await.unwrap();
         let envelope = TxEnvelope::decode_2718(&mut attempt.raw.as_ref()).unwrap();
         assert_eq!(envelope.authorization_list(), Some([auth].as_slice()));
         assert_eq!(envelope.recover_signer().unwrap(), submitter.address());

@@ -10,7 +10,10 @@ use alloy::{
     sol_types::SolCall,
 };
 use anyhow::{Context, Result, bail};
-use bundler::node::NodeClient;
+use bundler::{
+    fees::{FeePolicy, FeeSuggestion},
+    node::NodeClient,
+};
 
 /// The factory that puts a contract at an address that depends on its code and a salt alone, on every chain.
 const CREATE2_DEPLOYER: Address = address!("0x4e59b44847b379578588920cA78FbF26c0B4956C");
@@ -83,7 +86,7 @@ impl Sender {
     }
 
     async fn send(&mut self, to: Address, input: Bytes, value: U256, gas_limit: u64) -> Result<()> {
-        let fees = self.node.fees().await?;
+        let fees = FeeSuggestion::ask(&self.node, &FeePolicy::UNBOUND).await?;
         let transaction = TxEip1559 {
             chain_id: self.chain_id,
             nonce: self.nonce,

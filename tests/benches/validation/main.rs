@@ -55,7 +55,7 @@ impl Bench {
         config.poll_interval = Duration::from_secs(86_400);
         let node = NodeClient::new(node_url)?;
         let key = SecretKey::from_hex(KEYS[3])?.into_signer();
-        let (bundler, _) = Bundler::start(config, node.clone(), vec![key]).await?;
+        let (bundler, _) = Bundler::start(config, node.clone(), vec![key.into()], None).await?;
         let head = bundler.head();
         Ok(Self { bundler, node, head })
     }

@@ -11,8 +11,8 @@ use erc4337::{EntryPointVersion, UserOperation, ValidationData};
 use crate::{
     admission::{Admitted, Validated},
     builder::Bundle,
+    fees::FeeSuggestion,
     flow::{Action, Flow, Mined, Outcome, Place, Policy},
-    node::FeeSuggestion,
     submitter::{Attempt, Fees},
 };
 
@@ -93,8 +93,8 @@ struct Block {
 /// What is on its way to the flow.
 #[derive(Clone, Debug)]
 enum Event {
-    Signed(Place, Attempt, bool),
-    NotSigned(Place),
+    Signed(Place, Attempt, Option<Arc<Bundle>>),
+    NotSigned(Place, Option<Arc<Bundle>>),
     Refused(Place, B256),
     Answer(Place, Vec<B256>),
 }
@@ -120,7 +120,7 @@ impl World {
     pub(super) fn new(seed: u64) -> Self {
         let policy = Policy { per_key: 3, patience: 2, cancel_after: 8, cancel_max_fee: 100_000, reorg_depth: DEPTH };
         let mut flow = Flow::new(KEYS, policy);
-        flow.advance(&[Some(0); KEYS], 0, FeeSuggestion { base_fee: 100, priority_fee: 10 });
+        flow.advance(&[Some(0); KEYS], 0, FeeSuggestion::flat(100, 10));
         Self {
             rng: Random(seed),
             flow,
@@ -231,7 +231,7 @@ impl World {
     }
 
     fn suggestion(&self) -> FeeSuggestion {
-        FeeSuggestion { base_fee: self.base_fee, priority_fee: 10 }
+        FeeSuggestion::flat(self.base_fee, 10)
     }
 
     /// Bundles what is pending and pays the base fee, as the engine would.
@@ -245,9 +245,9 @@ impl World {
                 .map(|(admitted, _, _)| admitted.clone())
                 .take(most)
                 .collect();
-            let (false, Some(key)) = (chosen.is_empty(), self.flow.next_key(&[])) else { return };
+            let (false, Some(key)) = (chosen.is_empty(), self.flow.next_key()) else { return };
             let hashes: Vec<_> = chosen.iter().map(|admitted| admitted.hash).collect();
-            let bundle = Bundle { entry_point: Address::ZERO, version: EntryPointVersion::V0_8, operations: chosen };
+            let bundle = Bundle::new(Address::ZERO, EntryPointVersion::V0_8, chosen);
             let (fees, head) = (self.suggestion(), self.height());
             let actions = self.flow.place(Arc::new(bundle), key, fees, head);
             assert!(!actions.is_empty(), "there was room for {hashes:?}");
@@ -271,14 +271,14 @@ impl World {
             match action {
                 Action::Sign { place, bundle, fees } => {
                     if self.rng.chance(0.02) {
-                        self.queue.push(Event::NotSigned(place));
+                        self.queue.push(Event::NotSigned(place, bundle));
                         continue;
                     }
                     let operations = bundle.as_ref().map(|bundle| bundle.hashes()).unwrap_or_default();
                     let transaction = self.hash();
                     self.signed.insert(transaction, Transaction { hash: transaction, place, operations, fees });
                     let attempt = Attempt { transaction, raw: Bytes::new(), fees };
-                    self.queue.push(Event::Signed(place, attempt, bundle.is_none()));
+                    self.queue.push(Event::Signed(place, attempt, bundle));
                 }
                 Action::Broadcast { place, attempt } => self.broadcast(place, attempt.transaction),
                 Action::Ask { place, transactions, .. } => self.queue.push(Event::Answer(place, transactions)),
@@ -342,7 +342,7 @@ impl World {
             (1..events.len()).for_each(|index| events.swap(index, self.rng.below(index + 1)));
             for event in events {
                 // What was signed is in our own process: late, but not lost.
-                let own = matches!(event, Event::Signed(..) | Event::NotSigned(_));
+                let own = matches!(event, Event::Signed(..) | Event::NotSigned(..));
                 if trouble && self.rng.chance(0.2) {
                     if own || self.rng.chance(0.5) {
                         self.queue.push(event);
@@ -353,8 +353,8 @@ impl World {
                     self.queue.push(event.clone());
                 }
                 let actions = match event {
-                    Event::Signed(place, attempt, cancels) => self.flow.signed(place, attempt, cancels),
-                    Event::NotSigned(place) => self.flow.not_signed(place),
+                    Event::Signed(place, attempt, bundle) => self.flow.signed(place, attempt, bundle.as_ref()),
+                    Event::NotSigned(place, bundle) => self.flow.not_signed(place, bundle.as_ref()),
                     Event::Refused(place, hash) => {
                         self.flow.refused(place, hash);
                         Vec::new()
@@ -435,7 +435,7 @@ impl World {
     fn check(&self) {
         // No operation is in bundles of two nonces.
         let mut places: HashMap<B256, Place> = HashMap::new();
-        for (place, bundle) in self.flow.bundles() {
+        for (place, bundle) in self.flow.placed() {
             for hash in bundle.hashes() {
                 if let Some(other) = places.insert(hash, place) {
                     panic!("{hash} is live under {other:?} and {place:?}");

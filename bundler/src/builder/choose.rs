@@ -1,0 +1,104 @@
+//! Which of the waiting operations go together.
+
+use std::collections::HashMap;
+
+use alloy::primitives::{Address, U256};
+
+use super::Bundle;
+use crate::{admission::Admitted, fees::FeeSuggestion, mempool::Mempool};
+
+/// Chooses from what waits, what earns most per gas first (its price above the base fee): one EntryPoint, a few operations per throttled entity, within
+/// the gas of a transaction, none that would not pay the base fee, and nothing beside what is set apart. Nothing at all
+/// while the base fee is more than we bid.
+/// Those of one nonce key go in their order; nothing of a sender that is in another bundle already.
+pub(crate) fn choose(mempool: &Mempool, max_gas: u64, fees: FeeSuggestion) -> Option<Bundle> {
+    let base_fee = fees.base_fee;
+    if base_fee > fees.cap {
+        return None;
+    }
+    let mut candidates: Vec<(usize, &Admitted, u64)> = mempool
+        .candidates()
+        .enumerate()
+        .filter(|(_, (admitted, _))| admitted.op.max_fee_per_gas >= base_fee)
+        .map(|(arrival, (admitted, ahead))| (arrival, admitted, ahead))
+        .collect();
+    candidates.sort_by_key(|(_, _, ahead)| *ahead);
+    // What has to go behind another is worth no more than that one. Lines stay together: a sender has one bundle at a
+    // time, and what is left of its line would wait until that is mined.
+    let mut lines: HashMap<(Address, U256), (usize, u128)> = HashMap::new();
+    let mut candidates: Vec<_> = candidates
+        .into_iter()
+        .map(|(arrival, admitted, ahead)| {
+            let line = lines.entry(line(admitted)).or_insert((arrival, u128::MAX));
+            line.1 = line.1.min(admitted.op.effective_gas_price(base_fee));
+            (std::cmp::Reverse(line.1), line.0, ahead, admitted)
+        })
+        .collect();
+    candidates.sort_by_key(|(price, arrival, ahead, _)| (*price, *arrival, *ahead));
+    let mut choice = Choice { mempool, max_gas, bundle: None, lanes: HashMap::new(), throttled: HashMap::new() };
+    // Each pass may make room for those that had to go behind another.
+    loop {
+        let before = candidates.len();
+        candidates.retain(|(_, _, ahead, admitted)| !choice.take(admitted, *ahead));
+        if candidates.len() == before || choice.is_full() {
+            break;
+        }
+    }
+    choice.bundle.filter(|bundle| !bundle.operations.is_empty())
+}
+
+/// Operations with the same go one after the other: sender and nonce key.
+fn line(admitted: &Admitted) -> (Address, U256) {
+    (admitted.op.sender, admitted.op.nonce >> 64)
+}
+
+/// A bundle that is being chosen.
+struct Choice<'a> {
+    mempool: &'a Mempool,
+    max_gas: u64,
+    bundle: Option<Bundle>,
+    /// Operations chosen, by sender and nonce key.
+    lanes: HashMap<(Address, U256), u64>,
+    throttled: HashMap<Address, usize>,
+}
+
+impl Choice<'_> {
+    /// Whether what is in it goes by itself.
+    fn is_full(&self) -> bool {
+        let first = self.bundle.as_ref().and_then(|bundle| bundle.operations.first());
+        first.is_some_and(|admitted| self.mempool.is_set_apart(admitted.hash))
+    }
+
+    /// Takes an operation with so many of its nonce key before it, if it may go in now.
+    fn take(&mut self, admitted: &Admitted, ahead: u64) -> bool {
+        let lane = line(admitted);
+        if self.is_full() || ahead != self.lanes.get(&lane).copied().unwrap_or_default() {
+            return false;
+        }
+        let (entry_point, version) = (admitted.entry_point, admitted.version);
+        let bundle = self.bundle.get_or_insert_with(|| Bundle::new(entry_point, version, Vec::new()));
+        let bars = self.mempool.is_set_apart(admitted.hash) && !bundle.operations.is_empty();
+        if bundle.entry_point != admitted.entry_point || bars {
+            return false;
+        }
+        let parties = &admitted.evidence.parties;
+        let named: Vec<_> = [Some(parties.account), parties.factory, parties.paymaster]
+            .into_iter()
+            .flatten()
+            .map(|party| party.address)
+            .filter(|address| self.mempool.is_throttled(*address))
+            .collect();
+        let most = self.mempool.config().throttled_in_bundle;
+        if named.iter().any(|address| self.throttled.get(address).is_some_and(|count| *count >= most)) {
+            return false;
+        }
+        bundle.operations.push(admitted.clone());
+        if bundle.gas_limit() > self.max_gas {
+            bundle.operations.pop();
+            return false;
+        }
+        *self.lanes.entry(lane).or_default() += 1;
+        named.into_iter().for_each(|address| *self.throttled.entry(address).or_default() += 1);
+        true
+    }
+}

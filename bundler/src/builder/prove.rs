@@ -1,0 +1,159 @@
+//! Execution of a whole bundle in process, until what is left of it works and pays for itself.
+
+use alloy::{
+    primitives::{Address, B256, Bytes, Log},
+    rpc::types::state::StateOverride,
+    sol_types::SolEvent,
+};
+use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, pack, revert::EntryPointRevert};
+
+use super::{Bundle, Expected, Proof};
+use crate::{
+    admission::reject_revert,
+    evm::{Budget, Ending, HandleOps, SimulationError, StopAt},
+    gas,
+    head::{Head, unix_now},
+    rejection::Entity,
+    submitter::Fees,
+};
+
+/// A bundle after its execution in process.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    /// What is left of it, and works.
+    pub(crate) bundle: Bundle,
+    /// What fails by itself, and why.
+    pub(crate) dropped: Vec<Failed>,
+    /// What fails only after others: for another bundle, a few times.
+    pub(crate) disturbed: Vec<Failed>,
+    /// What may be innocent: for another bundle.
+    pub(crate) returned: Vec<B256>,
+    /// What works but would cost us more than it pays, as fees are: for another block.
+    pub(crate) held: Vec<B256>,
+    /// Whether it was executed on the block that its operations were last found valid on: then, and only then, a
+    /// failure is somebody's fault.
+    pub(crate) same_state: bool,
+    /// What the node said against it.
+    pub(crate) disagreement: Option<String>,
+}
+
+/// An operation that fails in a bundle.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) hash: B256,
+    pub(crate) reason: String,
+    /// Whose validation it was.
+    pub(crate) culprit: Option<Entity>,
+}
+
+/// Executes the bundle on this head, after what is in flight, until it goes through. Blocks: call on a blocking thread.
+///
+/// # Errors
+/// If state cannot be read: nothing is known then, and nothing is dropped.
+pub(crate) fn prove(
+    bundle: Bundle,
+    head: &Head,
+    in_flight: &StateOverride,
+    same_state: bool,
+    chain: &ChainPreset,
+    bundler: Address,
+) -> Result<Proven, SimulationError> {
+    // What those in flight do may be undone yet: nobody is blamed for it.
+    let alone = in_flight.is_empty();
+    let mut proven = Proven {
+        bundle,
+        dropped: Vec::new(),
+        disturbed: Vec::new(),
+        returned: Vec::new(),
+        held: Vec::new(),
+        same_state: same_state && alone,
+        disagreement: None,
+    };
+    while !proven.bundle.operations.is_empty() {
+        let bundle = &mut proven.bundle;
+        let count = bundle.operations.len();
+        let operations: Vec<_> = bundle.operations.iter().map(|admitted| &*admitted.op).collect();
+        let bid = Fees::first(bundle, head.fees);
+        let (run, changes) = HandleOps {
+            version: bundle.version,
+            entry_point: bundle.entry_point,
+            chain,
+            operations: &operations,
+            bundler,
+            gas_limit: bundle.gas_limit(),
+            // What will be bid: a contract that compares GASPRICE with BASEFEE would tell a cheaper run from the real one.
+            priority_fee: bid.priority_fee,
+            stop_at: StopAt::End,
+            trust_signatures: false,
+            overrides: in_flight,
+            now: unix_now(),
+            budget: Budget::EXECUTION,
+        }
+        .run_and_keep(&head.view, &head.block)?;
+        let (index, reason, culprit) = match run.ending {
+            Ending::Completed(logs) => {
+                let expected = expected(bundle, &logs, run.gas_used, bid, head, bundler);
+                if expected.is_loss() {
+                    proven.held.extend(unprofitable(bundle, head));
+                    continue;
+                }
+                bundle.proof = Proof { expected, changes, order: 0 };
+                break;
+            }
+            Ending::Reverted(data) => culprit(&data, bundle),
+            Ending::Halted(reason) => (None, format!("the bundle halted: {reason:?}"), None),
+        };
+        let mut take =
+            |index: usize| Failed { hash: bundle.operations.remove(index).hash, reason: reason.clone(), culprit };
+        match index {
+            // The first is validated before any other could have done anything to it.
+            Some(0) if alone => proven.dropped.push(take(0)),
+            Some(index) => proven.disturbed.push(take(index)),
+            None if count == 1 && alone => proven.dropped.push(take(0)),
+            None if count == 1 => proven.disturbed.push(take(0)),
+            // It could be any of them: alone, the first shows whether it is the one.
+            None => proven.returned.extend(bundle.operations.drain(1..).map(|admitted| admitted.hash)),
+        }
+    }
+    Ok(proven)
+}
+
+/// What the bundle will bring in and cost at this bid.
+fn expected(bundle: &Bundle, logs: &[Log], gas_used: u64, bid: Fees, head: &Head, bundler: Address) -> Expected {
+    let paid = logs.iter().filter(|log| log.address == bundle.entry_point).filter_map(|log| {
+        let event = UserOperationEvent::decode_log(log).ok()?;
+        Some(event.actualGasCost.saturating_to::<u128>())
+    });
+    let price = head.fees.base_fee.saturating_add(bid.priority_fee);
+    let calldata = pack::handle_ops(bundle.version, bundle.operations.iter().map(|it| &*it.op), bundler);
+    Expected {
+        gas_used,
+        revenue: paid.fold(0, u128::saturating_add),
+        execution: u128::from(gas_used).saturating_mul(price),
+        l1: gas::l1_fee(&calldata, head),
+    }
+}
+
+/// Takes out of a bundle that does not pay for itself those that do not pay their share, as fees are now; all of them
+/// if it is none in particular.
+fn unprofitable(bundle: &mut Bundle, head: &Head) -> Vec<B256> {
+    let version = bundle.version;
+    let (paying, short): (Vec<_>, Vec<_>) = std::mem::take(&mut bundle.operations)
+        .into_iter()
+        .partition(|it| it.op.pre_verification_gas >= gas::pre_verification_gas(&it.op, version, head));
+    let (stay, out) = if short.is_empty() { (short, paying) } else { (paying, short) };
+    bundle.operations = stay;
+    out.into_iter().map(|admitted| admitted.hash).collect()
+}
+
+/// Which operation made the bundle revert, if the EntryPoint says, why, and in whose validation.
+fn culprit(data: &Bytes, bundle: &Bundle) -> (Option<usize>, String, Option<Entity>) {
+    let revert = EntryPointRevert::decode(data);
+    match &revert {
+        EntryPointRevert::FailedOp { index, .. } if *index < bundle.operations.len() => {
+            let rejection = reject_revert(data, &bundle.operations[*index].op, None, None);
+            (Some(*index), rejection.to_string(), rejection.culprit())
+        }
+        _ => (None, revert.to_string(), None),
+    }
+}
