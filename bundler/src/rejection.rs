@@ -176,7 +176,7 @@ impl Rejection {
     }
 
     /// Whether the reason lies in the chain's state, so that a newer block may have taken it away.
-    pub(crate) fn depends_on_state(&self) -> bool {
+    pub fn depends_on_state(&self) -> bool {
         match self {
             Self::Authorization { .. }
             | Self::EntryPoint { .. }

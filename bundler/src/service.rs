@@ -1,5 +1,7 @@
 //! Wiring: the tasks, the channels between them, and the handle that the RPC layer holds.
 
+mod snapshot;
+
 use std::{sync::Arc, time::Duration};
 
 use alloy::{
@@ -330,10 +332,7 @@ impl Bundler {
         self.at_the_head(|head| {
             let (request, overrides) = (request.clone(), overrides.clone());
             async move {
-                let lane = async |op: &UserOperation| {
-                    let (sender, nonce) = (op.sender, op.nonce);
-                    self.ask(|answer| Command::Lane { entry_point, sender, nonce, answer }).await
-                };
+                let lane = async |op: &UserOperation| self.lane_of(op, entry_point).await;
                 estimation::estimate(request, entry_point, overrides, &self.config, &head, self.address, lane).await
             }
         })

@@ -68,6 +68,24 @@ impl Validity {
     }
 }
 
+/// Bytes of the bounds in `paymasterData`.
+const BOUNDS_LENGTH: usize = 12;
+
+impl Validity {
+    /// The bounds alone, for a signature that comes beside them: `uint48 validUntil ‖ uint48 validAfter`.
+    pub fn to_bounds(self) -> Bytes {
+        [self.until, self.after].iter().flat_map(|bound| bound.to_be_bytes()[2..].to_vec()).collect()
+    }
+
+    /// What [`Self::to_bounds`] made; nothing else.
+    pub fn from_paymaster_data(data: &[u8]) -> Option<Self> {
+        let bounds: &[u8; BOUNDS_LENGTH] = data.try_into().ok()?;
+        let bound = |bytes: &[u8]| bytes.iter().fold(0, |bound, byte| bound << 8 | u64::from(*byte));
+        let (until, after) = bounds.split_at(BOUNDS_LENGTH / 2);
+        Some(Self { until: bound(until), after: bound(after) })
+    }
+}
+
 /// The digest that a signer of `paymaster` signs to sponsor `op` (EIP-712, domain of the contract).
 ///
 /// The operation's own paymaster address and data play no part; its paymaster gas limits are those of `limits`, which

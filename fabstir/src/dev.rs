@@ -105,6 +105,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         chain: chain::ChainOptions::of(&node_url),
         serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false },
         sponsor_limits,
+        rehearse: true,
         min_stake: None,
         mempool: MempoolConfig::default(),
         reputation_file: None,

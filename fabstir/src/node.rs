@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,7 @@ use anyhow::Result;
 use bundler::{Bundler, Left, mempool::MempoolConfig};
 use erc4337::ChainPreset;
 use jsonrpsee::{RpcModule, server::ServerHandle};
-use paymaster::{Deployed, Policy, Sponsor};
+use paymaster::{Deployed, Policy, Rehearsal, Sponsor};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     chain,
     deployment::Deployment,
     keys, ledger, serve,
+    sponsored::{self, InProcess},
 };
 
 /// Settings of `fabstir node`.
@@ -50,6 +52,9 @@ pub struct Options {
     /// The same for each account.
     #[arg(long, env = "FABSTIR_SPONSOR_PER_ACCOUNT", default_value = SPONSOR_PER_ACCOUNT, value_parser = ether)]
     sponsor_per_account: U256,
+    /// Sign for operations that were not run first: their execution may revert, at our cost.
+    #[arg(long, env = "FABSTIR_SPONSOR_UNREHEARSED")]
+    sponsor_unrehearsed: bool,
     /// Calls a second of one caller that run the EVM, and ten times as many others; 0: no limit.
     #[arg(long, env = "FABSTIR_CALLS_PER_SECOND", default_value_t = serve::CALLS_PER_SECOND)]
     calls_per_second: u32,
@@ -113,6 +118,8 @@ pub struct Setup {
     pub poll_interval: Duration,
     /// What is sponsored in a day.
     pub sponsor_limits: paymaster::Limits,
+    /// Whether an operation is run before it is signed for, and not signed for if it reverts.
+    pub rehearse: bool,
     /// Wei from which an entity counts as staked, if not the chain preset's.
     pub min_stake: Option<u128>,
     /// What the mempool takes; the deployment's paymasters are allowed beside.
@@ -145,6 +152,7 @@ pub async fn run(options: Options) -> Result<()> {
         paymaster_key: keys::read(options.paymaster_key_file.as_deref(), "FABSTIR_PAYMASTER_KEY")?.into_signer(),
         poll_interval: Duration::from_millis(options.poll_ms),
         sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
+        rehearse: !options.sponsor_unrehearsed,
         min_stake: options.min_stake,
         mempool: MempoolConfig {
             max_operations: options.max_mempool,
@@ -192,7 +200,10 @@ impl Node {
         let mut module = RpcModule::new(());
         module.merge(bundler::rpc::module(bundler.clone())?)?;
         let (budgets, follower) = ledger::start(&setup.budgets, &sponsorship, node, setup.poll_interval).await?;
-        module.merge(paymaster::rpc::module(sponsorship, sponsor, budgets)?)?;
+        let rehearsal = setup.rehearse.then(|| Arc::new(InProcess(bundler.clone())) as Arc<dyn Rehearsal>);
+        let service = Arc::new(paymaster::Service::new(sponsorship, sponsor, budgets, rehearsal));
+        module.merge(paymaster::rpc::module(Arc::clone(&service))?)?;
+        module.merge(sponsored::module(bundler.clone(), service)?)?;
         let (address, server) = serve::start(setup.serve, module).await?;
         Ok(Self { address, bundler, server, engine, follower })
     }

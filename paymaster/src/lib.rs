@@ -1,13 +1,14 @@
 //! Sponsorship over ERC-7677: who is paid for is decided here, and nowhere else.
 //!
 //! ```text
-//!  pm_getPaymasterStubData ─┐                               ┌─ refused ──► -32050, with the reason
-//!                           ├─► rpc ─► policy ─► ledger ────┤
-//!  pm_getPaymasterData ─────┘                               └─ granted ──► sign ─► paymasterData
+//!  pm_getPaymasterStubData ─┐                                       ┌─ refused ──► -32050, with the reason
+//!                           ├─► policy ─► rehearsal ─► ledger ──────┤
+//!  pm_getPaymasterData ─────┘                                       └─ granted ──► sign ─► paymasterData
 //! ```
 //!
-//! - [`rpc`]: the methods; parameters in, JSON out.
+//! - [`rpc`]: the methods; parameters in, JSON out. - [`service`]: what they do, for others to call too.
 //! - [`policy`]: a pure decision over the decoded calls of an operation.
+//! - [`rehearsal`]: the operation is run before it is signed for, by somebody who has an EVM.
 //! - [`ledger`]: how much is promised, to everybody and to each, until the chain says what it cost.
 //! - [`sign`]: the EIP-712 signature that the VerifyingPaymaster contract checks.
 //!
@@ -16,7 +17,9 @@
 
 pub mod ledger;
 pub mod policy;
+pub mod rehearsal;
 pub mod rpc;
+pub mod service;
 pub mod sign;
 
 use std::collections::BTreeMap;
@@ -26,6 +29,8 @@ use erc4337::EntryPointVersion;
 
 pub use ledger::Ledger;
 pub use policy::{Denial, Policy};
+pub use rehearsal::Rehearsal;
+pub use service::Service;
 pub use sign::Sponsor;
 
 /// Settings of the paymaster service.

@@ -3,10 +3,10 @@
 //! On EntryPoint v0.6 the answer is `paymasterAndData`, and there are no gas limits of the paymaster's own: it runs
 //! within the account's `verificationGasLimit`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 use alloy::primitives::{Address, U256};
-use erc4337::{EntryPointVersion, FieldError, Paymaster, UserOperation, UserOperationRequest, error_code};
+use erc4337::{EntryPointVersion, FieldError, Paymaster, UserOperationRequest, error_code};
 use jsonrpsee::{
     RpcModule,
     server::RegisterMethodError,
@@ -15,17 +15,12 @@ use jsonrpsee::{
 use serde_json::{Value, json};
 
 use crate::{
-    Config, Denial, Deployed, Ledger, Sponsor,
-    ledger::{Denied, Place, Reservation},
-    sign::{NotSigned, validity},
+    Denial,
+    ledger::Denied,
+    rehearsal::Unrehearsed,
+    service::{Ask, Service},
+    sign::NotSigned,
 };
-
-/// Gas that the contract's validation is given, plus [`VERIFICATION_GAS_PER_WORD`]. Unused, it costs nothing.
-const VERIFICATION_GAS: u128 = 60_000;
-/// The contract hashes the whole operation.
-const VERIFICATION_GAS_PER_WORD: u128 = 40;
-/// The contract has no `postOp`.
-const POST_OP_GAS: u128 = 0;
 
 /// A request that was not granted.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +36,10 @@ pub enum Refusal {
     Denied { denial: Denial, policy: String },
     #[error("not sponsored now, ask again: {0}")]
     Ledger(Denied),
+    #[error("not sponsored: {reason}")]
+    Reverts { reason: Unrehearsed, policy: String },
+    #[error("not sponsored now, ask again: {0}")]
+    Unrehearsed(Unrehearsed),
     #[error(transparent)]
     Signing(#[from] NotSigned),
 }
@@ -67,141 +66,68 @@ impl From<Refusal> for ErrorObjectOwned {
                 });
                 (error_code::POLICY_DENIED, Some(data))
             }
-            // Nothing is signed that cannot be written down; what may pass by itself is worth another try.
-            Refusal::Ledger(_) => (error_code::LIMIT_EXCEEDED, None),
+            Refusal::Reverts { reason, policy } => {
+                (error_code::POLICY_DENIED, Some(json!({ "reason": reason.to_string(), "policyId": policy })))
+            }
+            // Nothing is signed that cannot be written down or run; what may pass by itself is worth another try.
+            Refusal::Ledger(_) | Refusal::Unrehearsed(_) => (error_code::LIMIT_EXCEEDED, None),
             Refusal::Signing(_) => (error_code::INTERNAL, None),
         };
         Self::owned(code, message, data)
     }
 }
 
-/// The sponsorship service.
-#[derive(Debug)]
-pub struct Service {
-    config: Config,
-    sponsor: Sponsor,
-    ledger: Ledger,
-}
-
 /// All methods of the paymaster.
 ///
 /// # Errors
 /// Never, unless two methods share a name.
-pub fn module(config: Config, sponsor: Sponsor, ledger: Ledger) -> Result<RpcModule<Service>, RegisterMethodError> {
-    let mut module = RpcModule::new(Service { config, sponsor, ledger });
+pub fn module(service: Arc<Service>) -> Result<RpcModule<Service>, RegisterMethodError> {
+    let mut module = RpcModule::from_arc(service);
     module.register_async_method("pm_getPaymasterStubData", |params, service, _| async move {
-        service.stub(&params).await
+        stub(&service, &params).await
     })?;
-    module.register_async_method(
-        "pm_getPaymasterData",
-        |params, service, _| async move { service.data(&params).await },
-    )?;
+    module.register_async_method("pm_getPaymasterData", |params, service, _| async move {
+        data(&service, &params).await
+    })?;
     Ok(module)
 }
 
+async fn stub(service: &Service, params: &Params<'_>) -> Result<Value, Refusal> {
+    let ask = read(service, params)?;
+    let mut answer = render(&service.stub(&ask).await?, ask.deployed.version);
+    answer["sponsor"] = json!({ "name": "Fabstir Compute" });
+    answer["isFinal"] = json!(false);
+    Ok(answer)
+}
+
+async fn data(service: &Service, params: &Params<'_>) -> Result<Value, Refusal> {
+    let ask = read(service, params)?;
+    Ok(render(&service.grant(&ask, false).await?, ask.deployed.version))
+}
+
 /// The parameters of both methods; the fourth, `context`, chooses nothing yet.
-struct Request {
-    operation: UserOperationRequest,
-    entry_point: Address,
-    deployed: Deployed,
-}
-
-impl Service {
-    async fn stub(&self, params: &Params<'_>) -> Result<Value, Refusal> {
-        let request = self.read(params)?;
-        let op = request.operation.with_open_fields_zero();
-        let reservation = self.decide(&op, &request, unix_now())?;
-        self.ledger.check(reservation).await.map_err(|denied| self.denied(denied))?;
-        let stub = Paymaster { data: self.sponsor.stub_data(), ..request.deployed.limits(&op) };
-        let mut answer = render(&stub, request.deployed.version);
-        answer["sponsor"] = json!({ "name": "Fabstir Compute" });
-        answer["isFinal"] = json!(false);
-        Ok(answer)
+fn read(service: &Service, params: &Params<'_>) -> Result<Ask, Refusal> {
+    let malformed =
+        FieldError::Malformed { field: "params", expected: "[userOperation, entryPoint, chainId, context]" };
+    let params: Vec<Value> = params.parse().map_err(|_| malformed)?;
+    let get = |position: usize, field| {
+        params.get(position).filter(|value| !value.is_null()).ok_or(FieldError::Missing { field })
+    };
+    let text = |position, field| Ok::<_, FieldError>(get(position, field)?.as_str().unwrap_or_default());
+    let entry_point: Address = text(1, "entryPoint")?
+        .parse()
+        .map_err(|_| FieldError::Malformed { field: "entryPoint", expected: "an address of 20 bytes" })?;
+    let given: U256 = text(2, "chainId")?
+        .strip_prefix("0x")
+        .and_then(|digits| U256::from_str_radix(digits, 16).ok())
+        .ok_or(FieldError::Malformed { field: "chainId", expected: "a 0x-prefixed hex number" })?;
+    let served = service.chain_id();
+    if given != U256::from(served) {
+        return Err(Refusal::Chain { given, served });
     }
-
-    async fn data(&self, params: &Params<'_>) -> Result<Value, Refusal> {
-        let request = self.read(params)?;
-        let mut operation = request.operation.clone();
-        // The user signs after us.
-        operation.signature.get_or_insert_default();
-        let asked = operation.paymaster.take();
-        let op = operation.complete(request.deployed.version)?;
-        let ours = request.deployed.limits(&op);
-        // Those that were asked for were estimated with; v0.6 has none to ask for.
-        let limits = Paymaster {
-            verification_gas_limit: asked
-                .as_ref()
-                .and_then(|paymaster| paymaster.verification_gas_limit)
-                .filter(|limit| *limit > 0)
-                .unwrap_or(ours.verification_gas_limit),
-            post_op_gas_limit: asked
-                .and_then(|paymaster| paymaster.post_op_gas_limit)
-                .unwrap_or(ours.post_op_gas_limit),
-            ..ours
-        };
-        let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
-        let now = unix_now();
-        let reservation = self.decide(&priced, &request, now)?;
-        self.ledger.reserve(reservation).await.map_err(|denied| self.denied(denied))?;
-        let (version, chain_id) = (request.deployed.version, self.config.chain_id);
-        let data = self.sponsor.sponsor(&op, version, &limits, request.entry_point, chain_id, now)?;
-        Ok(render(&Paymaster { data, ..limits }, version))
-    }
-
-    fn read(&self, params: &Params<'_>) -> Result<Request, Refusal> {
-        let malformed =
-            FieldError::Malformed { field: "params", expected: "[userOperation, entryPoint, chainId, context]" };
-        let params: Vec<Value> = params.parse().map_err(|_| malformed)?;
-        let get = |position: usize, field| {
-            params.get(position).filter(|value| !value.is_null()).ok_or(FieldError::Missing { field })
-        };
-        let text = |position, field| Ok::<_, FieldError>(get(position, field)?.as_str().unwrap_or_default());
-        let entry_point: Address = text(1, "entryPoint")?
-            .parse()
-            .map_err(|_| FieldError::Malformed { field: "entryPoint", expected: "an address of 20 bytes" })?;
-        let given: U256 = text(2, "chainId")?
-            .strip_prefix("0x")
-            .and_then(|digits| U256::from_str_radix(digits, 16).ok())
-            .ok_or(FieldError::Malformed { field: "chainId", expected: "a 0x-prefixed hex number" })?;
-        let served = self.config.chain_id;
-        if given != U256::from(served) {
-            return Err(Refusal::Chain { given, served });
-        }
-        let deployed = *self.config.paymasters.get(&entry_point).ok_or(Refusal::EntryPoint(entry_point))?;
-        let operation = UserOperationRequest::from_json(get(0, "userOperation")?, deployed.version)?;
-        Ok(Request { operation, entry_point, deployed })
-    }
-
-    /// What would be set aside for it, if the policy has nothing against it.
-    fn decide(&self, op: &UserOperation, request: &Request, now: u64) -> Result<Reservation, Refusal> {
-        let (policy, version) = (&self.config.policy, request.deployed.version);
-        let denied = |denial| Refusal::Denied { denial, policy: policy.id.clone() };
-        policy.decide(op, version).map_err(denied)?;
-        Ok(Reservation {
-            place: Place { entry_point: request.entry_point, sender: op.sender, nonce: op.nonce },
-            cost: op.required_prefund(version),
-            valid_until: validity(now).until,
-            charges: self.config.limits.charges(op.sender),
-            price: None,
-            now,
-        })
-    }
-
-    fn denied(&self, denied: Denied) -> Refusal {
-        if denied.is_transient() {
-            return Refusal::Ledger(denied);
-        }
-        Refusal::Denied { denial: denied.into(), policy: self.config.policy.id.clone() }
-    }
-}
-
-impl Deployed {
-    /// The contract with the gas limits that it needs for this operation, and no data.
-    fn limits(self, op: &UserOperation) -> Paymaster {
-        let (verification_gas_limit, post_op_gas_limit) =
-            if self.version.is_packed() { (verification_gas(op), POST_OP_GAS) } else { (0, 0) };
-        Paymaster { address: self.paymaster, verification_gas_limit, post_op_gas_limit, ..Paymaster::default() }
-    }
+    let deployed = service.deployed(entry_point)?;
+    let operation = UserOperationRequest::from_json(get(0, "userOperation")?, deployed.version)?;
+    Ok(Ask { operation, entry_point, deployed })
 }
 
 /// The fields that this EntryPoint's operations carry.
@@ -215,15 +141,6 @@ fn render(paymaster: &Paymaster, version: EntryPointVersion) -> Value {
         "paymasterVerificationGasLimit": U256::from(paymaster.verification_gas_limit),
         "paymasterPostOpGasLimit": U256::from(paymaster.post_op_gas_limit),
     })
-}
-
-fn verification_gas(op: &UserOperation) -> u128 {
-    let words = (op.call_data.len() + op.init_code().len()).div_ceil(32) as u128;
-    VERIFICATION_GAS + VERIFICATION_GAS_PER_WORD * words
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 #[cfg(test)]
@@ -241,7 +158,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Limits, Policy,
+        Config, Deployed, Ledger, Limits, Policy, Sponsor,
         ledger::{Rules, Store},
     };
 
@@ -269,7 +186,7 @@ mod tests {
         let sponsor = Sponsor::new(PrivateKeySigner::random()).unwrap();
         let signer = sponsor.address();
         let ledger = Ledger::start(Store::in_memory().unwrap(), Rules::default());
-        (module(config, sponsor, ledger).unwrap(), signer)
+        (module(Arc::new(Service::new(config, sponsor, ledger, None))).unwrap(), signer)
     }
 
     fn operation(target: Address) -> Value {

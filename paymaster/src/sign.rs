@@ -54,6 +54,11 @@ impl Sponsor {
         STUB_VALIDITY.to_paymaster_data(&self.stub)
     }
 
+    /// A signature of the final length that is nobody's.
+    pub fn stub_signature(&self) -> Bytes {
+        self.stub.into()
+    }
+
     /// `paymasterData` that sponsors `op` for one to two minutes from `now` (seconds since 1970).
     ///
     /// Deterministic within a minute: asked again, it answers the same.
@@ -70,9 +75,37 @@ impl Sponsor {
         now: u64,
     ) -> Result<Bytes, NotSigned> {
         let validity = validity(now);
+        let signature = self.signature(op, version, limits, validity, entry_point, chain_id)?;
+        Ok(validity.to_paymaster_data(&signature))
+    }
+
+    /// The signature alone, for this time.
+    ///
+    /// # Errors
+    /// If the key does not sign.
+    pub fn sign(
+        &self,
+        op: &UserOperation,
+        version: EntryPointVersion,
+        limits: &Paymaster,
+        validity: Validity,
+        entry_point: Address,
+        chain_id: u64,
+    ) -> Result<Bytes, NotSigned> {
+        Ok(self.signature(op, version, limits, validity, entry_point, chain_id)?.into())
+    }
+
+    fn signature(
+        &self,
+        op: &UserOperation,
+        version: EntryPointVersion,
+        limits: &Paymaster,
+        validity: Validity,
+        entry_point: Address,
+        chain_id: u64,
+    ) -> Result<[u8; SIGNATURE_LENGTH], NotSigned> {
         let digest = sponsorship::digest(op, version, limits, validity, entry_point, chain_id);
-        let signature = self.signer.sign_hash_sync(&digest).map_err(|_| NotSigned)?;
-        Ok(validity.to_paymaster_data(&signature.as_bytes()))
+        Ok(self.signer.sign_hash_sync(&digest).map_err(|_| NotSigned)?.as_bytes())
     }
 }
 

@@ -28,6 +28,7 @@ mod push;
 mod refusals;
 mod rules;
 mod shutdown;
+mod sponsored;
 mod state;
 mod traps;
 mod traps_post_op;

@@ -97,7 +97,11 @@ pub(crate) async fn screen(op: &UserOperation, entry_point: Address, on: Grounds
     hash_of(op, entry_point, version, on).await
 }
 
-async fn hash_of(
+/// `userOpHash`, with the delegate that an EIP-7702 sender has on this head.
+///
+/// # Errors
+/// If that cannot be read, or there is none.
+pub(crate) async fn hash_of(
     op: &UserOperation,
     entry_point: Address,
     version: EntryPointVersion,

@@ -76,6 +76,12 @@ impl Estimator {
         }
     }
 
+    /// Runs the operation as it is.
+    pub(super) fn rehearse(&self, op: UserOperation) -> Result<(), Rejection> {
+        let run = self.simulate(&op)?;
+        refuse_failure(&run, &op, &self.frames(&run, &op))
+    }
+
     /// The limits that a run with `ample` ones shows.
     fn measure(&self, op: &mut UserOperation, ample: Limits) -> Result<Limits, Rejection> {
         self.open.apply(ample, op);

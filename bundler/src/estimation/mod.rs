@@ -72,6 +72,50 @@ pub(crate) async fn estimate(
     if open.pre_verification_gas {
         op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
     }
+    let op = on_pending(op, open, entry_point, overrides, config, head, bundler, pending, Estimator::run).await?;
+    let own = op.paymaster.as_ref().filter(|_| version.is_packed());
+    Ok(Estimate {
+        pre_verification_gas: op.pre_verification_gas,
+        verification_gas_limit: op.verification_gas_limit,
+        call_gas_limit: op.call_gas_limit,
+        paymaster_verification_gas_limit: own.map(|paymaster| paymaster.verification_gas_limit),
+        paymaster_post_op_gas_limit: own.map(|paymaster| paymaster.post_op_gas_limit),
+    })
+}
+
+/// Runs a whole operation with exactly its own limits, as if whoever pays could and all signatures were good.
+///
+/// # Errors
+/// If validation, the call or postOp fails.
+pub(crate) async fn rehearse(
+    op: UserOperation,
+    entry_point: Address,
+    config: &Config,
+    head: &Head,
+    bundler: Address,
+    pending: impl AsyncFnOnce(&UserOperation) -> Result<Vec<Arc<UserOperation>>, Rejection>,
+) -> Result<(), Rejection> {
+    entry_point_version(config, entry_point)?;
+    head.view.prefetch(&first_reads(&op, entry_point, bundler)).await?;
+    let overrides = StateOverride::default();
+    let run = |estimator: &Estimator, op| estimator.rehearse(op);
+    on_pending(op, Open::NOTHING, entry_point, overrides, config, head, bundler, pending, run).await
+}
+
+/// Hands the operation to `run`, on the state that what is pending before it leaves.
+#[allow(clippy::too_many_arguments, reason = "two callers, one after the other in this file")]
+async fn on_pending<T: Send + 'static>(
+    mut op: UserOperation,
+    open: Open,
+    entry_point: Address,
+    overrides: StateOverride,
+    config: &Config,
+    head: &Head,
+    bundler: Address,
+    pending: impl AsyncFnOnce(&UserOperation) -> Result<Vec<Arc<UserOperation>>, Rejection>,
+    run: impl FnOnce(&Estimator, UserOperation) -> Result<T, Rejection> + Send + 'static,
+) -> Result<T, Rejection> {
+    let version = entry_point_version(config, entry_point)?;
     // The price is then the operation's own bound: what can be paid for at the bound can be at any price.
     op.max_priority_fee_per_gas = op.max_fee_per_gas;
     let next = sequence_on_chain(&op, entry_point, &head.view).unwrap_or(op.nonce_sequence());
@@ -87,24 +131,16 @@ pub(crate) async fn estimate(
         head: head.clone(),
         open,
     };
-    let op = blocking(move || {
+    blocking(move || {
         if !ahead.is_empty() {
             let Estimator { chain, head, before, .. } = &mut estimator;
             let after = state_after(&ahead, entry_point, version, chain, bundler, head, Budget::EXECUTION)?;
             // Should one of them fail, this one has but its nonce to count on.
             overlay(before, after.unwrap_or_else(|| counted(&op, entry_point)));
         }
-        estimator.run(op)
+        run(&estimator, op)
     })
-    .await??;
-    let own = op.paymaster.as_ref().filter(|_| version.is_packed());
-    Ok(Estimate {
-        pre_verification_gas: op.pre_verification_gas,
-        verification_gas_limit: op.verification_gas_limit,
-        call_gas_limit: op.call_gas_limit,
-        paymaster_verification_gas_limit: own.map(|paymaster| paymaster.verification_gas_limit),
-        paymaster_post_op_gas_limit: own.map(|paymaster| paymaster.post_op_gas_limit),
-    })
+    .await?
 }
 
 /// Limits that the caller sets are kept, so they must be ones that an operation can be sent with: they bound the run.
@@ -140,6 +176,15 @@ struct Open {
 }
 
 impl Open {
+    /// All limits are the caller's.
+    const NOTHING: Self = Self {
+        pre_verification_gas: false,
+        verification: false,
+        call: false,
+        paymaster_verification: false,
+        post_op: false,
+    };
+
     fn of(request: &UserOperationRequest) -> Self {
         let open = |limit: Option<u128>| limit.is_none_or(|limit| limit == 0);
         let paymaster = request.paymaster.as_ref();

@@ -55,6 +55,8 @@ fn runs_the_evm(method: &str) -> bool {
             | "fabstir_explainUserOperation"
             | "pm_getPaymasterStubData"
             | "pm_getPaymasterData"
+            | "fabstir_prepareSponsoredUserOperation"
+            | "fabstir_sponsorAndSend"
     )
 }
 

@@ -1,0 +1,126 @@
+//! Several questions about one operation, answered on one head: what a client would ask for one after the other.
+
+use std::sync::Arc;
+
+use alloy::{
+    primitives::{Address, B256, U256},
+    rpc::types::state::StateOverride,
+};
+use erc4337::{UserOperation, UserOperationRequest, storage};
+
+use super::Bundler;
+use crate::{
+    Head, Rejection,
+    admission::{self, entry_point_version},
+    engine::Command,
+    estimation::{self, Estimate},
+    evm::Wanted,
+    fees::FeeSuggestion,
+};
+
+impl Bundler {
+    /// The next nonce of this sender and nonce key (192 bits), by the chain alone: what is pending is not counted.
+    ///
+    /// # Errors
+    /// If the EntryPoint is not served here, or state cannot be read.
+    pub async fn next_nonce(
+        &self,
+        sender: Address,
+        key: U256,
+        entry_point: Address,
+        head: &Head,
+    ) -> Result<U256, Rejection> {
+        entry_point_version(&self.config, entry_point)?;
+        let slot = storage::nonce_slot(sender, key);
+        let wanted = Wanted { slots: [(entry_point, slot)].into_iter().collect(), ..Wanted::default() };
+        head.view.prefetch(&wanted).await?;
+        Ok(key << 64 | head.view.slot(entry_point, slot).unwrap_or_default())
+    }
+
+    /// [`Self::estimate`] on this head and no other.
+    ///
+    /// # Errors
+    /// If the operation would fail for another reason than its signature.
+    pub async fn estimate_on(
+        &self,
+        request: UserOperationRequest,
+        entry_point: Address,
+        overrides: StateOverride,
+        head: &Head,
+    ) -> Result<Estimate, Rejection> {
+        let _lane = self.lane().await?;
+        let lane = async |op: &UserOperation| self.lane_of(op, entry_point).await;
+        estimation::estimate(request, entry_point, overrides, &self.config, head, self.address, lane).await
+    }
+
+    /// Runs a whole operation, behind what is pending of its sender, with exactly its gas limits and as if whoever
+    /// pays could and all signatures were good.
+    ///
+    /// # Errors
+    /// If its validation, its execution or its postOp fails.
+    pub async fn rehearse(&self, op: UserOperation, entry_point: Address) -> Result<(), Rejection> {
+        let _lane = self.lane().await?;
+        self.at_the_head(|head| {
+            let op = op.clone();
+            async move {
+                let lane = async |op: &UserOperation| self.lane_of(op, entry_point).await;
+                estimation::rehearse(op, entry_point, &self.config, &head, self.address, lane).await
+            }
+        })
+        .await
+    }
+
+    /// What the account signs of this operation; its delegate, if it has one, as this head has it.
+    ///
+    /// # Errors
+    /// If the EntryPoint is not served here, or state cannot be read.
+    pub async fn hash_on(&self, op: &UserOperation, entry_point: Address, head: &Head) -> Result<B256, Rejection> {
+        let version = entry_point_version(&self.config, entry_point)?;
+        admission::hash_of(op, entry_point, version, self.grounds(head)).await
+    }
+
+    /// [`Self::send`] on this head; if what it says of the state has it refused, on a newer one.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub async fn send_on(&self, op: UserOperation, entry_point: Address, head: Head) -> Result<B256, Rejection> {
+        let op = Arc::new(op);
+        let known = head.block;
+        let lane = self.lane().await?;
+        let admitted = match self.admit(Arc::clone(&op), entry_point, head).await {
+            Err(rejection) if rejection.depends_on_state() && self.head().block.hash != known.hash => {
+                drop(lane);
+                return self.send(Arc::unwrap_or_clone(op), entry_point).await;
+            }
+            other => other?,
+        };
+        match admitted {
+            Ok(admitted) => self.ask(|answer| Command::Add(Box::new(admitted), answer)).await?,
+            Err(known) => Ok(known),
+        }
+    }
+
+    /// A head that follows this one, if there is one.
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    pub async fn newer_than(&self, head: &Head) -> Result<Option<Head>, Rejection> {
+        self.head_after(&head.block).await
+    }
+
+    /// Fees (wei) that the next block takes even if its base fee is half as high again.
+    pub fn suggested_fees(head: &Head) -> (u128, u128) {
+        let FeeSuggestion { base_fee, priority_fee, .. } = head.fees;
+        let priority = priority_fee.max(1);
+        (base_fee + base_fee.div_ceil(2) + priority, priority)
+    }
+
+    pub(super) async fn lane_of(
+        &self,
+        op: &UserOperation,
+        entry_point: Address,
+    ) -> Result<Vec<Arc<UserOperation>>, Rejection> {
+        let (sender, nonce) = (op.sender, op.nonce);
+        self.ask(|answer| Command::Lane { entry_point, sender, nonce, answer }).await
+    }
+}

@@ -1,0 +1,204 @@
+//! Bundler and paymaster in one round trip, on one head.
+//!
+//! ```text
+//!  fabstir_prepareSponsoredUserOperation   nonce ─► fees ─► stub ─► estimate ─► sponsorship    then the user signs
+//!  fabstir_sponsorAndSend (v0.9)           user has signed ─► rehearsal ─► sponsorship ─► admission
+//! ```
+//!
+//! Policy, budget and signature are those of `pm_getPaymasterData`: the same function of the same service.
+
+use std::sync::Arc;
+
+use alloy::{
+    hex,
+    primitives::{Address, Bytes, U256},
+    rpc::types::state::StateOverride,
+};
+use bundler::{Bundler, Head, Rejection};
+use erc4337::{
+    FieldError, Paymaster, UserOperation, UserOperationRequest, error_code,
+    wire::{self, PaymasterRequest},
+};
+use jsonrpsee::{
+    RpcModule,
+    server::RegisterMethodError,
+    types::{ErrorObjectOwned, Params},
+};
+use paymaster::{
+    Rehearsal,
+    rehearsal::{Rehearsed, Unrehearsed},
+    rpc::Refusal,
+    service::{Ask, Service},
+};
+use serde_json::{Value, json};
+
+/// Recovers to nobody we know, so that validation goes the way it goes with an ECDSA key's signature.
+const STUB_SIGNATURE: [u8; 65] = hex!(
+    "fffffffffffffffffffffffffffffff0000000000000000000000000000000007aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1c"
+);
+
+/// Rehearses with the bundler's EVM, behind what its mempool holds of the sender.
+#[derive(Clone, Debug)]
+pub struct InProcess(pub Bundler);
+
+impl Rehearsal for InProcess {
+    fn rehearse(&self, op: UserOperation, entry_point: Address) -> Rehearsed<'_> {
+        Box::pin(async move {
+            match self.0.rehearse(op, entry_point).await {
+                Ok(()) => Ok(()),
+                Err(Rejection::ExecutionReverted { reason, .. }) => Err(Unrehearsed::Reverts(reason)),
+                Err(rejection) if rejection.code() == error_code::INTERNAL => {
+                    Err(Unrehearsed::Unknown(text(&rejection)))
+                }
+                Err(rejection) if rejection.code() == error_code::LIMIT_EXCEEDED => {
+                    Err(Unrehearsed::Unknown(text(&rejection)))
+                }
+                // It is not valid, and so it will not be included.
+                Err(_) => Ok(()),
+            }
+        })
+    }
+}
+
+fn text(rejection: &Rejection) -> String {
+    rejection.to_string()
+}
+
+/// Refused by one of the two.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Bundler(#[from] Rejection),
+    #[error(transparent)]
+    Paymaster(#[from] Refusal),
+}
+
+impl From<FieldError> for Refused {
+    fn from(error: FieldError) -> Self {
+        Self::Bundler(error.into())
+    }
+}
+
+impl From<Refused> for ErrorObjectOwned {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Bundler(rejection) => rejection.into(),
+            Refused::Paymaster(refusal) => refusal.into(),
+        }
+    }
+}
+
+struct Both {
+    bundler: Bundler,
+    paymaster: Arc<Service>,
+}
+
+/// The methods that need both.
+///
+/// # Errors
+/// Never, unless two methods share a name.
+pub fn module(bundler: Bundler, paymaster: Arc<Service>) -> Result<RpcModule<()>, RegisterMethodError> {
+    let mut module = RpcModule::new(Both { bundler, paymaster });
+    module.register_async_method("fabstir_prepareSponsoredUserOperation", |params, both, _| async move {
+        both.prepare(&params).await
+    })?;
+    module
+        .register_async_method("fabstir_sponsorAndSend", |params, both, _| async move { both.send(&params).await })?;
+    Ok(module.remove_context())
+}
+
+/// `(userOperation, entryPoint)`, as JSON.
+fn read(params: &Params<'_>) -> Result<(Value, Address), FieldError> {
+    let expected = "[userOperation, entryPoint]";
+    let params: Vec<Value> = params.parse().map_err(|_| FieldError::Malformed { field: "params", expected })?;
+    let get = |position: usize, field| {
+        params.get(position).filter(|value| !value.is_null()).ok_or(FieldError::Missing { field })
+    };
+    let entry_point = get(1, "entryPoint")?
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or(FieldError::Malformed { field: "entryPoint", expected: "an address of 20 bytes" })?;
+    Ok((get(0, "userOperation")?.clone(), entry_point))
+}
+
+impl Both {
+    /// All that an operation lacks but its user's signature.
+    async fn prepare(&self, params: &Params<'_>) -> Result<Value, Refused> {
+        let (op, entry_point) = read(params)?;
+        let head = self.bundler.head();
+        match self.prepare_on(&head, op.clone(), entry_point).await {
+            // Whoever has just seen a transaction mined may build on it at once.
+            Err(Refused::Bundler(rejection)) if rejection.depends_on_state() => {
+                match self.bundler.newer_than(&head).await? {
+                    Some(head) => self.prepare_on(&head, op, entry_point).await,
+                    None => Err(rejection.into()),
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn prepare_on(&self, head: &Head, mut json: Value, entry_point: Address) -> Result<Value, Refused> {
+        let deployed = self.paymaster.deployed(entry_point)?;
+        let version = deployed.version;
+        if json["nonce"].is_null() {
+            // Only its sender need be right.
+            json["nonce"] = json!(U256::ZERO);
+            let sender = UserOperationRequest::from_json(&json, version)?.sender;
+            json["nonce"] = json!(self.bundler.next_nonce(sender, U256::ZERO, entry_point, head).await?);
+        }
+        let mut operation = UserOperationRequest::from_json(&json, version)?;
+        let (max_fee, priority_fee) = Bundler::suggested_fees(head);
+        let max_fee = *operation.max_fee_per_gas.get_or_insert(max_fee);
+        operation.max_priority_fee_per_gas.get_or_insert(priority_fee.min(max_fee));
+        operation.signature.get_or_insert_with(|| Bytes::from_static(&STUB_SIGNATURE));
+        operation.paymaster = None;
+
+        let mut ask = Ask { operation, entry_point, deployed };
+        ask.operation.paymaster = Some(requested(self.paymaster.stub(&ask).await?));
+        let overrides = StateOverride::default();
+        let estimate = self.bundler.estimate_on(ask.operation.clone(), entry_point, overrides, head).await?;
+        let operation = &mut ask.operation;
+        operation.pre_verification_gas = Some(estimate.pre_verification_gas);
+        operation.verification_gas_limit = Some(estimate.verification_gas_limit);
+        operation.call_gas_limit = Some(estimate.call_gas_limit);
+        if let Some(paymaster) = &mut operation.paymaster {
+            paymaster.verification_gas_limit = estimate.paymaster_verification_gas_limit;
+            paymaster.post_op_gas_limit = estimate.paymaster_post_op_gas_limit;
+        }
+        // The estimate has run it, with these limits and on this head.
+        let paymaster = self.paymaster.grant(&ask, true).await?;
+        let op = UserOperation { paymaster: Some(paymaster), ..ask.operation.with_open_fields_zero() };
+        Ok(json!({
+            "userOperation": wire::to_json(&op, version),
+            "userOpHash": self.bundler.hash_on(&op, entry_point, head).await?,
+            "entryPoint": entry_point,
+            "chainId": U256::from(self.paymaster.chain_id()),
+            "blockNumber": U256::from(head.block.number),
+            "blockHash": head.block.hash,
+        }))
+    }
+
+    /// Sponsors an operation that its user has signed, and takes it into the mempool.
+    async fn send(&self, params: &Params<'_>) -> Result<Value, Refused> {
+        let (op, entry_point) = read(params)?;
+        let deployed = self.paymaster.deployed(entry_point)?;
+        let operation = UserOperationRequest::from_json(&op, deployed.version)?;
+        let head = self.bundler.head();
+        let op = self.paymaster.countersign(&Ask { operation, entry_point, deployed }).await?;
+        Ok(json!(self.bundler.send_on(op, entry_point, head).await?))
+    }
+}
+
+/// A stub as part of a request.
+fn requested(stub: Paymaster) -> PaymasterRequest {
+    let Paymaster { address, verification_gas_limit, post_op_gas_limit, data, signature } = stub;
+    PaymasterRequest {
+        address,
+        // What our contract takes is known, as little as it is.
+        verification_gas_limit: Some(verification_gas_limit),
+        post_op_gas_limit: Some(post_op_gas_limit),
+        data,
+        signature,
+    }
+}
