@@ -17,6 +17,9 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
+/// Any method.
+pub const ANY: &str = "*";
+
 /// How a node may fail one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -42,6 +45,8 @@ pub enum Fault {
     Held,
     /// `eth_getLogs` for more blocks than this is refused.
     Narrow(u64),
+    /// A transaction is sent on without its condition, and refused if it has none.
+    Unconditional,
 }
 
 /// What is to go wrong.
@@ -158,7 +163,7 @@ impl State {
         let mut fault = None;
         self.plan.send_if_modified(|plan| {
             let befalls = |plan: &Plan, call: &Value| {
-                call["method"] == plan.method
+                (plan.method == ANY || call["method"] == plan.method)
                     && !matches!(plan.fault, Fault::Narrow(most) if blocks(&call["params"][0]) <= most)
             };
             let Some(plan) = plan.as_mut().filter(|plan| calls(asked).any(|call| befalls(plan, call))) else {
@@ -226,6 +231,12 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
             }
             return forward(state, asked.to_string().into()).await.map(Some);
         }
+        Fault::Unconditional if asked["params"][1]["blockNumberMax"].is_string() => {
+            asked["method"] = json!("eth_sendRawTransaction");
+            asked["params"] = json!([asked["params"][0]]);
+            return forward(state, asked.to_string().into()).await.map(Some);
+        }
+        Fault::Unconditional => Some(error(-32602, "no condition")),
         Fault::ShortBatch => None,
         Fault::UnknownBlock => Some(error(-32001, "unknown block")),
         Fault::Narrow(_) => Some(error(-32602, "block range is too wide")),

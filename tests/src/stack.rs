@@ -72,6 +72,19 @@ impl Stack {
 
     /// On this chain, which the node reaches through `node_url`; with more arguments for the node.
     pub async fn on(anvil: Anvil, node_url: &str, arguments: &[&str]) -> Result<Self> {
+        let (deployment, deployment_file) = Self::deploy(&anvil).await?;
+        let node = NodeProcess::start(node_url, &deployment_file, arguments).await?;
+        Ok(Self { anvil, deployment, deployment_file, node })
+    }
+
+    /// The same, with everything that the node has to say written to this file.
+    pub async fn logged(anvil: Anvil, node_url: &str, arguments: &[&str], log: &Path) -> Result<Self> {
+        let (deployment, deployment_file) = Self::deploy(&anvil).await?;
+        let node = NodeProcess::logged(node_url, &deployment_file, arguments, log).await?;
+        Ok(Self { anvil, deployment, deployment_file, node })
+    }
+
+    async fn deploy(anvil: &Anvil) -> Result<(Deployment, PathBuf)> {
         let deployment_file = std::env::temp_dir().join(format!(
             "fabstir-test-{}-{}.json",
             std::process::id(),
@@ -88,9 +101,7 @@ impl Stack {
         if !done.success() {
             bail!("fabstir deploy failed");
         }
-        let deployment = Deployment::read(&deployment_file)?;
-        let node = NodeProcess::start(node_url, &deployment_file, arguments).await?;
-        Ok(Self { anvil, deployment, deployment_file, node })
+        Ok((Deployment::read(&deployment_file)?, deployment_file))
     }
 
     /// An account with this key, which holds `tokens` (base units) of the test token.
@@ -124,6 +135,17 @@ impl Drop for Stack {
 impl NodeProcess {
     /// Starts it and waits until it is ready.
     pub async fn start(node_url: &str, deployment: &Path, arguments: &[&str]) -> Result<Self> {
+        let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into());
+        Self::spawn(node_url, deployment, arguments, &level, Stdio::inherit()).await
+    }
+
+    /// The same, with everything that it has to say written to this file.
+    pub async fn logged(node_url: &str, deployment: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
+        let file = std::fs::File::create(log)?;
+        Self::spawn(node_url, deployment, arguments, "debug", file.into()).await
+    }
+
+    async fn spawn(node_url: &str, deployment: &Path, arguments: &[&str], level: &str, log: Stdio) -> Result<Self> {
         let mut child = Command::new(fabstir())
             .args(["node", "--listen", "127.0.0.1:0", "--node-url", node_url, "--deployment"])
             .arg(deployment)
@@ -131,8 +153,9 @@ impl NodeProcess {
             .args(arguments)
             .env("FABSTIR_BUNDLER_KEY", KEYS[1])
             .env("FABSTIR_PAYMASTER_KEY", KEYS[2])
-            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into()))
+            .env("RUST_LOG", level)
             .stdin(Stdio::null())
+            .stderr(log)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;

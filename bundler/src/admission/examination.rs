@@ -177,8 +177,11 @@ pub(crate) async fn examine(
         p256: on.config.chain.p256,
     };
     let violations = if verdict.is_ok() { rules::judge(&run.trace, &parties) } else { Vec::new() };
-    // What those ahead make has no code to hold it to yet (COD-010).
-    let code_hashes = run.reads.accounts.iter().filter(|address| !made.contains(address));
+    // COD-010. What those ahead make has no code to hold it to yet; sender and beneficiary of the transaction are in every
+    // run, whatever the operation does.
+    let every_runs = [on.bundler, on.head.block.beneficiary];
+    let its_own = |address: &&Address| !made.contains(*address) && !every_runs.contains(*address);
+    let code_hashes = run.reads.accounts.iter().filter(its_own);
     let code_hashes = code_hashes.filter_map(|address| Some((*address, view.account(*address)?.code_hash))).collect();
     let paymaster_deposit = op.paymaster_address().map_or(U256::ZERO, |paymaster| deposit(paymaster).deposit);
     Ok(Examination { run, verdict, parties, violations, code_hashes, paymaster_deposit, ahead })

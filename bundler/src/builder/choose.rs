@@ -102,3 +102,75 @@ impl Choice<'_> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mempool::{
+        MempoolConfig, Reputation,
+        tests::{block, operation},
+    };
+
+    fn fees(base_fee: u128) -> FeeSuggestion {
+        FeeSuggestion::flat(base_fee, 1)
+    }
+
+    fn mempool(operations: impl IntoIterator<Item = Admitted>) -> Mempool {
+        let mut mempool = Mempool::new(MempoolConfig::default(), Reputation::default());
+        operations.into_iter().for_each(|it| drop(mempool.insert(it, &block(1)).unwrap()));
+        mempool
+    }
+
+    fn behind(mut admitted: Admitted, ahead: u64) -> Admitted {
+        std::sync::Arc::make_mut(&mut admitted.evidence).ahead = ahead;
+        admitted
+    }
+
+    fn ids(bundle: Option<Bundle>) -> Vec<u8> {
+        bundle.map(|bundle| bundle.hashes().iter().map(|hash| hash[0]).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_dearest_go_first_and_none_is_worth_more_than_what_goes_before_it() {
+        let pool = mempool([
+            operation(1, 0, 30, 1),
+            operation(2, 0, 90, 2),
+            operation(3, 0, 50, 3),
+            behind(operation(2, 1, 40, 4), 1),
+            behind(operation(2, 2, 200, 5), 2),
+        ]);
+        // The last of the second sender's has to go behind one that is worth 40.
+        assert_eq!(ids(choose(&pool, u64::MAX, fees(10))), [2, 3, 4, 5, 1]);
+    }
+
+    #[test]
+    fn a_transaction_is_filled_as_far_as_its_gas_goes_and_no_further() {
+        let pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2), operation(3, 0, 50, 3)]);
+        let of = |count: usize| {
+            let bundle = choose(&pool, u64::MAX, fees(1)).unwrap();
+            let operations = bundle.operations.into_iter().take(count).collect();
+            Bundle::new(bundle.entry_point, bundle.version, operations).gas_limit()
+        };
+        assert_eq!(ids(choose(&pool, of(2), fees(1))), [2, 3]);
+        assert_eq!(ids(choose(&pool, of(1), fees(1))), [2]);
+        assert_eq!(ids(choose(&pool, of(1) - 1, fees(1))), [0_u8; 0]);
+    }
+
+    #[test]
+    fn what_does_not_pay_the_base_fee_waits_and_everything_does_while_that_is_above_our_cap() {
+        let pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2)]);
+        assert_eq!(ids(choose(&pool, u64::MAX, fees(31))), [2]);
+        assert_eq!(ids(choose(&pool, u64::MAX, FeeSuggestion { cap: 30, ..fees(31) })), [0_u8; 0]);
+    }
+
+    #[test]
+    fn what_is_held_waits_for_the_next_head() {
+        let mut pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2)]);
+        let held = pool.all().map(|it| it.hash).find(|hash| hash[0] == 2).unwrap();
+        pool.mark_bundled(&[held]);
+        pool.hold(&[held]);
+        let again = pool.all().find(|it| it.hash == held).unwrap().clone();
+        pool.refresh(held, Ok(again));
+        assert_eq!(ids(choose(&pool, u64::MAX, fees(1))), [1]);
+    }
+}

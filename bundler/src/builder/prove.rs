@@ -9,13 +9,17 @@ use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, pack, rever
 
 use super::{Bundle, Expected, Proof};
 use crate::{
-    admission::reject_revert,
+    admission::{Admitted, reject_revert},
     evm::{Budget, Ending, HandleOps, SimulationError, StopAt},
     gas,
     head::{Head, unix_now},
     rejection::Entity,
     submitter::Fees,
 };
+
+/// Per cent of what it would be asked for now that an operation must offer to go along with others, who pay for what a
+/// bundle of its own would cost beside. The rest is for them.
+const LEAST_SHARE: u128 = 75;
 
 /// A bundle after its execution in process.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub(crate) struct Proven {
     pub(crate) disturbed: Vec<Failed>,
     /// What may be innocent: for another bundle.
     pub(crate) returned: Vec<B256>,
+    /// What fails only after what is in flight: for another block.
+    pub(crate) waiting: Vec<B256>,
     /// What works but would cost us more than it pays, as fees are: for another block.
     pub(crate) held: Vec<B256>,
     /// Whether it was executed on the block that its operations were last found valid on: then, and only then, a
@@ -65,10 +71,12 @@ pub(crate) fn prove(
         dropped: Vec::new(),
         disturbed: Vec::new(),
         returned: Vec::new(),
+        waiting: Vec::new(),
         held: Vec::new(),
         same_state: same_state && alone,
         disagreement: None,
     };
+    proven.held.extend(unprofitable(&mut proven.bundle, head, LEAST_SHARE));
     while !proven.bundle.operations.is_empty() {
         let bundle = &mut proven.bundle;
         let count = bundle.operations.len();
@@ -94,7 +102,12 @@ pub(crate) fn prove(
             Ending::Completed(logs) => {
                 let expected = expected(bundle, &logs, run.gas_used, bid, head, bundler);
                 if expected.is_loss() {
-                    proven.held.extend(unprofitable(bundle, head));
+                    let mut out = unprofitable(bundle, head, 100);
+                    if out.is_empty() {
+                        // None in particular.
+                        out.extend(bundle.operations.drain(..).map(|admitted| admitted.hash));
+                    }
+                    proven.held.extend(out);
                     continue;
                 }
                 bundle.proof = Proof { expected, changes, order: 0 };
@@ -108,9 +121,10 @@ pub(crate) fn prove(
         match index {
             // The first is validated before any other could have done anything to it.
             Some(0) if alone => proven.dropped.push(take(0)),
+            Some(0) => proven.waiting.push(take(0).hash),
             Some(index) => proven.disturbed.push(take(index)),
             None if count == 1 && alone => proven.dropped.push(take(0)),
-            None if count == 1 => proven.disturbed.push(take(0)),
+            None if count == 1 => proven.waiting.push(take(0).hash),
             // It could be any of them: alone, the first shows whether it is the one.
             None => proven.returned.extend(bundle.operations.drain(1..).map(|admitted| admitted.hash)),
         }
@@ -134,14 +148,19 @@ fn expected(bundle: &Bundle, logs: &[Log], gas_used: u64, bid: Fees, head: &Head
     }
 }
 
-/// Takes out of a bundle that does not pay for itself those that do not pay their share, as fees are now; all of them
-/// if it is none in particular.
-fn unprofitable(bundle: &mut Bundle, head: &Head) -> Vec<B256> {
+/// Takes out what offers less than so many per cent of the `preVerificationGas` that it would be asked for now: data on
+/// L1 has become dearer since it was taken.
+fn unprofitable(bundle: &mut Bundle, head: &Head, per_cent: u128) -> Vec<B256> {
+    // Nothing else that it is asked for changes.
+    if head.l1.is_none() {
+        return Vec::new();
+    }
     let version = bundle.version;
-    let (paying, short): (Vec<_>, Vec<_>) = std::mem::take(&mut bundle.operations)
-        .into_iter()
-        .partition(|it| it.op.pre_verification_gas >= gas::pre_verification_gas(&it.op, version, head));
-    let (stay, out) = if short.is_empty() { (short, paying) } else { (paying, short) };
+    let pays = |admitted: &Admitted| {
+        let asked = gas::pre_verification_gas(&admitted.op, version, head);
+        admitted.op.pre_verification_gas >= asked.saturating_mul(per_cent) / 100
+    };
+    let (stay, out): (Vec<_>, Vec<_>) = std::mem::take(&mut bundle.operations).into_iter().partition(pays);
     bundle.operations = stay;
     out.into_iter().map(|admitted| admitted.hash).collect()
 }

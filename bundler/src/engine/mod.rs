@@ -378,6 +378,7 @@ impl Engine {
     fn send(&mut self, mut proven: Proven, key: usize) {
         self.proving = false;
         self.mempool.give_back(&proven.returned);
+        self.mempool.hold(&proven.waiting);
         if !proven.held.is_empty() {
             tracing::info!(operations = proven.held.len(), "held back: as fees are they do not pay for themselves");
             self.ledger.held += proven.held.len() as u64;

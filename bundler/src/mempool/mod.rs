@@ -459,4 +459,4 @@ fn size(admitted: &Admitted) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,7 +17,7 @@ const NOW: u64 = 1_000_000;
 const STRANGER: Address = Address::repeat_byte(0x99);
 const PAYMASTER: Address = Address::repeat_byte(0xaa);
 
-fn block(number: u64) -> BlockPin {
+pub(crate) fn block(number: u64) -> BlockPin {
     BlockPin {
         hash: B256::left_padding_from(&number.to_be_bytes()),
         parent: B256::left_padding_from(&number.saturating_sub(1).to_be_bytes()),
@@ -43,7 +43,7 @@ fn party(address: Address, staked: bool) -> Party {
 }
 
 /// An operation without a paymaster, validated on block 1.
-fn operation(sender: u8, nonce: u64, fee: u128, id: u8) -> Admitted {
+pub(crate) fn operation(sender: u8, nonce: u64, fee: u128, id: u8) -> Admitted {
     let op = UserOperation {
         sender: Address::repeat_byte(sender),
         nonce: U256::from(nonce),
