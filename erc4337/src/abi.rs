@@ -66,6 +66,9 @@ bindings!(
     /// The same for v0.6.
     token_paymaster_v06, TokenPaymasterV06, "../contracts/out/TokenPaymasterV06.sol/TokenPaymasterV06.json");
 bindings!(
+    /// The part of a Chainlink feed that is used.
+    price_oracle, IPriceOracle, "../contracts/out/IPriceOracle.sol/IPriceOracle.json");
+bindings!(
     /// Hosts, their stake, models and prices.
     node_registry, NodeRegistry, "../contracts/out/NodeRegistry.sol/NodeRegistry.json");
 bindings!(

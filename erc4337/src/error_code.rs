@@ -28,3 +28,5 @@ pub const LIMIT_EXCEEDED: i32 = -32005;
 pub const INTERNAL: i32 = -32603;
 /// The paymaster's policy says no. Outside the codes that clients retry.
 pub const POLICY_DENIED: i32 = -32050;
+/// The token that gas was to be paid in is not accepted; `data.acceptedTokens` are.
+pub const TOKEN_NOT_ACCEPTED: i32 = -32002;

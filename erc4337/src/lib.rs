@@ -36,6 +36,7 @@ pub mod pack;
 pub mod revert;
 pub mod sponsorship;
 pub mod storage;
+pub mod token_payment;
 pub mod unpack;
 pub mod validation_data;
 pub mod version;

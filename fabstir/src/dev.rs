@@ -28,9 +28,12 @@ use crate::{
     host,
     node::{self, Node, Setup, stop_signal},
     serve,
+    token_gas::TokenOptions,
 };
 
 /// The first account of every development chain: publicly known, rich, and of no value anywhere else.
+/// Test USDC for 1 ETH.
+const DEMO_TOKEN_PRICE: &str = "3000";
 const RICH_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 /// Settings of `fabstir dev`.
@@ -106,6 +109,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false },
         sponsor_limits,
         rehearse: true,
+        tokens: TokenOptions::at(DEMO_TOKEN_PRICE),
         min_stake: None,
         mempool: MempoolConfig::default(),
         reputation_file: None,

@@ -8,6 +8,7 @@
 //! - [`deploy`]: every contract by CREATE2, idempotent; writes a [`deployment`] file, the one source of addresses.
 //! - [`node`]: starts, serves and drains; [`chain`]: its settings towards the chain; [`serve`]: the endpoint and its limits.
 //! - [`sponsored`]: bundler and paymaster in one round trip.
+//! - [`token_gas`]: the price of gas that is paid in a token.
 //! - [`ledger`]: where the paymaster's budgets are kept, and how they hear of the chain.
 //! - [`client`]: an account that acts without gas; [`host`] uses it.
 //! - [`prove`]: runs a small model on a job's input, proves the result with EZKL and submits it.
@@ -27,6 +28,7 @@ pub mod node;
 pub mod prove;
 pub mod serve;
 pub mod sponsored;
+pub mod token_gas;
 
 pub use client::Client;
 pub use deployment::Deployment;

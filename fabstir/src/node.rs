@@ -12,7 +12,7 @@ use alloy::{
     primitives::{Address, U256, utils::parse_ether},
     signers::local::PrivateKeySigner,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bundler::{Bundler, Left, mempool::MempoolConfig};
 use erc4337::ChainPreset;
 use jsonrpsee::{RpcModule, server::ServerHandle};
@@ -25,6 +25,7 @@ use crate::{
     deployment::Deployment,
     keys, ledger, serve,
     sponsored::{self, InProcess},
+    token_gas::TokenOptions,
 };
 
 /// Settings of `fabstir node`.
@@ -55,6 +56,8 @@ pub struct Options {
     /// Sign for operations that were not run first: their execution may revert, at our cost.
     #[arg(long, env = "FABSTIR_SPONSOR_UNREHEARSED")]
     sponsor_unrehearsed: bool,
+    #[command(flatten)]
+    tokens: TokenOptions,
     /// Calls a second of one caller that run the EVM, and ten times as many others; 0: no limit.
     #[arg(long, env = "FABSTIR_CALLS_PER_SECOND", default_value_t = serve::CALLS_PER_SECOND)]
     calls_per_second: u32,
@@ -120,6 +123,8 @@ pub struct Setup {
     pub sponsor_limits: paymaster::Limits,
     /// Whether an operation is run before it is signed for, and not signed for if it reverts.
     pub rehearse: bool,
+    /// Gas paid in the deployment's token.
+    pub tokens: TokenOptions,
     /// Wei from which an entity counts as staked, if not the chain preset's.
     pub min_stake: Option<u128>,
     /// What the mempool takes; the deployment's paymasters are allowed beside.
@@ -153,6 +158,7 @@ pub async fn run(options: Options) -> Result<()> {
         poll_interval: Duration::from_millis(options.poll_ms),
         sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
         rehearse: !options.sponsor_unrehearsed,
+        tokens: options.tokens,
         min_stake: options.min_stake,
         mempool: MempoolConfig {
             max_operations: options.max_mempool,
@@ -199,9 +205,14 @@ impl Node {
 
         let mut module = RpcModule::new(());
         module.merge(bundler::rpc::module(bundler.clone())?)?;
+        let tokens = setup.tokens.mode(&setup.deployment, &node).await.context("gas in tokens")?;
         let (budgets, follower) = ledger::start(&setup.budgets, &sponsorship, node, setup.poll_interval).await?;
         let rehearsal = setup.rehearse.then(|| Arc::new(InProcess(bundler.clone())) as Arc<dyn Rehearsal>);
-        let service = Arc::new(paymaster::Service::new(sponsorship, sponsor, budgets, rehearsal));
+        let mut service = paymaster::Service::new(sponsorship, sponsor, budgets, rehearsal);
+        if let Some(tokens) = tokens {
+            service = service.with_tokens(tokens);
+        }
+        let service = Arc::new(service);
         module.merge(paymaster::rpc::module(Arc::clone(&service))?)?;
         module.merge(sponsored::module(bundler.clone(), service)?)?;
         let (address, server) = serve::start(setup.serve, module).await?;

@@ -29,6 +29,7 @@ use paymaster::{
     rehearsal::{Rehearsed, Unrehearsed},
     rpc::Refusal,
     service::{Ask, Service},
+    token::TokenChoice,
 };
 use serde_json::{Value, json};
 
@@ -107,9 +108,9 @@ pub fn module(bundler: Bundler, paymaster: Arc<Service>) -> Result<RpcModule<()>
     Ok(module.remove_context())
 }
 
-/// `(userOperation, entryPoint)`, as JSON.
-fn read(params: &Params<'_>) -> Result<(Value, Address), FieldError> {
-    let expected = "[userOperation, entryPoint]";
+/// `(userOperation, entryPoint, context?)`: the operation as JSON, and in which token it pays.
+fn read(params: &Params<'_>) -> Result<(Value, Address, Option<TokenChoice>), FieldError> {
+    let expected = "[userOperation, entryPoint, context?]";
     let params: Vec<Value> = params.parse().map_err(|_| FieldError::Malformed { field: "params", expected })?;
     let get = |position: usize, field| {
         params.get(position).filter(|value| !value.is_null()).ok_or(FieldError::Missing { field })
@@ -118,19 +119,20 @@ fn read(params: &Params<'_>) -> Result<(Value, Address), FieldError> {
         .as_str()
         .and_then(|text| text.parse().ok())
         .ok_or(FieldError::Malformed { field: "entryPoint", expected: "an address of 20 bytes" })?;
-    Ok((get(0, "userOperation")?.clone(), entry_point))
+    let token = TokenChoice::of(params.get(2).unwrap_or(&Value::Null))?;
+    Ok((get(0, "userOperation")?.clone(), entry_point, token))
 }
 
 impl Both {
     /// All that an operation lacks but its user's signature.
     async fn prepare(&self, params: &Params<'_>) -> Result<Value, Refused> {
-        let (op, entry_point) = read(params)?;
+        let (op, entry_point, token) = read(params)?;
         let head = self.bundler.head();
-        match self.prepare_on(&head, op.clone(), entry_point).await {
+        match self.prepare_on(&head, op.clone(), entry_point, token.clone()).await {
             // Whoever has just seen a transaction mined may build on it at once.
             Err(Refused::Bundler(rejection)) if rejection.depends_on_state() => {
                 match self.bundler.newer_than(&head).await? {
-                    Some(head) => self.prepare_on(&head, op, entry_point).await,
+                    Some(head) => self.prepare_on(&head, op, entry_point, token).await,
                     None => Err(rejection.into()),
                 }
             }
@@ -138,7 +140,13 @@ impl Both {
         }
     }
 
-    async fn prepare_on(&self, head: &Head, mut json: Value, entry_point: Address) -> Result<Value, Refused> {
+    async fn prepare_on(
+        &self,
+        head: &Head,
+        mut json: Value,
+        entry_point: Address,
+        token: Option<TokenChoice>,
+    ) -> Result<Value, Refused> {
         let deployed = self.paymaster.deployed(entry_point)?;
         let version = deployed.version;
         if json["nonce"].is_null() {
@@ -154,8 +162,8 @@ impl Both {
         operation.signature.get_or_insert_with(|| Bytes::from_static(&STUB_SIGNATURE));
         operation.paymaster = None;
 
-        let mut ask = Ask { operation, entry_point, deployed };
-        ask.operation.paymaster = Some(requested(self.paymaster.stub(&ask).await?));
+        let mut ask = Ask { operation, entry_point, deployed, token };
+        ask.operation.paymaster = Some(requested(self.paymaster.stub(&ask).await?.paymaster));
         let overrides = StateOverride::default();
         let estimate = self.bundler.estimate_on(ask.operation.clone(), entry_point, overrides, head).await?;
         let operation = &mut ask.operation;
@@ -167,25 +175,33 @@ impl Both {
             paymaster.post_op_gas_limit = estimate.paymaster_post_op_gas_limit;
         }
         // The estimate has run it, with these limits and on this head.
-        let paymaster = self.paymaster.grant(&ask, true).await?;
-        let op = UserOperation { paymaster: Some(paymaster), ..ask.operation.with_open_fields_zero() };
-        Ok(json!({
+        let terms = self.paymaster.grant(&ask, true).await?;
+        let op = UserOperation { paymaster: Some(terms.paymaster), ..ask.operation.with_open_fields_zero() };
+        let mut answer = json!({
             "userOperation": wire::to_json(&op, version),
             "userOpHash": self.bundler.hash_on(&op, entry_point, head).await?,
             "entryPoint": entry_point,
             "chainId": U256::from(self.paymaster.chain_id()),
             "blockNumber": U256::from(head.block.number),
             "blockHash": head.block.hash,
-        }))
+        });
+        if let Some(charge) = terms.charge {
+            answer["tokenPayment"] = charge.to_json();
+        }
+        Ok(answer)
     }
 
     /// Sponsors an operation that its user has signed, and takes it into the mempool.
     async fn send(&self, params: &Params<'_>) -> Result<Value, Refused> {
-        let (op, entry_point) = read(params)?;
+        let (op, entry_point, token) = read(params)?;
+        if token.is_some() {
+            let expected = "nothing about tokens: their price is in what the user signs";
+            return Err(FieldError::Malformed { field: "context", expected }.into());
+        }
         let deployed = self.paymaster.deployed(entry_point)?;
         let operation = UserOperationRequest::from_json(&op, deployed.version)?;
         let head = self.bundler.head();
-        let op = self.paymaster.countersign(&Ask { operation, entry_point, deployed }).await?;
+        let op = self.paymaster.countersign(&Ask { operation, entry_point, deployed, token }).await?;
         Ok(json!(self.bundler.send_on(op, entry_point, head).await?))
     }
 }
@@ -195,7 +211,6 @@ fn requested(stub: Paymaster) -> PaymasterRequest {
     let Paymaster { address, verification_gas_limit, post_op_gas_limit, data, signature } = stub;
     PaymasterRequest {
         address,
-        // What our contract takes is known, as little as it is.
         verification_gas_limit: Some(verification_gas_limit),
         post_op_gas_limit: Some(post_op_gas_limit),
         data,

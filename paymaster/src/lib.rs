@@ -10,6 +10,7 @@
 //! - [`policy`]: a pure decision over the decoded calls of an operation.
 //! - [`rehearsal`]: the operation is run before it is signed for, by somebody who has an EVM.
 //! - [`ledger`]: how much is promised, to everybody and to each, until the chain says what it cost.
+//! - [`token`]: gas that the account pays for in a token.
 //! - [`sign`]: the EIP-712 signature that the VerifyingPaymaster contract checks.
 //!
 //! Invariants: deny by default, at the stub already; what is signed is every field of the operation; the same
@@ -21,6 +22,7 @@ pub mod rehearsal;
 pub mod rpc;
 pub mod service;
 pub mod sign;
+pub mod token;
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use alloy::primitives::{Address, U256};
-use erc4337::{EntryPointVersion, FieldError, Paymaster, UserOperationRequest, error_code};
+use erc4337::{EntryPointVersion, FieldError, UserOperationRequest, error_code};
 use jsonrpsee::{
     RpcModule,
     server::RegisterMethodError,
@@ -18,8 +18,9 @@ use crate::{
     Denial,
     ledger::Denied,
     rehearsal::Unrehearsed,
-    service::{Ask, Service},
+    service::{Ask, Service, Terms},
     sign::NotSigned,
+    token::{PriceError, TokenChoice},
 };
 
 /// A request that was not granted.
@@ -36,6 +37,10 @@ pub enum Refusal {
     Denied { denial: Denial, policy: String },
     #[error("not sponsored now, ask again: {0}")]
     Ledger(Denied),
+    #[error("gas cannot be paid in {token} here")]
+    Token { token: Address, accepted: Value },
+    #[error("no price to pay gas at: {0}")]
+    Price(PriceError),
     #[error("not sponsored: {reason}")]
     Reverts { reason: Unrehearsed, policy: String },
     #[error("not sponsored now, ask again: {0}")]
@@ -69,6 +74,14 @@ impl From<Refusal> for ErrorObjectOwned {
             Refusal::Reverts { reason, policy } => {
                 (error_code::POLICY_DENIED, Some(json!({ "reason": reason.to_string(), "policyId": policy })))
             }
+            Refusal::Token { accepted, .. } => {
+                (error_code::TOKEN_NOT_ACCEPTED, Some(json!({ "acceptedTokens": accepted })))
+            }
+            // What its source does not vouch for now it will not vouch for a moment later either.
+            Refusal::Price(error) if !error.is_transient() => {
+                (error_code::POLICY_DENIED, Some(json!({ "reason": error.to_string() })))
+            }
+            Refusal::Price(_) => (error_code::LIMIT_EXCEEDED, None),
             // Nothing is signed that cannot be written down or run; what may pass by itself is worth another try.
             Refusal::Ledger(_) | Refusal::Unrehearsed(_) => (error_code::LIMIT_EXCEEDED, None),
             Refusal::Signing(_) => (error_code::INTERNAL, None),
@@ -89,12 +102,47 @@ pub fn module(service: Arc<Service>) -> Result<RpcModule<Service>, RegisterMetho
     module.register_async_method("pm_getPaymasterData", |params, service, _| async move {
         data(&service, &params).await
     })?;
+    module.register_async_method("pm_getAcceptedPaymentTokens", |params, service, _| async move {
+        let (entry_point, _) = tokens_read(&service, &params, 0)?;
+        let accepted = service.tokens().map_or(json!([]), |mode| mode.accepted(entry_point));
+        Ok::<_, Refusal>(json!({ "acceptedTokens": accepted }))
+    })?;
+    module.register_async_method("pimlico_getTokenQuotes", |params, service, _| async move {
+        quotes(&service, &params).await
+    })?;
     Ok(module)
+}
+
+/// `(…, entryPoint, chainId, …)` from this position on, and all parameters.
+fn tokens_read(service: &Service, params: &Params<'_>, at: usize) -> Result<(Address, Vec<Value>), Refusal> {
+    let malformed = FieldError::Malformed { field: "params", expected: "an array of positional parameters" };
+    let params: Vec<Value> = params.parse().map_err(|_| malformed)?;
+    let entry_point = entry_point(&params, at)?;
+    on_this_chain(service, &params, at + 1)?;
+    Ok((entry_point, params))
+}
+
+/// `({tokens}, entryPoint, chainId)`.
+async fn quotes(service: &Service, params: &Params<'_>) -> Result<Value, Refusal> {
+    let (entry_point, params) = tokens_read(service, params, 1)?;
+    let field = "tokens";
+    let asked = params.first().and_then(|asked| asked.get(field)).ok_or(FieldError::Missing { field })?;
+    let tokens: Vec<Address> = serde_json::from_value(asked.clone())
+        .map_err(|_| FieldError::Malformed { field, expected: "addresses of 20 bytes" })?;
+    match service.tokens() {
+        Some(mode) => mode.quotes(&tokens, entry_point).await,
+        None => Ok(json!({ "quotes": [] })),
+    }
 }
 
 async fn stub(service: &Service, params: &Params<'_>) -> Result<Value, Refusal> {
     let ask = read(service, params)?;
-    let mut answer = render(&service.stub(&ask).await?, ask.deployed.version);
+    let terms = service.stub(&ask).await?;
+    let mut answer = render(&terms, ask.deployed.version);
+    if terms.charge.is_some() && ask.deployed.version.is_packed() {
+        // Left to the estimate: a permit may take any gas.
+        answer.as_object_mut().and_then(|answer| answer.remove("paymasterVerificationGasLimit"));
+    }
     answer["sponsor"] = json!({ "name": "Fabstir Compute" });
     answer["isFinal"] = json!(false);
     Ok(answer)
@@ -105,42 +153,53 @@ async fn data(service: &Service, params: &Params<'_>) -> Result<Value, Refusal> 
     Ok(render(&service.grant(&ask, false).await?, ask.deployed.version))
 }
 
-/// The parameters of both methods; the fourth, `context`, chooses nothing yet.
+fn given<'a>(params: &'a [Value], position: usize, field: &'static str) -> Result<&'a Value, FieldError> {
+    params.get(position).filter(|value| !value.is_null()).ok_or(FieldError::Missing { field })
+}
+
+fn entry_point(params: &[Value], position: usize) -> Result<Address, FieldError> {
+    let text = given(params, position, "entryPoint")?.as_str().unwrap_or_default();
+    text.parse().map_err(|_| FieldError::Malformed { field: "entryPoint", expected: "an address of 20 bytes" })
+}
+
+fn on_this_chain(service: &Service, params: &[Value], position: usize) -> Result<(), Refusal> {
+    let given = given(params, position, "chainId")?
+        .as_str()
+        .and_then(|text| U256::from_str_radix(text.strip_prefix("0x")?, 16).ok())
+        .ok_or(FieldError::Malformed { field: "chainId", expected: "a 0x-prefixed hex number" })?;
+    let served = service.chain_id();
+    if given == U256::from(served) { Ok(()) } else { Err(Refusal::Chain { given, served }) }
+}
+
+/// The parameters of both methods; of the fourth, `context`, what it says of tokens.
 fn read(service: &Service, params: &Params<'_>) -> Result<Ask, Refusal> {
     let malformed =
         FieldError::Malformed { field: "params", expected: "[userOperation, entryPoint, chainId, context]" };
     let params: Vec<Value> = params.parse().map_err(|_| malformed)?;
-    let get = |position: usize, field| {
-        params.get(position).filter(|value| !value.is_null()).ok_or(FieldError::Missing { field })
-    };
-    let text = |position, field| Ok::<_, FieldError>(get(position, field)?.as_str().unwrap_or_default());
-    let entry_point: Address = text(1, "entryPoint")?
-        .parse()
-        .map_err(|_| FieldError::Malformed { field: "entryPoint", expected: "an address of 20 bytes" })?;
-    let given: U256 = text(2, "chainId")?
-        .strip_prefix("0x")
-        .and_then(|digits| U256::from_str_radix(digits, 16).ok())
-        .ok_or(FieldError::Malformed { field: "chainId", expected: "a 0x-prefixed hex number" })?;
-    let served = service.chain_id();
-    if given != U256::from(served) {
-        return Err(Refusal::Chain { given, served });
-    }
+    let entry_point = entry_point(&params, 1)?;
+    on_this_chain(service, &params, 2)?;
     let deployed = service.deployed(entry_point)?;
-    let operation = UserOperationRequest::from_json(get(0, "userOperation")?, deployed.version)?;
-    Ok(Ask { operation, entry_point, deployed })
+    let operation = UserOperationRequest::from_json(given(&params, 0, "userOperation")?, deployed.version)?;
+    let token = TokenChoice::of(params.get(3).unwrap_or(&Value::Null))?;
+    Ok(Ask { operation, entry_point, deployed, token })
 }
 
 /// The fields that this EntryPoint's operations carry.
-fn render(paymaster: &Paymaster, version: EntryPointVersion) -> Value {
-    if !version.is_packed() {
-        return json!({ "paymasterAndData": paymaster.to_paymaster_and_data(version) });
+fn render(Terms { paymaster, charge }: &Terms, version: EntryPointVersion) -> Value {
+    let mut answer = if version.is_packed() {
+        json!({
+            "paymaster": paymaster.address,
+            "paymasterData": paymaster.data,
+            "paymasterVerificationGasLimit": U256::from(paymaster.verification_gas_limit),
+            "paymasterPostOpGasLimit": U256::from(paymaster.post_op_gas_limit),
+        })
+    } else {
+        json!({ "paymasterAndData": paymaster.to_paymaster_and_data(version) })
+    };
+    if let Some(charge) = charge {
+        answer["tokenPayment"] = charge.to_json();
     }
-    json!({
-        "paymaster": paymaster.address,
-        "paymasterData": paymaster.data,
-        "paymasterVerificationGasLimit": U256::from(paymaster.verification_gas_limit),
-        "paymasterPostOpGasLimit": U256::from(paymaster.post_op_gas_limit),
-    })
+    answer
 }
 
 #[cfg(test)]
@@ -152,6 +211,7 @@ mod tests {
         signers::local::PrivateKeySigner,
     };
     use erc4337::{
+        Paymaster,
         calls::{self, Call},
         sponsorship::{self, Validity},
     };

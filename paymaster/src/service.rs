@@ -14,6 +14,7 @@ use crate::{
     rehearsal::{Rehearsal, Unrehearsed},
     rpc::Refusal,
     sign::validity,
+    token::{TokenCharge, TokenChoice, TokenMode},
 };
 
 /// Gas that the contract's validation is given, plus [`VERIFICATION_GAS_PER_WORD`]. Unused, it costs nothing.
@@ -30,6 +31,16 @@ pub struct Service {
     sponsor: Sponsor,
     ledger: Ledger,
     rehearsal: Option<Arc<dyn Rehearsal>>,
+    tokens: Option<TokenMode>,
+}
+
+/// What an operation is given: a stub, or the real thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Of the operation, in all fields.
+    pub paymaster: Paymaster,
+    /// What its sender pays, if it does.
+    pub charge: Option<TokenCharge>,
 }
 
 /// Who asks for what.
@@ -39,15 +50,32 @@ pub struct Ask {
     pub operation: UserOperationRequest,
     /// Its EntryPoint.
     pub entry_point: Address,
-    /// Our paymaster there.
+    /// Our paymaster there, for what we pay for ourselves.
     pub deployed: Deployed,
+    /// In which token its gas is to be paid, if not by us.
+    pub token: Option<TokenChoice>,
 }
 
 impl Service {
     /// A service that signs for what `rehearsal` has run without a failure, or, if there is none, for anything that the
     /// policy allows.
     pub fn new(config: Config, sponsor: Sponsor, ledger: Ledger, rehearsal: Option<Arc<dyn Rehearsal>>) -> Self {
-        Self { config, sponsor, ledger, rehearsal }
+        Self { config, sponsor, ledger, rehearsal, tokens: None }
+    }
+
+    /// The same, and takes tokens.
+    #[must_use]
+    pub fn with_tokens(self, tokens: TokenMode) -> Self {
+        Self { tokens: Some(tokens), ..self }
+    }
+
+    /// How tokens are taken.
+    pub fn tokens(&self) -> Option<&TokenMode> {
+        self.tokens.as_ref()
+    }
+
+    fn taking(&self, choice: &TokenChoice) -> Result<&TokenMode, Refusal> {
+        self.tokens.as_ref().ok_or_else(|| Refusal::Token { token: choice.token, accepted: serde_json::json!([]) })
     }
 
     /// EIP-155 chain id.
@@ -67,19 +95,29 @@ impl Service {
     ///
     /// # Errors
     /// Why it is not sponsored.
-    pub async fn stub(&self, ask: &Ask) -> Result<Paymaster, Refusal> {
+    pub async fn stub(&self, ask: &Ask) -> Result<Terms, Refusal> {
+        if let Some(choice) = &ask.token {
+            let (paymaster, charge) = self.taking(choice)?.stub(ask, choice, &self.sponsor).await?;
+            return Ok(Terms { paymaster, charge: Some(charge) });
+        }
         let op = ask.operation.with_open_fields_zero();
         let now = unix_now();
         let reservation = self.decide(&op, ask, validity(now), now)?;
         self.ledger.check(reservation).await.map_err(|denied| self.denied(denied))?;
-        Ok(Paymaster { data: self.sponsor.stub_data(), ..ask.deployed.limits(&op) })
+        let paymaster = Paymaster { data: self.sponsor.stub_data(), ..ask.deployed.limits(&op) };
+        Ok(Terms { paymaster, charge: None })
     }
 
     /// The sponsorship. `rehearsed`: the caller has just run the operation with these limits.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn grant(&self, ask: &Ask, rehearsed: bool) -> Result<Paymaster, Refusal> {
+    pub async fn grant(&self, ask: &Ask, rehearsed: bool) -> Result<Terms, Refusal> {
+        if let Some(choice) = &ask.token {
+            let (chain_id, sponsor) = (self.config.chain_id, &self.sponsor);
+            let (paymaster, charge) = self.taking(choice)?.grant(ask, choice, sponsor, chain_id).await?;
+            return Ok(Terms { paymaster, charge: Some(charge) });
+        }
         let mut operation = ask.operation.clone();
         // The user signs after us.
         operation.signature.get_or_insert_default();
@@ -109,7 +147,7 @@ impl Service {
         self.ledger.reserve(reservation).await.map_err(|denied| self.denied(denied))?;
         let (version, chain_id) = (ask.deployed.version, self.config.chain_id);
         let data = self.sponsor.sponsor(&op, version, &limits, ask.entry_point, chain_id, now)?;
-        Ok(Paymaster { data, ..limits })
+        Ok(Terms { paymaster: Paymaster { data, ..limits }, charge: None })
     }
 
     /// Sponsors an operation of EntryPoint v0.9 that its user has signed already: `paymasterData` says from when until
@@ -196,6 +234,6 @@ fn verification_gas(op: &UserOperation) -> u128 {
     VERIFICATION_GAS + VERIFICATION_GAS_PER_WORD * words
 }
 
-fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -14,7 +14,7 @@ use erc4337::{
 /// Seconds in which the same operation gets the same answer.
 const STEP: u64 = 60;
 /// A time whose bytes are all set as far as any real one's are, so that a stub is never cheaper than what follows.
-const STUB_VALIDITY: Validity = Validity { until: 0xffff_ffff, after: 0x0101_0101 };
+pub(crate) const STUB_VALIDITY: Validity = Validity { until: 0xffff_ffff, after: 0x0101_0101 };
 
 /// The key did not sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +57,19 @@ impl Sponsor {
     /// A signature of the final length that is nobody's.
     pub fn stub_signature(&self) -> Bytes {
         self.stub.into()
+    }
+
+    /// The same.
+    pub(crate) fn stub_bytes(&self) -> [u8; SIGNATURE_LENGTH] {
+        self.stub
+    }
+
+    /// A signature of this digest.
+    ///
+    /// # Errors
+    /// If the key does not sign.
+    pub(crate) fn sign_digest(&self, digest: &B256) -> Result<[u8; SIGNATURE_LENGTH], NotSigned> {
+        Ok(self.signer.sign_hash_sync(digest).map_err(|_| NotSigned)?.as_bytes())
     }
 
     /// `paymasterData` that sponsors `op` for one to two minutes from `now` (seconds since 1970).
@@ -105,7 +118,7 @@ impl Sponsor {
         chain_id: u64,
     ) -> Result<[u8; SIGNATURE_LENGTH], NotSigned> {
         let digest = sponsorship::digest(op, version, limits, validity, entry_point, chain_id);
-        Ok(self.signer.sign_hash_sync(&digest).map_err(|_| NotSigned)?.as_bytes())
+        self.sign_digest(&digest)
     }
 }
 

@@ -21,6 +21,15 @@ async fn viem_and_permissionless_are_sponsored_on_every_entry_point() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn viem_and_permissionless_pay_in_usdc_on_every_entry_point() {
+    let stack = Stack::start(&["--token-price", "3000"]).await.unwrap();
+    let text = run("tokenClients", &stack, None).await;
+    let (each, permit) = text.trim_end().rsplit_once('\n').unwrap();
+    assert_all_hold(each, "an account without ETH pays in USDC");
+    assert_holds(permit, &["viem, v0.8: an account permits and pays in one operation"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_denial_is_told_by_the_client_and_asked_for_once() {
     let stack = Stack::start(&[]).await.unwrap();
     let proxy = Proxy::start(&stack.node.url).await.unwrap();

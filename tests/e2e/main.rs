@@ -33,5 +33,6 @@ mod rules;
 mod shutdown;
 mod sponsored;
 mod state;
+mod token_gas;
 mod traps;
 mod traps_post_op;

@@ -91,13 +91,14 @@ async function ours(version: Exclude<Version, "0.6">) {
   return account;
 }
 
-/** A transaction from anybody at all: the chain is anvil's. */
-async function as(from: Address, to: Address, data: Hex) {
+/** A transaction from anybody at all, who has no ETH after it: the chain is anvil's. */
+export async function as(from: Address, to: Address, data: Hex) {
   const rpc = (method: string, params: unknown[]) => client.request({ method, params } as never);
   await rpc("anvil_impersonateAccount", [from]);
   await rpc("anvil_setBalance", [from, numberToHex(parseEther("1"))]);
   const wallet = createWalletClient({ account: from, chain, transport: http(session.nodeUrl) });
   const receipt = await client.waitForTransactionReceipt({ hash: await wallet.sendTransaction({ to, data }) });
   await rpc("anvil_stopImpersonatingAccount", [from]);
+  await rpc("anvil_setBalance", [from, "0x0"]);
   assert.equal(receipt.status, "success");
 }
