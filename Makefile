@@ -5,6 +5,7 @@
 #   make lint   formatting and static checks, storage layouts among them
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
 #   make coverage  what the tests reach of the marketplace's contracts: all of it, or it fails
+#   make mutants   300 small faults in the marketplace's contracts and how many of them the tests notice; takes 15 minutes
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make accuracy  how exact gas estimates are: 1,000 operations estimated, sent and executed
 #   make sessions  60,000 random policies and operations, judged by our policy and by the account's contract
@@ -19,12 +20,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust deep coverage oracle accuracy sessions bench load inclusion chaos fuzz budgets redis lint build contracts vectors proofs clean
+.PHONY: help dev test test-contracts test-rust deep coverage mutants oracle accuracy sessions bench load inclusion chaos fuzz budgets redis lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
-FORGE := node_modules/.bin/forge
-# The program itself rather than npm's wrapper around it: stopping the wrapper would leave the program running.
+# The programs themselves rather than npm's wrappers around them: the wrapper of forge ends with 0 when tests have failed,
+# and stopping that of anvil would leave the program running.
+FORGE := node_modules/@foundry-rs/forge-*/bin/forge
 ANVIL = $(abspath $(firstword $(wildcard $(CONTRACTS)/node_modules/@foundry-rs/anvil-*/bin/anvil)))
 export FABSTIR_ANVIL = $(ANVIL)
 # Not `npm ci`: it refuses a lockfile without the packages of other platforms, which not every registry mirror has.
@@ -143,6 +145,10 @@ coverage: contracts
 		--no-match-test test_every_contract_has_room --skip 'test/BaseAccount/**' 'test/Paymaster/**' 'test/symbolic/**' \
 		'test/gas/**' 'test/*/account/**' 'test/invariant/**' 'test/ProofSystem/verifiers/**' 'src/account/**' 'src/paymaster/**' 'script/**'
 	cd $(CONTRACTS) && node tools/coverage.js
+
+# FABSTIR_MUTANTS=… for more, FABSTIR_SEED=… for others.
+mutants: contracts
+	cd $(CONTRACTS) && node --test tools/mutants/ && node tools/mutants.js
 
 # The second model's SRS is made anew, so its verifier is another one each time; the committed proof stays that of the
 # committed verifier.

@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { forge } from "./forge.js";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const names = ["Governed", "NodeRegistry", "JobMarketplace", "SessionMarketplace", "ReputationSystem", "ProofSystem"];
@@ -14,7 +15,7 @@ targets.PaymentEscrow = "PaymentEscrow";
 // An output of its own: the artifacts that everything else uses stay as they are.
 const sources = ["test/support/layouts", "src/marketplace/PaymentEscrow.sol"];
 const options = ["--offline", "--extra-output", "storageLayout", "--out", "out/layouts", "--cache-path", "cache/layouts"];
-execFileSync(join(root, "node_modules", ".bin", "forge"), ["build", ...options, ...sources], { cwd: root });
+execFileSync(forge, ["build", ...options, ...sources], { cwd: root });
 
 // `t_struct(Lock)1234_storage`: the number changes whenever any source does.
 const plain = (type) => type.replace(/\)\d+(_storage)?/g, ")");

@@ -65,7 +65,7 @@ contract HostileToken {
         return _move(from, to, amount);
     }
 
-    function _move(address from, address to, uint256 amount) private returns (bool) {
+    function _move(address from, address to, uint256 amount) internal returns (bool) {
         require(mode != Mode.Paused, "paused");
         require(!(mode == Mode.Blacklisting && (blacklisted[from] || blacklisted[to])), "blacklisted");
         if (mode == Mode.FalseReturn) return false;

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+pragma solidity ^0.8.30;
+
+import { Vm } from "forge-std/Vm.sol";
+
+/// @notice Reads compiled ABIs. A contract of its own, so that what it reads is not left in its caller's memory.
+contract AbiReader {
+    Vm private constant VM = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+    function signatures(string calldata contract_) external view returns (string[] memory) {
+        return VM.parseJsonKeys(_artifact(contract_), ".methodIdentifiers");
+    }
+
+    /// @notice Whether a function changes nothing. No for overloaded ones, which the cheatcode does not tell apart.
+    function isView(string calldata contract_, string calldata name) external view returns (bool) {
+        string memory path = string.concat("$.abi[?(@.name == '", name, "')].stateMutability");
+        bytes memory question = abi.encodeCall(VM.parseJsonString, (_artifact(contract_), path));
+        (bool one, bytes memory result) = address(VM).staticcall(question);
+        if (!one) return false;
+        bytes32 mutability = keccak256(bytes(abi.decode(result, (string))));
+        return mutability == keccak256("view") || mutability == keccak256("pure");
+    }
+
+    function _artifact(string calldata contract_) private view returns (string memory) {
+        return VM.readFile(string.concat("out/", contract_, ".sol/", contract_, ".json"));
+    }
+}
+
+/// @notice What a contract's compiled ABI says, so that tests of "every function" need no list of their own.
+library Abi {
+    Vm private constant VM = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+    /// @notice Signatures of the functions that are neither view nor pure.
+    function mutating(string memory contract_) internal returns (string[] memory signatures) {
+        AbiReader reader = new AbiReader();
+        signatures = reader.signatures(contract_);
+        uint256 count;
+        for (uint256 i; i < signatures.length; ++i) {
+            if (!reader.isView(contract_, VM.split(signatures[i], "(")[0])) signatures[count++] = signatures[i];
+        }
+        assembly {
+            mstore(signatures, count)
+        }
+    }
+
+    /// @notice A call with nothing but zeros.
+    function zeros(string memory signature) internal pure returns (bytes memory) {
+        return abi.encodePacked(bytes4(keccak256(bytes(signature))), new bytes(32 * 24));
+    }
+
+    /// @notice Whether a list has a signature.
+    function has(string[] memory list, string memory signature) internal pure returns (bool) {
+        for (uint256 i; i < list.length; ++i) {
+            if (keccak256(bytes(list[i])) == keccak256(bytes(signature))) return true;
+        }
+        return false;
+    }
+}
