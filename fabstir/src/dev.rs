@@ -27,7 +27,7 @@ use crate::{
     deployment::Deployment,
     host,
     node::{self, Node, Setup, stop_signal},
-    serve,
+    serve, sessions,
     token_gas::TokenOptions,
 };
 
@@ -104,6 +104,10 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         total: parse_ether(node::SPONSOR_PER_DAY)?,
         per_sender: parse_ether(node::SPONSOR_PER_ACCOUNT)?,
     };
+    let session_folder = options.folder.join("sessions");
+    // Sessions of the chain that was here before are of no use.
+    let _ = std::fs::remove_dir_all(&session_folder);
+    let session_store = sessions::Place::for_development(session_folder)?;
     let setup = |listen| Setup {
         chain: chain::ChainOptions::of(&node_url),
         serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false },
@@ -119,6 +123,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         bundling: BundlingOptions::default(),
         paymaster_key: paymaster_key.clone().into_signer(),
         poll_interval: Duration::from_millis(50),
+        sessions: Some(session_store.clone()),
         debug_rpc: false,
     };
     let node = match Node::start(setup(options.listen)).await {

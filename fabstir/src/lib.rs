@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!  fabstir dev   = anvil ─► deploy ─► node ─► host register ─► ready (─► --run COMMAND)
-//!  fabstir node  = bundler + paymaster on one endpoint, against a given node
+//!  fabstir node  = bundler + paymaster + session keys on one endpoint, against a given node
 //! ```
 //!
 //! - [`deploy`]: every contract by CREATE2, idempotent; writes a [`deployment`] file, the one source of addresses.
 //! - [`node`]: starts, serves and drains; [`chain`]: its settings towards the chain; [`serve`]: the endpoint and its limits.
 //! - [`sponsored`]: bundler and paymaster in one round trip.
 //! - [`token_gas`]: the price of gas that is paid in a token.
+//! - [`sessions`]: the signing service of session keys, on the same endpoint.
 //! - [`ledger`]: where the paymaster's budgets are kept, and how they hear of the chain.
 //! - [`client`]: an account that acts without gas; [`host`] uses it.
 //! - [`prove`]: runs a small model on a job's input, proves the result with EZKL and submits it.
@@ -27,6 +28,7 @@ pub mod ledger;
 pub mod node;
 pub mod prove;
 pub mod serve;
+pub mod sessions;
 pub mod sponsored;
 pub mod token_gas;
 

@@ -23,7 +23,7 @@ use crate::{
     bundling::{BundlingOptions, Signers, ether},
     chain,
     deployment::Deployment,
-    keys, ledger, serve,
+    keys, ledger, serve, sessions,
     sponsored::{self, InProcess},
     token_gas::TokenOptions,
 };
@@ -82,6 +82,8 @@ pub struct Options {
     /// Redis that keeps the budgets, shared by any number of nodes: redis://HOST:PORT. Durable only with appendonly.
     #[arg(long, env = "FABSTIR_REDIS", hide_env_values = true)]
     redis: Option<String>,
+    #[command(flatten)]
+    sessions: sessions::SessionOptions,
     /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
     #[arg(long)]
     debug_rpc: bool,
@@ -133,6 +135,8 @@ pub struct Setup {
     pub reputation_file: Option<PathBuf>,
     /// Where budgets are kept.
     pub budgets: ledger::Place,
+    /// Where session keys are kept, if they are served.
+    pub sessions: Option<sessions::Place>,
     /// Whether `debug_bundler_*` is served.
     pub debug_rpc: bool,
 }
@@ -168,6 +172,7 @@ pub async fn run(options: Options) -> Result<()> {
         },
         reputation_file: options.reputation_file,
         budgets,
+        sessions: options.sessions.place()?,
         debug_rpc: options.debug_rpc,
     };
     let node = Node::start(setup).await?;
@@ -206,7 +211,8 @@ impl Node {
         let mut module = RpcModule::new(());
         module.merge(bundler::rpc::module(bundler.clone())?)?;
         let tokens = setup.tokens.mode(&setup.deployment, &node).await.context("gas in tokens")?;
-        let (budgets, follower) = ledger::start(&setup.budgets, &sponsorship, node, setup.poll_interval).await?;
+        let (budgets, follower) =
+            ledger::start(&setup.budgets, &sponsorship, node.clone(), setup.poll_interval).await?;
         let rehearsal = setup.rehearse.then(|| Arc::new(InProcess(bundler.clone())) as Arc<dyn Rehearsal>);
         let mut service = paymaster::Service::new(sponsorship, sponsor, budgets, rehearsal);
         if let Some(tokens) = tokens {
@@ -215,6 +221,10 @@ impl Node {
         let service = Arc::new(service);
         module.merge(paymaster::rpc::module(Arc::clone(&service))?)?;
         module.merge(sponsored::module(bundler.clone(), service)?)?;
+        if let Some(place) = setup.sessions {
+            let beside = module.clone().into();
+            module.merge(sessions::module(place, deployment, node, beside).await?)?;
+        }
         let (address, server) = serve::start(setup.serve, module).await?;
         Ok(Self { address, bundler, server, engine, follower })
     }

@@ -118,7 +118,7 @@ impl StoredKey {
     ///
     /// # Errors
     /// If the wrapper or the operating system fails.
-    pub fn seal(key: &SessionKey, binding: Binding, wrapper: &impl KeyWrapper) -> Result<Self, StoreError> {
+    pub fn seal(key: &SessionKey, binding: Binding, wrapper: &(impl KeyWrapper + ?Sized)) -> Result<Self, StoreError> {
         let binding = Binding { curve: key.curve(), ..binding };
         let context = binding.context();
         let data_key = SecretBytes::random()?;
@@ -132,7 +132,12 @@ impl StoredKey {
     ///
     /// # Errors
     /// If it is not theirs, has expired at `now` (Unix time), or does not open.
-    pub fn open(&self, expected: &Binding, now: u64, wrapper: &impl KeyWrapper) -> Result<SessionKey, StoreError> {
+    pub fn open(
+        &self,
+        expected: &Binding,
+        now: u64,
+        wrapper: &(impl KeyWrapper + ?Sized),
+    ) -> Result<SessionKey, StoreError> {
         if self.version != 1 {
             return Err(StoreError::Version(self.version));
         }
@@ -150,6 +155,7 @@ impl StoredKey {
 }
 
 /// A passphrase, stretched by argon2id.
+#[derive(Clone)]
 pub struct Passphrase {
     text: Zeroizing<Vec<u8>>,
     params: Params,

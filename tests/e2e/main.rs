@@ -10,6 +10,9 @@ mod chaos;
 mod clients;
 mod demo;
 mod entry_points;
+#[path = "../../session-keys/tests/contract/escalations.rs"]
+#[allow(unreachable_pub, reason = "shared with the contract's own test")]
+mod escalations;
 mod estimation;
 mod explain;
 mod governance;
@@ -30,9 +33,11 @@ mod proofs;
 mod push;
 mod refusals;
 mod rules;
+mod session_keys;
 mod shutdown;
 mod sponsored;
 mod state;
+mod stolen;
 mod token_gas;
 mod traps;
 mod traps_post_op;

@@ -57,7 +57,7 @@ fn runs_the_evm(method: &str) -> bool {
             | "pm_getPaymasterData"
             | "fabstir_prepareSponsoredUserOperation"
             | "fabstir_sponsorAndSend"
-    )
+    ) || session_keys::rpc::HEAVY.contains(&method)
 }
 
 /// Callers of one network are one caller: with IPv6, each has more addresses than anybody can count.

@@ -85,7 +85,10 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, sto
             () = stop.clone().shutdown() => return,
         };
         let (builder, methods, limiter, stopped) = (builder.clone(), methods.clone(), limiter.clone(), stop.clone());
-        let service = service_fn(move |request: HttpRequest<hyper::body::Incoming>| {
+        let service = service_fn(move |mut request: HttpRequest<hyper::body::Incoming>| {
+            let shown = request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+            let shown = session_keys::rpc::Caller::of_header(shown);
+            request.extensions_mut().insert(shown);
             let who = if settings.behind_proxy { forwarded_for(&request) } else { None };
             let (limiter, who) = (limiter.clone(), caller(who.unwrap_or(peer.ip())));
             let limited = RpcServiceBuilder::new().layer_fn(move |inner| Limited {

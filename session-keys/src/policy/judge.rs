@@ -6,16 +6,19 @@ use alloy::{
     sol_types::{SolError, SolInterface},
 };
 use erc4337::{EntryPointVersion, UserOperation, abi::smart_account::SmartAccount as account};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Policy, SpendLimit,
     calldata::{Calls, Unreadable},
+    quantity,
     rules::word_at,
 };
 use crate::public::PublicKey;
 
 /// Where a session stands on chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Status {
     /// Never enabled.
     #[default]
@@ -27,18 +30,22 @@ pub enum Status {
 }
 
 /// What a session spent under one limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Spend {
     /// The last period in which it spent.
     pub period: u64,
     /// Base units in that period.
+    #[serde(with = "quantity")]
     pub in_period: u128,
     /// Base units in its life.
+    #[serde(with = "quantity")]
     pub total: u128,
 }
 
 /// A session's counters, as the account keeps them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Counters {
     /// Where it stands.
     pub status: Status,
@@ -47,6 +54,7 @@ pub struct Counters {
     /// Operations made, if the policy limits them.
     pub uses: u32,
     /// Wei of gas that operations could have cost, if the policy limits it.
+    #[serde(with = "quantity")]
     pub gas_spent: u128,
     /// By limit; missing ones are zero.
     pub spent: Vec<Spend>,

@@ -15,7 +15,7 @@ pub mod check;
 pub mod encode;
 pub mod judge;
 pub mod marketplace;
-mod quantity;
+pub(crate) mod quantity;
 pub mod rules;
 pub mod spend_permission;
 pub mod summary;

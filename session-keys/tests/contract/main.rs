@@ -7,6 +7,8 @@ mod chain;
 #[allow(dead_code, unreachable_pub, reason = "shared with the end-to-end tests")]
 mod dice;
 mod differential;
+#[allow(unreachable_pub, reason = "shared with the end-to-end tests")]
+mod escalations;
 mod random;
 mod service;
 mod stolen;

@@ -7,8 +7,8 @@ use alloy::{
 use erc4337::{UserOperation, abi::smart_account::isValidSignatureCall, calls};
 use session_keys::{
     SecretKey, SessionKey,
-    policy::{VoucherRight, marketplace::voucher_type_hash},
-    service::{Event, Grant, Refusal, Service, State, Voucher, VoucherTerms, entry_hash},
+    policy::{VoucherRight, marketplace::voucher_type_hash, summary::Names},
+    service::{Event, Refusal, Request, Service, State, Voucher, VoucherTerms, entry_hash},
 };
 
 use crate::{
@@ -31,10 +31,13 @@ fn service() -> (Chain, Service, B256) {
     };
     policy.vouchers.push(right);
     let owner = chain.owner.sign(policy.digest(CHAIN, chain.place.account).unwrap()).unwrap();
-    let mut service = Service::new(chain.place, CHAIN);
+    let mut service = Service::new(CHAIN, chain.place.entry_point, chain.place.version);
     let terms = VoucherTerms { ceiling: U256::from(1_500), per_window: U256::from(600), window: 60 };
-    let grant = Grant { policy, key, owner_signature: owner.as_bytes().into(), vouchers: Some(terms) };
-    let id = service.grant(grant, START).unwrap();
+    let request = Request { account: chain.place.account, policy, vouchers: Some(terms), replaces: None };
+    let id = service.request(request, key, &Names::default(), START).unwrap();
+    let early = service.sign_operation(id, &payment(&chain, id, 0, 1), chain.time);
+    assert_eq!((early, service.state(id)), (Err(Refusal::NotGranted), Some(State::Requested)));
+    service.grant(id, owner.as_bytes().into(), START).unwrap();
     (chain, service, id)
 }
 
@@ -131,8 +134,9 @@ fn a_successor_signs_beside_its_predecessor_until_that_is_revoked_and_the_log_ca
     let key = SessionKey::Secp256k1(SecretKey::generate());
     let policy = merchant_policy(&chain, &key, DAY, 100, 250);
     let owner = chain.owner.sign(policy.digest(CHAIN, chain.place.account).unwrap()).unwrap();
-    let grant = Grant { policy, key, owner_signature: owner.as_bytes().into(), vouchers: None };
-    let new = service.rotate(old, grant, now).unwrap();
+    let request = Request { account: chain.place.account, policy, vouchers: None, replaces: Some(old) };
+    let new = service.request(request, key, &Names::default(), now).unwrap();
+    service.grant(new, owner.as_bytes().into(), now).unwrap();
     for id in [old, new] {
         service.sign_operation(id, &payment(&chain, id, 0, 1), now).unwrap();
     }
@@ -148,6 +152,6 @@ fn a_successor_signs_beside_its_predecessor_until_that_is_revoked_and_the_log_ca
         before = entry_hash(before, entry.time, entry.id, &entry.event);
         assert_eq!(entry.hash, before);
     }
-    let revoked = |event: &Event| *event == Event::StateChanged(State::Revoked);
+    let revoked = |event: &Event| *event == Event::StateChanged { state: State::Revoked };
     assert_eq!(service.log().iter().filter(|entry| entry.id == old && revoked(&entry.event)).count(), 1);
 }
