@@ -24,6 +24,7 @@ SHELL := /bin/bash
 
 CONTRACTS := contracts
 VIEM := tests/viem
+SDK := sdk
 # The programs themselves rather than npm's wrappers around them: the wrapper of forge ends with 0 when tests have failed,
 # and stopping that of anvil would leave the program running.
 FORGE := node_modules/@foundry-rs/forge-*/bin/forge
@@ -51,6 +52,10 @@ $(VIEM)/node_modules/.installed: $(VIEM)/package-lock.json
 	cd $(VIEM) && $(NPM_INSTALL)
 	touch $@
 
+$(SDK)/node_modules/.installed: $(SDK)/package-lock.json
+	cd $(SDK) && $(NPM_INSTALL)
+	touch $@
+
 # `ensurepip` is a Debian package of its own.
 $(PROOFS)/.venv/.installed: $(PROOFS)/requirements.txt
 	python3 -m venv $(PROOFS)/.venv || { \
@@ -74,7 +79,7 @@ contracts: $(CONTRACTS)/out/.built
 build: contracts
 	cargo build --workspace --locked
 
-dev: build $(VIEM)/node_modules/.installed
+dev: build $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed
 	./target/debug/fabstir dev --run 'npm --silent --prefix $(VIEM) run demo'
 
 test: test-contracts test-rust
@@ -84,7 +89,7 @@ test-contracts: contracts
 
 # All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
 # The end-to-end tests come last and close the run with their summary.
-test-rust: build redis $(VIEM)/node_modules/.installed $(TINY)/stamp.json
+test-rust: build redis $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
 	cargo test --workspace --locked --lib --bins --tests
 
 # A real one for the tests, which start it on ports of their own.
@@ -97,11 +102,12 @@ redis:
 budgets: contracts redis
 	FABSTIR_HISTORIES=$${FABSTIR_HISTORIES:-50000} cargo test --workspace --locked --test budgets -- --nocapture
 
-lint: contracts $(VIEM)/node_modules/.installed
+lint: contracts $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd $(CONTRACTS) && $(FORGE) fmt --check && node tools/layouts.js
 	cd $(VIEM) && npm run --silent check
+	cd $(SDK) && npm run --silent check
 
 deep: contracts
 	cd $(CONTRACTS) && FOUNDRY_PROFILE=deep $(FORGE) test --offline --match-path 'test/invariant/test_invariants.t.sol'

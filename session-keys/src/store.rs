@@ -318,4 +318,33 @@ mod tests {
         let refused = greedy.open(&binding(Curve::Secp256k1), 0, &quick("correct"));
         assert_eq!(refused.unwrap_err(), StoreError::DoesNotOpen);
     }
+
+    /// A KMS that is down, or answers with another data key.
+    struct Failing {
+        wraps: bool,
+        opens: Option<u8>,
+    }
+
+    impl KeyWrapper for Failing {
+        fn wrap(&self, _: &[u8; 32], context: &[u8]) -> Result<Vec<u8>, StoreError> {
+            if self.wraps { Ok(context.to_vec()) } else { Err(StoreError::NotWrapped) }
+        }
+
+        fn unwrap(&self, _: &[u8], _: &[u8], data_key: &mut [u8; 32]) -> Result<(), StoreError> {
+            data_key.fill(self.opens.ok_or(StoreError::NotWrapped)?);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_kms_that_fails_or_lies_opens_nothing_and_stores_nothing() {
+        let key = SessionKey::generate(Curve::P256).unwrap();
+        let binding = binding(Curve::P256);
+        let down = Failing { wraps: false, opens: None };
+        assert_eq!(StoredKey::seal(&key, binding, &down).unwrap_err(), StoreError::NotWrapped);
+        let lying = Failing { wraps: true, opens: Some(7) };
+        let stored = StoredKey::seal(&key, binding, &lying).unwrap();
+        assert_eq!(stored.open(&binding, 0, &lying).unwrap_err(), StoreError::DoesNotOpen);
+        assert_eq!(stored.open(&binding, 0, &down).unwrap_err(), StoreError::NotWrapped);
+    }
 }

@@ -33,7 +33,11 @@ mod proofs;
 mod push;
 mod refusals;
 mod rules;
+#[path = "../../session-keys/tests/memory/scan.rs"]
+mod scan;
+mod sdk;
 mod session_keys;
+mod session_vouchers;
 mod shutdown;
 mod sponsored;
 mod state;

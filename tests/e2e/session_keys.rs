@@ -16,7 +16,7 @@ use session_keys::{
     SecretKey,
     client::{ClientFailure, Session, SessionClient},
     permission::{Dependency, PermissionRequest},
-    policy::marketplace::Marketplace,
+    policy::{judge::nonce_key, marketplace::Marketplace},
     session_key::Curve,
 };
 use tests::Stack;
@@ -42,8 +42,10 @@ impl World {
         ["--session-store".into(), path("store"), "--session-passphrase-file".into(), path("passphrase")]
     }
 
-    /// Stops the node and starts it anew on the same store.
-    async fn restart(&mut self) {
+    /// Kills the node and starts it anew on the same store.
+    async fn crash(&mut self) {
+        let pid = self.stack.node.pid().unwrap().to_string();
+        assert!(tokio::process::Command::new("kill").args(["-KILL", &pid]).status().await.unwrap().success());
         self.stack.node.stop().await.unwrap();
         let arguments = Self::arguments(&self.folder);
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -182,7 +184,7 @@ async fn a_session_lives_from_its_request_to_its_revocation() {
     assert_eq!(status(&granted), (json!(session.context), json!("active")));
     assert_eq!(granted[0]["spent"]["spent"][1]["inPeriod"], json!("0x3d0900"));
 
-    // What is in flight counts, across a restart too.
+    // What is in flight counts.
     let id = session.send_calls(&world.job(host.account, 5_000_000)).await.unwrap();
     assert_eq!(id.len(), 2 + 128);
     let (refused, why) = code(session.send_calls(&world.job(host.account, 1_000_001)).await);
@@ -191,12 +193,25 @@ async fn a_session_lives_from_its_request_to_its_revocation() {
         (-32050, "the policy does not allow it: limit 0: 1000001 would be more than is left")
     );
     session.wait(&id).await.unwrap();
-    world.restart().await;
+    // What was signed and never sent counts too, after a crash: the chain does not know of it.
+    let unsent = json!({
+        "sender": account,
+        "nonce": nonce_key(session.context, 0, 9) << 64,
+        "callData": erc4337::calls::encode(&world.job(host.account, 600_000)),
+        "callGasLimit": "0x1", "verificationGasLimit": "0x1", "preVerificationGas": "0x1",
+        "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x1",
+        "paymaster": world.stack.deployment.paymasters["v0.8"], "paymasterData": "0x",
+        "paymasterVerificationGasLimit": "0x1", "paymasterPostOpGasLimit": "0x1",
+    });
+    let sign = json!({ "permissionContext": session.context, "userOperation": unsent });
+    assert!(client.ask("fabstir_signUserOperation", sign).await.unwrap()["signature"].is_string());
+    world.crash().await;
     let client = SessionClient::with_token(&world.stack.node.url, client.token(), client.to).unwrap();
     let session = Session::of(client.clone(), session.context, account);
-    let again = code(session.send_calls(&world.job(host.account, 1_000_001)).await);
-    assert_eq!(again.0, -32050);
-    session.act(&world.job(host.account, 1_000_000)).await.unwrap();
+    let again = code(session.send_calls(&world.job(host.account, 400_001)).await);
+    let why = "the policy does not allow it: limit 0: 400001 would be more than is left";
+    assert_eq!(again, (-32050, why.into()));
+    session.act(&world.job(host.account, 400_000)).await.unwrap();
     // What is not listed is not signed, wherever it stands.
     let steal = test_usdc::transferCall { to: client.to, value: U256::from(1) }.abi_encode();
     let steal = Call { target: world.marketplace().token, value: U256::ZERO, data: steal.into() };

@@ -86,6 +86,9 @@ struct OnMarketplace {
     period_duration: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     total_amount: Option<U256>,
+    /// Whether jobs may be posted. What is not needed is better left out: each operation carries all that is allowed.
+    #[serde(default = "yes")]
+    jobs: bool,
     /// Of one conversation; its presence allows conversations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_voucher: Option<U256>,
@@ -97,6 +100,10 @@ struct OnMarketplace {
     vouchers_per_minute: Option<U256>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     justification: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -207,8 +214,13 @@ impl PermissionRequest {
             None => most,
         };
         (data.period_amount, data.total_amount) = (U256::from(per_period), Some(U256::from(total)));
-        *policy = policy.clone().with_jobs(&asked.marketplace, per_period, total);
-        let Some(max_voucher) = data.max_voucher else { return Ok((data, None)) };
+        if data.jobs {
+            *policy = policy.clone().with_jobs(&asked.marketplace, per_period, total);
+        }
+        let Some(max_voucher) = data.max_voucher else {
+            let nothing = field("permission.data", "neither jobs nor conversations (maxVoucher)");
+            return if data.jobs { Ok((data, None)) } else { Err(nothing) };
+        };
         let max_voucher = max_voucher.min(U256::from(total));
         let ceiling = data.voucher_ceiling.unwrap_or(U256::from(total)).min(U256::from(total));
         let per_window = data.vouchers_per_minute.unwrap_or(ceiling).min(ceiling);

@@ -77,10 +77,20 @@ impl Policy {
     /// `max_voucher` base units each. What a session costs is bounded by its deposit.
     #[must_use]
     pub fn with_streaming(mut self, at: &Marketplace, per_period: u128, total: u128, max_voucher: U256) -> Self {
-        let approvals = self.limit(SpendLimit { token: at.token, per_period, total });
+        // The first rule that allows a call counts it: a second one for the same approvals would never be asked, and
+        // every operation carries the whole policy.
+        let is_approval = |rule: &CallRule| {
+            rule.target == at.token && rule.selector == approveCall::SELECTOR && rule.arguments == [word(0, at.escrow)]
+        };
+        if !self.calls.iter().any(is_approval) {
+            let approvals = self.limit(SpendLimit { token: at.token, per_period, total });
+            self.calls.push(counted(rule(at.token, approveCall::SELECTOR, 68), approvals, 1, vec![word(0, at.escrow)]));
+        }
+        if !self.calls.contains(&refund(at)) {
+            self.calls.push(refund(at));
+        }
         let deposits = self.limit(SpendLimit { token: at.token, per_period, total });
         self.calls.extend([
-            counted(rule(at.token, approveCall::SELECTOR, 68), approvals, 1, vec![word(0, at.escrow)]),
             // The quote's nine words come first: its token is word 3, the deposit word 10, the voucher key word 11.
             // Vouchers must be signed for the account, which caps them, or by the session's own key.
             counted(
@@ -97,7 +107,6 @@ impl Policy {
             rule(at.sessions, closeWithHostCall::SELECTOR, 4 + 5 * 32 + 1024),
             rule(at.sessions, startCloseCall::SELECTOR, 36),
             rule(at.sessions, finishCloseCall::SELECTOR, 36),
-            refund(at),
         ]);
         self.vouchers.push(VoucherRight {
             domain_separator: at.session_domain().separator(),
