@@ -114,14 +114,15 @@ impl BundlingOptions {
     }
 }
 
+/// A key in AWS KMS.
 #[cfg(feature = "aws-kms")]
-async fn kms(key: &str, chain_id: u64) -> Result<Signer> {
+pub(crate) async fn kms(key: &str, chain_id: u64) -> Result<Signer> {
     Signer::aws_kms(key.to_owned(), chain_id).await.with_context(|| format!("KMS key {key}"))
 }
 
 #[cfg(not(feature = "aws-kms"))]
 #[expect(clippy::unused_async, reason = "as with the feature")]
-async fn kms(key: &str, _chain_id: u64) -> Result<Signer> {
+pub(crate) async fn kms(key: &str, _chain_id: u64) -> Result<Signer> {
     bail!("KMS key {key}: this binary was built without the feature aws-kms")
 }
 

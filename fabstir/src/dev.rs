@@ -121,7 +121,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         deployment: deployment.clone(),
         signers: Signers { bundlers: vec![bundler_key.clone().into_signer().into()], funder: None },
         bundling: BundlingOptions::default(),
-        paymaster_key: paymaster_key.clone().into_signer(),
+        sponsor_signers: vec![paymaster_key.clone().into_signer().into()],
         poll_interval: Duration::from_millis(50),
         sessions: Some(session_store.clone()),
         debug_rpc: false,

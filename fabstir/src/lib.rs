@@ -7,6 +7,7 @@
 //!
 //! - [`deploy`]: every contract by CREATE2, idempotent; writes a [`deployment`] file, the one source of addresses.
 //! - [`node`]: starts, serves and drains; [`chain`]: its settings towards the chain; [`serve`]: the endpoint and its limits.
+//! - [`sponsor_keys`]: what sponsorships are signed with.
 //! - [`sponsored`]: bundler and paymaster in one round trip.
 //! - [`token_gas`]: the price of gas that is paid in a token.
 //! - [`sessions`]: the signing service of session keys, on the same endpoint.
@@ -29,6 +30,7 @@ pub mod node;
 pub mod prove;
 pub mod serve;
 pub mod sessions;
+pub mod sponsor_keys;
 pub mod sponsored;
 pub mod token_gas;
 

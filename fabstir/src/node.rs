@@ -8,22 +8,20 @@ use std::{
     time::Duration,
 };
 
-use alloy::{
-    primitives::{Address, U256, utils::parse_ether},
-    signers::local::PrivateKeySigner,
-};
+use alloy::primitives::{Address, U256, utils::parse_ether};
 use anyhow::{Context, Result};
-use bundler::{Bundler, Left, mempool::MempoolConfig};
+use bundler::{Bundler, Left, Signer, mempool::MempoolConfig};
 use erc4337::ChainPreset;
 use jsonrpsee::{RpcModule, server::ServerHandle};
-use paymaster::{Deployed, Policy, Rehearsal, Sponsor};
+use paymaster::{Deployed, Policy, Rehearsal};
 use tokio::task::JoinHandle;
 
 use crate::{
     bundling::{BundlingOptions, Signers, ether},
     chain,
     deployment::Deployment,
-    keys, ledger, serve, sessions,
+    ledger, serve, sessions,
+    sponsor_keys::{self, SponsorKeyOptions},
     sponsored::{self, InProcess},
     token_gas::TokenOptions,
 };
@@ -41,9 +39,8 @@ pub struct Options {
     deployment: PathBuf,
     #[command(flatten)]
     bundling: BundlingOptions,
-    /// File with the key that sponsorships are signed with; else FABSTIR_PAYMASTER_KEY.
-    #[arg(long)]
-    paymaster_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    sponsor_keys: SponsorKeyOptions,
     /// Milliseconds between questions for a new head.
     #[arg(long, env = "FABSTIR_POLL_MS", default_value_t = 100)]
     poll_ms: u64,
@@ -94,6 +91,9 @@ pub const SPONSOR_PER_DAY: &str = "10";
 /// Ether a day, one account.
 pub const SPONSOR_PER_ACCOUNT: &str = "0.5";
 
+/// The paymasters are asked for their signers so many times less often than the node for its head.
+const POLLS_PER_LOOK_AT_SIGNERS: u32 = 50;
+
 /// A running node.
 pub struct Node {
     /// Where it serves.
@@ -103,6 +103,8 @@ pub struct Node {
     engine: JoinHandle<()>,
     /// Settles the budgets.
     follower: JoinHandle<()>,
+    /// Asks which keys the paymasters believe.
+    signers: JoinHandle<()>,
 }
 
 /// What a node is started with.
@@ -117,8 +119,8 @@ pub struct Setup {
     pub signers: Signers,
     /// What is bid, and what keys are kept at.
     pub bundling: BundlingOptions,
-    /// Signs sponsorships.
-    pub paymaster_key: PrivateKeySigner,
+    /// Sign sponsorships: the first that a paymaster believes.
+    pub sponsor_signers: Vec<Signer>,
     /// Between questions for a new head.
     pub poll_interval: Duration,
     /// What is sponsored in a day.
@@ -157,8 +159,8 @@ pub async fn run(options: Options) -> Result<()> {
         },
         signers: options.bundling.signers(deployment.chain_id).await?,
         bundling: options.bundling,
+        sponsor_signers: options.sponsor_keys.signers(deployment.chain_id).await?,
         deployment,
-        paymaster_key: keys::read(options.paymaster_key_file.as_deref(), "FABSTIR_PAYMASTER_KEY")?.into_signer(),
         poll_interval: Duration::from_millis(options.poll_ms),
         sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
         rehearse: !options.sponsor_unrehearsed,
@@ -201,16 +203,22 @@ impl Node {
         config.mempool.allowed.extend(deployment.paymasters.values().chain(deployment.token_paymasters.values()));
         config.reputation_file = setup.reputation_file;
 
-        let sponsor = Sponsor::new(setup.paymaster_key)?;
+        let sponsor = sponsor_keys::sponsor(setup.sponsor_signers)?;
         let sponsorship = sponsorship(deployment, setup.sponsor_limits)?;
         let node = setup.chain.client(&config)?;
         let (bundler, engine) =
             Bundler::start(config, node.clone(), setup.signers.bundlers, setup.signers.funder).await?;
-        tracing::info!(bundler = %bundler.address(), paymaster_signer = %sponsor.address(), "keys");
+        tracing::info!(bundler = %bundler.address(), paymaster_signers = ?sponsor.addresses(), "keys");
 
         let mut module = RpcModule::new(());
         module.merge(bundler::rpc::module(bundler.clone())?)?;
         let tokens = setup.tokens.mode(&setup.deployment, &node).await.context("gas in tokens")?;
+        let mut contracts: Vec<Address> = deployment.paymasters.values().copied().collect();
+        if tokens.is_some() {
+            contracts.extend(deployment.token_paymasters.values());
+        }
+        let every = setup.poll_interval * POLLS_PER_LOOK_AT_SIGNERS;
+        let signers = sponsor_keys::watch(sponsor.clone(), contracts, node.clone(), every).await?;
         let (budgets, follower) =
             ledger::start(&setup.budgets, &sponsorship, node.clone(), setup.poll_interval).await?;
         let rehearsal = setup.rehearse.then(|| Arc::new(InProcess(bundler.clone())) as Arc<dyn Rehearsal>);
@@ -226,7 +234,7 @@ impl Node {
             module.merge(sessions::module(place, deployment, node, beside).await?)?;
         }
         let (address, server) = serve::start(setup.serve, module).await?;
-        Ok(Self { address, bundler, server, engine, follower })
+        Ok(Self { address, bundler, server, engine, follower, signers })
     }
 
     /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.
@@ -246,6 +254,7 @@ impl Node {
         drop(self.bundler);
         self.engine.abort();
         self.follower.abort();
+        self.signers.abort();
     }
 }
 

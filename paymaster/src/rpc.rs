@@ -84,7 +84,9 @@ impl From<Refusal> for ErrorObjectOwned {
             Refusal::Price(_) => (error_code::LIMIT_EXCEEDED, None),
             // Nothing is signed that cannot be written down or run; what may pass by itself is worth another try.
             Refusal::Ledger(_) | Refusal::Unrehearsed(_) => (error_code::LIMIT_EXCEEDED, None),
-            Refusal::Signing(_) => (error_code::INTERNAL, None),
+            Refusal::Signing(NotSigned::NoSigner(_)) => (error_code::POLICY_DENIED, Some(json!({ "reason": message }))),
+            // Its keeper may answer in a moment.
+            Refusal::Signing(_) => (error_code::LIMIT_EXCEEDED, None),
         };
         Self::owned(code, message, data)
     }
@@ -243,8 +245,8 @@ mod tests {
             },
             limits: Limits { total: U256::from(1_000_000), per_sender: U256::from(1_000_000) },
         };
-        let sponsor = Sponsor::new(PrivateKeySigner::random()).unwrap();
-        let signer = sponsor.address();
+        let sponsor = Sponsor::of(PrivateKeySigner::random()).unwrap();
+        let signer = sponsor.addresses()[0];
         let ledger = Ledger::start(Store::in_memory().unwrap(), Rules::default());
         (module(Arc::new(Service::new(config, sponsor, ledger, None))).unwrap(), signer)
     }

@@ -146,7 +146,7 @@ impl Service {
         }
         self.ledger.reserve(reservation).await.map_err(|denied| self.denied(denied))?;
         let (version, chain_id) = (ask.deployed.version, self.config.chain_id);
-        let data = self.sponsor.sponsor(&op, version, &limits, ask.entry_point, chain_id, now)?;
+        let data = self.sponsor.sponsor(&op, version, &limits, ask.entry_point, chain_id, now).await?;
         Ok(Terms { paymaster: Paymaster { data, ..limits }, charge: None })
     }
 
@@ -184,7 +184,7 @@ impl Service {
         let with_stub = Paymaster { signature: stub, ..paymaster.clone() };
         self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask.entry_point).await?;
         self.ledger.reserve(reservation).await.map_err(|denied| self.denied(denied))?;
-        let signature = self.sponsor.sign(&op, version, &limits, holds, ask.entry_point, self.config.chain_id)?;
+        let signature = self.sponsor.sign(&op, version, &limits, holds, ask.entry_point, self.config.chain_id).await?;
         op.paymaster = Some(Paymaster { signature, ..paymaster });
         Ok(op)
     }

@@ -39,6 +39,7 @@ mod sdk;
 mod session_keys;
 mod session_vouchers;
 mod shutdown;
+mod signers;
 mod sponsored;
 mod state;
 mod stolen;

@@ -159,7 +159,7 @@ impl TokenMode {
             validity: validity(unix_now()),
         };
         let digest = token_payment::digest(&op, version, &limits, &payment, ask.entry_point, chain_id);
-        let data = payment.to_paymaster_data(&sponsor.sign_digest(&digest)?, &choice.permit);
+        let data = payment.to_paymaster_data(&sponsor.sign_digest(limits.address, digest).await?, &choice.permit);
         Ok((Paymaster { data, ..limits }, TokenCharge { token: token.clone(), max_fee }))
     }
 
