@@ -121,7 +121,6 @@ pub(crate) async fn kms(key: &str, chain_id: u64) -> Result<Signer> {
 }
 
 #[cfg(not(feature = "aws-kms"))]
-#[expect(clippy::unused_async, reason = "as with the feature")]
 pub(crate) async fn kms(key: &str, _chain_id: u64) -> Result<Signer> {
     bail!("KMS key {key}: this binary was built without the feature aws-kms")
 }
