@@ -116,6 +116,8 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         tokens: TokenOptions::at(DEMO_TOKEN_PRICE),
         min_stake: None,
         mempool: MempoolConfig::default(),
+        policies: None,
+        admin: Default::default(),
         reputation_file: None,
         budgets: crate::ledger::Place::Memory,
         deployment: deployment.clone(),

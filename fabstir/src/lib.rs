@@ -11,12 +11,14 @@
 //! - [`sponsored`]: bundler and paymaster in one round trip.
 //! - [`token_gas`]: the price of gas that is paid in a token.
 //! - [`sessions`]: the signing service of session keys, on the same endpoint.
+//! - `sponsorship`: the paymaster's policies, and the chain as it sees it.
 //! - [`ledger`]: where the paymaster's budgets are kept, and how they hear of the chain.
 //! - [`client`]: an account that acts without gas; [`host`] uses it.
 //! - [`prove`]: runs a small model on a job's input, proves the result with EZKL and submits it.
 //! - [`dev`]: all of it on a chain of one's own.
 //! - [`keys`]: where secret keys come from.
 
+pub mod admin;
 pub mod bundling;
 pub mod chain;
 pub mod client;
@@ -32,6 +34,7 @@ pub mod serve;
 pub mod sessions;
 pub mod sponsor_keys;
 pub mod sponsored;
+mod sponsorship;
 pub mod token_gas;
 
 pub use client::Client;

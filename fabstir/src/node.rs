@@ -1,28 +1,24 @@
 //! `fabstir node`: bundler and paymaster on one JSON-RPC endpoint, over HTTP and WebSocket.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use alloy::primitives::{Address, U256, utils::parse_ether};
+use alloy::primitives::{Address, U256};
 use anyhow::{Context, Result};
 use bundler::{Bundler, Left, Signer, mempool::MempoolConfig};
 use erc4337::ChainPreset;
 use jsonrpsee::{RpcModule, server::ServerHandle};
-use paymaster::{Deployed, Policy, Rehearsal};
+use paymaster::Rehearsal;
 use tokio::task::JoinHandle;
 
 use crate::{
+    admin::AdminOptions,
     bundling::{BundlingOptions, Signers, ether},
     chain,
     deployment::Deployment,
     ledger, serve, sessions,
     sponsor_keys::{self, SponsorKeyOptions},
     sponsored::{self, InProcess},
+    sponsorship::{self, InForce},
     token_gas::TokenOptions,
 };
 
@@ -76,6 +72,12 @@ pub struct Options {
     /// File in which reputations outlive the process.
     #[arg(long, env = "FABSTIR_REPUTATION_FILE")]
     reputation_file: Option<PathBuf>,
+    /// File of a sponsorship policy, or folder of such (docs/policies.md); without it, the marketplace's own calls are
+    /// sponsored. Read anew when it changes, and on SIGHUP.
+    #[arg(long, env = "FABSTIR_POLICIES")]
+    policies: Option<PathBuf>,
+    #[command(flatten)]
+    admin: AdminOptions,
     /// Redis that keeps the budgets, shared by any number of nodes: redis://HOST:PORT. Durable only with appendonly.
     #[arg(long, env = "FABSTIR_REDIS", hide_env_values = true)]
     redis: Option<String>,
@@ -105,6 +107,9 @@ pub struct Node {
     follower: JoinHandle<()>,
     /// Asks which keys the paymasters believe.
     signers: JoinHandle<()>,
+    /// Reads policies anew.
+    watcher: Option<JoinHandle<()>>,
+    admin: Option<JoinHandle<()>>,
 }
 
 /// What a node is started with.
@@ -133,6 +138,10 @@ pub struct Setup {
     pub min_stake: Option<u128>,
     /// What the mempool takes; the deployment's paymasters are allowed beside.
     pub mempool: MempoolConfig,
+    /// Where policies are read from.
+    pub policies: Option<PathBuf>,
+    /// The operator's side of the paymaster.
+    pub admin: AdminOptions,
     /// Where reputations are kept.
     pub reputation_file: Option<PathBuf>,
     /// Where budgets are kept.
@@ -172,6 +181,8 @@ pub async fn run(options: Options) -> Result<()> {
             blocked: options.block.into_iter().collect(),
             ..MempoolConfig::default()
         },
+        policies: options.policies,
+        admin: options.admin,
         reputation_file: options.reputation_file,
         budgets,
         sessions: options.sessions.place()?,
@@ -204,7 +215,8 @@ impl Node {
         config.reputation_file = setup.reputation_file;
 
         let sponsor = sponsor_keys::sponsor(setup.sponsor_signers)?;
-        let sponsorship = sponsorship(deployment, setup.sponsor_limits)?;
+        let sponsorship = sponsorship::config(deployment, setup.sponsor_limits)?;
+        let InForce { policies, source, watcher } = sponsorship::policies(deployment, setup.policies)?;
         let node = setup.chain.client(&config)?;
         let (bundler, engine) =
             Bundler::start(config, node.clone(), setup.signers.bundlers, setup.signers.funder).await?;
@@ -222,19 +234,24 @@ impl Node {
         let (budgets, follower) =
             ledger::start(&setup.budgets, &sponsorship, node.clone(), setup.poll_interval).await?;
         let rehearsal = setup.rehearse.then(|| Arc::new(InProcess(bundler.clone())) as Arc<dyn Rehearsal>);
-        let mut service = paymaster::Service::new(sponsorship, sponsor, budgets, rehearsal);
+        let chain = Arc::new(sponsorship::View::new(node.clone(), bundler.clone()));
+        let mut service = paymaster::Service::new(sponsorship, policies, sponsor, budgets, chain);
+        if let Some(rehearsal) = rehearsal {
+            service = service.with_rehearsal(rehearsal);
+        }
         if let Some(tokens) = tokens {
             service = service.with_tokens(tokens);
         }
         let service = Arc::new(service);
         module.merge(paymaster::rpc::module(Arc::clone(&service))?)?;
-        module.merge(sponsored::module(bundler.clone(), service)?)?;
+        module.merge(sponsored::module(bundler.clone(), Arc::clone(&service))?)?;
+        let admin = setup.admin.start(service, source, setup.chain.data_dir).await?;
         if let Some(place) = setup.sessions {
             let beside = module.clone().into();
             module.merge(sessions::module(place, deployment, node, beside).await?)?;
         }
         let (address, server) = serve::start(setup.serve, module).await?;
-        Ok(Self { address, bundler, server, engine, follower, signers })
+        Ok(Self { address, bundler, server, engine, follower, signers, watcher, admin })
     }
 
     /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.
@@ -255,41 +272,10 @@ impl Node {
         self.engine.abort();
         self.follower.abort();
         self.signers.abort();
+        for task in [self.watcher, self.admin].into_iter().flatten() {
+            task.abort();
+        }
     }
-}
-
-/// One policy: calls to the marketplace, at most 0.05 ETH an operation in the worst case, and so much a day.
-fn sponsorship(deployment: &Deployment, limits: paymaster::Limits) -> Result<paymaster::Config> {
-    let versions = deployment.entry_point_versions()?;
-    let paymasters = versions
-        .into_iter()
-        .filter_map(|(entry_point, version)| {
-            let paymaster = *deployment.paymasters.get(&version.to_string())?;
-            Some((entry_point, Deployed { version, paymaster }))
-        })
-        .collect::<BTreeMap<_, _>>();
-    let max_cost: U256 = parse_ether("0.05")?;
-    Ok(paymaster::Config {
-        chain_id: deployment.chain_id,
-        paymasters,
-        limits,
-        policy: Policy {
-            id: "marketplace".into(),
-            targets: BTreeSet::from([
-                deployment.node_registry,
-                deployment.job_marketplace,
-                deployment.session_marketplace,
-                deployment.proof_system,
-                deployment.payment_escrow,
-            ]),
-            tokens: BTreeSet::from([deployment.token]),
-            spender: deployment.payment_escrow,
-            factories: BTreeSet::from([deployment.smart_account_factory]),
-            delegates: BTreeSet::from([deployment.smart_account]),
-            max_pre_verification_gas: 300_000,
-            max_cost,
-        },
-    })
 }
 
 /// Returns when the process is asked to stop.

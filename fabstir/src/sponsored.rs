@@ -20,15 +20,13 @@ use erc4337::{
     wire::{self, PaymasterRequest},
 };
 use jsonrpsee::{
-    RpcModule,
+    Extensions, RpcModule,
     server::RegisterMethodError,
     types::{ErrorObjectOwned, Params},
 };
 use paymaster::{
-    Rehearsal,
+    Ask, Caller, Refusal, Rehearsal, Scope, Service,
     rehearsal::{Rehearsed, Unrehearsed},
-    rpc::Refusal,
-    service::{Ask, Service},
     token::TokenChoice,
 };
 use serde_json::{Value, json};
@@ -100,16 +98,26 @@ struct Both {
 /// Never, unless two methods share a name.
 pub fn module(bundler: Bundler, paymaster: Arc<Service>) -> Result<RpcModule<()>, RegisterMethodError> {
     let mut module = RpcModule::new(Both { bundler, paymaster });
-    module.register_async_method("fabstir_prepareSponsoredUserOperation", |params, both, _| async move {
-        both.prepare(&params).await
+    module.register_async_method("fabstir_prepareSponsoredUserOperation", |params, both, extensions| async move {
+        both.prepare(&params, &extensions).await
     })?;
-    module
-        .register_async_method("fabstir_sponsorAndSend", |params, both, _| async move { both.send(&params).await })?;
+    module.register_async_method("fabstir_sponsorAndSend", |params, both, extensions| async move {
+        both.send(&params, &extensions).await
+    })?;
     Ok(module.remove_context())
 }
 
-/// `(userOperation, entryPoint, context?)`: the operation as JSON, and in which token it pays.
-fn read(params: &Params<'_>) -> Result<(Value, Address, Option<TokenChoice>), FieldError> {
+/// What both methods are asked.
+#[derive(Clone)]
+struct Asked {
+    operation: Value,
+    entry_point: Address,
+    scope: Scope,
+    token: Option<TokenChoice>,
+}
+
+/// `(userOperation, entryPoint, context?)`: the operation as JSON, under which policy, and in which token it pays.
+fn read(paymaster: &Service, params: &Params<'_>, extensions: &Extensions) -> Result<Asked, Refused> {
     let expected = "[userOperation, entryPoint, context?]";
     let params: Vec<Value> = params.parse().map_err(|_| FieldError::Malformed { field: "params", expected })?;
     let get = |position: usize, field| {
@@ -119,20 +127,23 @@ fn read(params: &Params<'_>) -> Result<(Value, Address, Option<TokenChoice>), Fi
         .as_str()
         .and_then(|text| text.parse().ok())
         .ok_or(FieldError::Malformed { field: "entryPoint", expected: "an address of 20 bytes" })?;
-    let token = TokenChoice::of(params.get(2).unwrap_or(&Value::Null))?;
-    Ok((get(0, "userOperation")?.clone(), entry_point, token))
+    let context = params.get(2).unwrap_or(&Value::Null);
+    let caller = extensions.get::<Caller>().cloned().unwrap_or_default();
+    let scope = paymaster.choose(&caller, context)?;
+    let (operation, token) = (get(0, "userOperation")?.clone(), TokenChoice::of(context)?);
+    Ok(Asked { operation, entry_point, scope, token })
 }
 
 impl Both {
     /// All that an operation lacks but its user's signature.
-    async fn prepare(&self, params: &Params<'_>) -> Result<Value, Refused> {
-        let (op, entry_point, token) = read(params)?;
+    async fn prepare(&self, params: &Params<'_>, extensions: &Extensions) -> Result<Value, Refused> {
+        let asked = read(&self.paymaster, params, extensions)?;
         let head = self.bundler.head();
-        match self.prepare_on(&head, op.clone(), entry_point, token.clone()).await {
+        match self.prepare_on(&head, asked.clone()).await {
             // Whoever has just seen a transaction mined may build on it at once.
             Err(Refused::Bundler(rejection)) if rejection.depends_on_state() => {
                 match self.bundler.newer_than(&head).await? {
-                    Some(head) => self.prepare_on(&head, op, entry_point, token).await,
+                    Some(head) => self.prepare_on(&head, asked).await,
                     None => Err(rejection.into()),
                 }
             }
@@ -140,13 +151,8 @@ impl Both {
         }
     }
 
-    async fn prepare_on(
-        &self,
-        head: &Head,
-        mut json: Value,
-        entry_point: Address,
-        token: Option<TokenChoice>,
-    ) -> Result<Value, Refused> {
+    async fn prepare_on(&self, head: &Head, asked: Asked) -> Result<Value, Refused> {
+        let Asked { operation: mut json, entry_point, scope, token } = asked;
         let deployed = self.paymaster.deployed(entry_point)?;
         let version = deployed.version;
         if json["nonce"].is_null() {
@@ -162,7 +168,7 @@ impl Both {
         operation.signature.get_or_insert_with(|| Bytes::from_static(&STUB_SIGNATURE));
         operation.paymaster = None;
 
-        let mut ask = Ask { operation, entry_point, deployed, token };
+        let mut ask = Ask { scope, operation, entry_point, deployed, token };
         ask.operation.paymaster = Some(requested(self.paymaster.stub(&ask).await?.paymaster));
         let overrides = StateOverride::default();
         let estimate = self.bundler.estimate_on(ask.operation.clone(), entry_point, overrides, head).await?;
@@ -192,16 +198,16 @@ impl Both {
     }
 
     /// Sponsors an operation that its user has signed, and takes it into the mempool.
-    async fn send(&self, params: &Params<'_>) -> Result<Value, Refused> {
-        let (op, entry_point, token) = read(params)?;
+    async fn send(&self, params: &Params<'_>, extensions: &Extensions) -> Result<Value, Refused> {
+        let Asked { operation, entry_point, scope, token } = read(&self.paymaster, params, extensions)?;
         if token.is_some() {
             let expected = "nothing about tokens: their price is in what the user signs";
             return Err(FieldError::Malformed { field: "context", expected }.into());
         }
         let deployed = self.paymaster.deployed(entry_point)?;
-        let operation = UserOperationRequest::from_json(&op, deployed.version)?;
+        let operation = UserOperationRequest::from_json(&operation, deployed.version)?;
         let head = self.bundler.head();
-        let op = self.paymaster.countersign(&Ask { operation, entry_point, deployed, token }).await?;
+        let op = self.paymaster.countersign(&Ask { scope, operation, entry_point, deployed, token }).await?;
         Ok(json!(self.bundler.send_on(op, entry_point, head).await?))
     }
 }

@@ -1,21 +1,35 @@
 //! Decides, reserves, signs: the one way to a sponsorship, whoever asks for it.
 
+mod assess;
+mod explain;
+mod journal;
+
 use std::{
-    sync::Arc,
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use erc4337::{FieldError, Paymaster, UserOperation, UserOperationRequest, sponsorship::Validity};
+use serde_json::Value;
+
+pub use explain::{Explanation, LimitReport};
+pub use journal::{Counts, DeniedOnce, Journal};
 
 use crate::{
-    Config, Deployed, Ledger, Sponsor,
-    ledger::{Denied, Place, Reservation},
+    Caller, Chain, Config, Denial, Deployed, Ledger, Policies, Refusal, Scope, Sponsor,
+    ledger::{Charge, Denied, Reservation},
     rehearsal::{Rehearsal, Unrehearsed},
-    rpc::Refusal,
     sign::validity,
     token::{TokenCharge, TokenChoice, TokenMode},
+    webhook,
 };
+use assess::Assessed;
 
 /// Gas that the contract's validation is given, plus [`VERIFICATION_GAS_PER_WORD`]. Unused, it costs nothing.
 const VERIFICATION_GAS: u128 = 60_000;
@@ -25,13 +39,24 @@ const VERIFICATION_GAS_PER_WORD: u128 = 40;
 const POST_OP_GAS: u128 = 0;
 
 /// The sponsorship service.
-#[derive(Debug)]
 pub struct Service {
     config: Config,
+    policies: Policies,
     sponsor: Sponsor,
     ledger: Ledger,
+    chain: Arc<dyn Chain>,
     rehearsal: Option<Arc<dyn Rehearsal>>,
     tokens: Option<TokenMode>,
+    webhooks: webhook::Asker,
+    journal: Journal,
+    paused: AtomicBool,
+    entry_points: BTreeSet<Address>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("config", &self.config).field("sponsor", &self.sponsor).finish_non_exhaustive()
+    }
 }
 
 /// What an operation is given: a stub, or the real thing.
@@ -46,6 +71,8 @@ pub struct Terms {
 /// Who asks for what.
 #[derive(Clone, Debug)]
 pub struct Ask {
+    /// Under which policy.
+    pub scope: Scope,
     /// The operation, as far as it is known.
     pub operation: UserOperationRequest,
     /// Its EntryPoint.
@@ -57,10 +84,29 @@ pub struct Ask {
 }
 
 impl Service {
-    /// A service that signs for what `rehearsal` has run without a failure, or, if there is none, for anything that the
-    /// policy allows.
-    pub fn new(config: Config, sponsor: Sponsor, ledger: Ledger, rehearsal: Option<Arc<dyn Rehearsal>>) -> Self {
-        Self { config, sponsor, ledger, rehearsal, tokens: None }
+    /// A service with these policies, this key, these budgets and this view of the chain. It signs for anything that
+    /// the policies allow.
+    pub fn new(config: Config, policies: Policies, sponsor: Sponsor, ledger: Ledger, chain: Arc<dyn Chain>) -> Self {
+        let entry_points = config.paymasters.keys().copied().collect();
+        Self {
+            config,
+            policies,
+            sponsor,
+            ledger,
+            chain,
+            rehearsal: None,
+            tokens: None,
+            webhooks: webhook::Asker::default(),
+            journal: Journal::default(),
+            paused: AtomicBool::new(false),
+            entry_points,
+        }
+    }
+
+    /// The same, and signs for nothing but what this has run without a failure.
+    #[must_use]
+    pub fn with_rehearsal(self, rehearsal: Arc<dyn Rehearsal>) -> Self {
+        Self { rehearsal: Some(rehearsal), ..self }
     }
 
     /// The same, and takes tokens.
@@ -83,6 +129,46 @@ impl Service {
         self.config.chain_id
     }
 
+    /// What it was started with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The policies in force.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// The budgets.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The chain, as the service sees it.
+    pub fn chain(&self) -> &dyn Chain {
+        &*self.chain
+    }
+
+    /// What was granted and refused lately.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The addresses that sign.
+    pub fn signers(&self) -> Vec<Address> {
+        self.sponsor.addresses()
+    }
+
+    /// Stops all sponsorship, or takes it up again. Signatures that are out stay good.
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::SeqCst);
+    }
+
+    /// Whether sponsorship is stopped.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
     /// Our paymaster of this EntryPoint.
     ///
     /// # Errors
@@ -91,60 +177,68 @@ impl Service {
         self.config.paymasters.get(&entry_point).copied().ok_or(Refusal::EntryPoint(entry_point))
     }
 
+    /// The policy that a caller's request with this ERC-7677 `context` is under.
+    ///
+    /// # Errors
+    /// If there is none for it.
+    pub fn choose(&self, caller: &Caller, context: &Value) -> Result<Scope, Refusal> {
+        // Two names for one thing: ours, and what Pimlico's clients say.
+        let named = ["policyId", "sponsorshipPolicyId"].iter().find_map(|name| context.get(name)?.as_str());
+        Ok(self.policies.current().choose(caller, named)?)
+    }
+
     /// What an estimate is to be made with. Nothing is promised, but what would be refused is refused here already.
     ///
     /// # Errors
     /// Why it is not sponsored.
     pub async fn stub(&self, ask: &Ask) -> Result<Terms, Refusal> {
+        let result = self.try_stub(ask).await;
+        self.journal.note(&ask.scope, ask.operation.sender, result.as_ref().map(|_| false));
+        result
+    }
+
+    async fn try_stub(&self, ask: &Ask) -> Result<Terms, Refusal> {
         if let Some(choice) = &ask.token {
+            self.unless_paused(ask)?;
             let (paymaster, charge) = self.taking(choice)?.stub(ask, choice, &self.sponsor).await?;
             return Ok(Terms { paymaster, charge: Some(charge) });
         }
         let op = ask.operation.with_open_fields_zero();
-        let now = unix_now();
-        let reservation = self.decide(&op, ask, validity(now), now)?;
-        self.ledger.check(reservation).await.map_err(|denied| self.denied(denied))?;
+        let assessed = self.decide(&op, ask).await?;
+        let charges = assessed.reservation.charges.clone();
+        self.ledger.check(assessed.reservation).await.map_err(|why| over(why, &charges, &ask.scope))?;
         let paymaster = Paymaster { data: self.sponsor.stub_data(), ..ask.deployed.limits(&op) };
         Ok(Terms { paymaster, charge: None })
     }
 
     /// The sponsorship. `rehearsed`: the caller has just run the operation with these limits.
     ///
+    /// Asked again for the same operation within the same minute, it answers the same and nothing more is set aside.
+    ///
     /// # Errors
     /// Why there is none.
     pub async fn grant(&self, ask: &Ask, rehearsed: bool) -> Result<Terms, Refusal> {
+        let result = self.try_grant(ask, rehearsed).await;
+        self.journal.note(&ask.scope, ask.operation.sender, result.as_ref().map(|_| true));
+        result
+    }
+
+    async fn try_grant(&self, ask: &Ask, rehearsed: bool) -> Result<Terms, Refusal> {
         if let Some(choice) = &ask.token {
+            self.unless_paused(ask)?;
             let (chain_id, sponsor) = (self.config.chain_id, &self.sponsor);
             let (paymaster, charge) = self.taking(choice)?.grant(ask, choice, sponsor, chain_id).await?;
             return Ok(Terms { paymaster, charge: Some(charge) });
         }
-        let mut operation = ask.operation.clone();
-        // The user signs after us.
-        operation.signature.get_or_insert_default();
-        let asked = operation.paymaster.take();
-        let op = operation.complete(ask.deployed.version)?;
-        let ours = ask.deployed.limits(&op);
-        // Those that were asked for were estimated with; v0.6 has none to ask for.
-        let limits = Paymaster {
-            verification_gas_limit: asked
-                .as_ref()
-                .and_then(|paymaster| paymaster.verification_gas_limit)
-                .filter(|limit| *limit > 0)
-                .unwrap_or(ours.verification_gas_limit),
-            post_op_gas_limit: asked
-                .and_then(|paymaster| paymaster.post_op_gas_limit)
-                .unwrap_or(ours.post_op_gas_limit),
-            ..ours
-        };
+        let (op, limits) = complete(&ask.operation, ask.deployed)?;
         let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
-        let now = unix_now();
-        let holds = validity(now);
-        let reservation = self.decide(&priced, ask, holds, now)?;
+        let assessed = self.decide(&priced, ask).await?;
         if !rehearsed {
             let with_stub = Paymaster { data: self.sponsor.stub_data(), ..limits.clone() };
-            self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask.entry_point).await?;
+            self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask).await?;
         }
-        self.ledger.reserve(reservation).await.map_err(|denied| self.denied(denied))?;
+        let now = assessed.reservation.now;
+        self.reserve(assessed.reservation, &ask.scope).await?;
         let (version, chain_id) = (ask.deployed.version, self.config.chain_id);
         let data = self.sponsor.sponsor(&op, version, &limits, ask.entry_point, chain_id, now).await?;
         Ok(Terms { paymaster: Paymaster { data, ..limits }, charge: None })
@@ -157,6 +251,12 @@ impl Service {
     /// # Errors
     /// Why it is not sponsored; a field that stands in the way is named.
     pub async fn countersign(&self, ask: &Ask) -> Result<UserOperation, Refusal> {
+        let result = self.try_countersign(ask).await;
+        self.journal.note(&ask.scope, ask.operation.sender, result.as_ref().map(|_| true));
+        result
+    }
+
+    async fn try_countersign(&self, ask: &Ask) -> Result<UserOperation, Refusal> {
         let version = ask.deployed.version;
         if !version.supports_paymaster_signature() {
             let instead = "EntryPoint v0.9, or a sponsorship before the user signs";
@@ -179,50 +279,76 @@ impl Service {
             })?;
         let limits = Paymaster { data: Default::default(), signature: Default::default(), ..paymaster.clone() };
         let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
-        let reservation = self.decide(&priced, ask, holds, now)?;
+        let assessed = self.decide(&priced, ask).await?;
         let stub = self.sponsor.stub_signature();
         let with_stub = Paymaster { signature: stub, ..paymaster.clone() };
-        self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask.entry_point).await?;
-        self.ledger.reserve(reservation).await.map_err(|denied| self.denied(denied))?;
+        self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask).await?;
+        let reservation = Reservation { valid_until: holds.until, ..assessed.reservation };
+        self.reserve(reservation, &ask.scope).await?;
         let signature = self.sponsor.sign(&op, version, &limits, holds, ask.entry_point, self.config.chain_id).await?;
         op.paymaster = Some(Paymaster { signature, ..paymaster });
         Ok(op)
     }
 
-    async fn rehearse(&self, op: UserOperation, entry_point: Address) -> Result<(), Refusal> {
+    async fn rehearse(&self, op: UserOperation, ask: &Ask) -> Result<(), Refusal> {
         let Some(rehearsal) = &self.rehearsal else { return Ok(()) };
-        rehearsal.rehearse(op, entry_point).await.map_err(|reason| match reason {
-            Unrehearsed::Reverts(_) => Refusal::Reverts { reason, policy: self.config.policy.id.clone() },
+        rehearsal.rehearse(op, ask.entry_point).await.map_err(|reason| match reason {
+            Unrehearsed::Reverts(_) => Refusal::Reverts { reason, policy: ask.scope.policy.id.clone() },
             Unrehearsed::Unknown(_) => Refusal::Unrehearsed(reason),
         })
     }
 
-    /// What would be set aside for it, if the policy has nothing against it.
-    fn decide(&self, op: &UserOperation, ask: &Ask, holds: Validity, now: u64) -> Result<Reservation, Refusal> {
-        let (policy, version) = (&self.config.policy, ask.deployed.version);
-        let denied = |denial| Refusal::Denied { denial, policy: policy.id.clone() };
-        policy.decide(op, version).map_err(denied)?;
-        Ok(Reservation {
-            place: Place { entry_point: ask.entry_point, sender: op.sender, nonce: op.nonce },
-            cost: op.required_prefund(version),
-            valid_until: holds.until,
-            charges: self.config.limits.charges(op.sender),
-            price: None,
-            now,
-        })
+    /// What would be set aside for it, if neither the policy nor its webhook has anything against it.
+    async fn decide(&self, op: &UserOperation, ask: &Ask) -> Result<Assessed, Refusal> {
+        let assessed = self.assess(&ask.scope, op, ask.entry_point, ask.deployed).await?;
+        assessed.decision.verdict.clone().map_err(|denial| denied(denial, &ask.scope))?;
+        self.ask_webhook(&ask.scope, op, ask.entry_point, ask.deployed, &assessed).await?;
+        Ok(assessed)
     }
 
-    fn denied(&self, denied: Denied) -> Refusal {
-        if denied.is_transient() {
-            return Refusal::Ledger(denied);
-        }
-        Refusal::Denied { denial: denied.into(), policy: self.config.policy.id.clone() }
+    async fn reserve(&self, reservation: Reservation, scope: &Scope) -> Result<(), Refusal> {
+        let charges = reservation.charges.clone();
+        self.ledger.reserve(reservation).await.map_err(|why| over(why, &charges, scope))
     }
+
+    fn unless_paused(&self, ask: &Ask) -> Result<(), Refusal> {
+        if self.is_paused() { Err(denied(Denial::Paused, &ask.scope)) } else { Ok(()) }
+    }
+}
+
+fn denied(denial: Denial, scope: &Scope) -> Refusal {
+    Refusal::Denied { denial: Box::new(denial), policy: scope.policy.id.clone() }
+}
+
+/// What the ledger said.
+fn over(why: Denied, charges: &[Charge], scope: &Scope) -> Refusal {
+    if why.is_transient() { Refusal::Ledger(why) } else { denied(Denial::of(why, charges), scope) }
+}
+
+/// The operation without its paymaster, and the paymaster with the limits that were estimated with.
+fn complete(operation: &UserOperationRequest, deployed: Deployed) -> Result<(UserOperation, Paymaster), FieldError> {
+    let mut operation = operation.clone();
+    // The user signs after us.
+    operation.signature.get_or_insert_default();
+    let asked = operation.paymaster.take();
+    let op = operation.complete(deployed.version)?;
+    let ours = deployed.limits(&op);
+    // v0.6 has none to ask for.
+    let limits = Paymaster {
+        verification_gas_limit: asked
+            .as_ref()
+            .and_then(|paymaster| paymaster.verification_gas_limit)
+            .filter(|limit| *limit > 0)
+            .unwrap_or(ours.verification_gas_limit),
+        post_op_gas_limit: asked.and_then(|paymaster| paymaster.post_op_gas_limit).unwrap_or(ours.post_op_gas_limit),
+        ..ours
+    };
+    Ok((op, limits))
 }
 
 impl Deployed {
     /// The contract with the gas limits that it needs for this operation, and no data.
-    fn limits(self, op: &UserOperation) -> Paymaster {
+    pub(crate) fn limits(self, op: &UserOperation) -> Paymaster {
         let (verification_gas_limit, post_op_gas_limit) =
             if self.version.is_packed() { (verification_gas(op), POST_OP_GAS) } else { (0, 0) };
         Paymaster { address: self.paymaster, verification_gas_limit, post_op_gas_limit, ..Paymaster::default() }
@@ -234,6 +360,12 @@ fn verification_gas(op: &UserOperation) -> u128 {
     VERIFICATION_GAS + VERIFICATION_GAS_PER_WORD * words
 }
 
+/// Seconds since 1970.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// A hex number, as JSON-RPC has them.
+pub(crate) fn quantity(value: u128) -> U256 {
+    U256::from(value)
 }

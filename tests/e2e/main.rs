@@ -4,6 +4,7 @@
 
 mod accounts;
 mod accuracy;
+mod admin;
 mod attacks;
 mod budgets;
 mod chaos;
@@ -28,6 +29,7 @@ mod mempool_queue;
 mod mempool_upkeep;
 mod nodes;
 mod oracle;
+mod policies;
 mod profit;
 mod proofs;
 mod push;

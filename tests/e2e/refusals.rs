@@ -119,7 +119,8 @@ async fn a_call_outside_the_policy_is_denied_at_the_stub_with_its_reason() {
     let entry_point = stack.deployment.entry_points[&EntryPointVersion::V0_8.to_string()];
     let stranger = Address::repeat_byte(0x99);
     let call = Call { target: stranger, value: U256::ZERO, data: vec![1, 2, 3, 4].into() };
-    let op = json!({ "sender": stranger, "nonce": "0x0", "callData": erc4337::calls::encode(&[call]) });
+    let sender = Address::repeat_byte(0x98);
+    let op = json!({ "sender": sender, "nonce": "0x0", "callData": erc4337::calls::encode(&[call]) });
     let params = |chain: &str| vec![op.clone(), json!(entry_point), json!(chain), Value::Null];
 
     for method in ["pm_getPaymasterStubData", "pm_getPaymasterData"] {

@@ -57,6 +57,9 @@ fn runs_the_evm(method: &str) -> bool {
             | "pm_getPaymasterData"
             | "fabstir_prepareSponsoredUserOperation"
             | "fabstir_sponsorAndSend"
+            | "pm_sponsorUserOperation"
+            | "pm_validateSponsorshipPolicies"
+            | "fabstir_explainSponsorship"
     ) || session_keys::rpc::HEAVY.contains(&method)
 }
 

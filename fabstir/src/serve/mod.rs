@@ -89,6 +89,8 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, sto
             let shown = request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let shown = session_keys::rpc::Caller::of_header(shown);
             request.extensions_mut().insert(shown);
+            let sponsored = sponsored_as(&request);
+            request.extensions_mut().insert(sponsored);
             let who = if settings.behind_proxy { forwarded_for(&request) } else { None };
             let (limiter, who) = (limiter.clone(), caller(who.unwrap_or(peer.ip())));
             let limited = RpcServiceBuilder::new().layer_fn(move |inner| Limited {
@@ -101,6 +103,12 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, sto
         });
         tokio::spawn(serve_with_graceful_shutdown(stream, service, stop.clone().shutdown()));
     }
+}
+
+/// Under which policy a caller asks for sponsorship: `/p/POLICY`, or an API key.
+fn sponsored_as<B>(request: &HttpRequest<B>) -> paymaster::Caller {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    paymaster::Caller::of(request.uri().path(), header("authorization"), header("x-api-key"))
 }
 
 /// The address that the proxy in front of us saw: the last it has added.

@@ -31,7 +31,7 @@ pub enum Unit {
 
 impl Unit {
     /// How much of this unit `wei` are, at `price` millionths of a dollar for one ether; rounded up.
-    pub(super) fn amount(self, wei: U256, price: U256) -> U256 {
+    pub(crate) fn amount(self, wei: U256, price: U256) -> U256 {
         match self {
             Self::Wei => wei,
             Self::MicroUsd => wei.saturating_mul(price).div_ceil(U256::from(1_000_000_000_000_000_000_u64)),
@@ -55,12 +55,12 @@ pub struct Charge {
 
 impl Charge {
     /// The period's number at `now` (seconds since 1970).
-    pub(super) fn window(&self, now: u64) -> u64 {
+    pub(crate) fn window(&self, now: u64) -> u64 {
         now.checked_div(self.period).unwrap_or(0)
     }
 
     /// When the bucket is whole again, in seconds since 1970, if it ever is.
-    pub(super) fn resets_at(&self, now: u64) -> Option<u64> {
+    pub(crate) fn resets_at(&self, now: u64) -> Option<u64> {
         (self.period > 0).then(|| (self.window(now) + 1).saturating_mul(self.period))
     }
 }

@@ -14,8 +14,7 @@ use super::{
     price::{PriceError, marked_up},
 };
 use crate::{
-    Deployed, Sponsor,
-    rpc::Refusal,
+    Deployed, Refusal, Sponsor,
     service::{Ask, unix_now},
     sign::{STUB_VALIDITY, validity},
 };

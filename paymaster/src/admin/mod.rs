@@ -1,0 +1,124 @@
+//! The operator's side: HTTP with keys by role, on a listener of its own.
+//!
+//! - [`auth`]: who may do what. `audit`: what was done, in a file that only grows.
+//! - `policies`, `budgets`, `switch`: the routes. `openapi.json` describes them and is served.
+//!
+//! What changes anything is in the audit log, on disk, before it happens; what cannot be logged does not happen.
+
+mod audit;
+mod auth;
+mod budgets;
+mod policies;
+mod switch;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+pub use audit::{Audit, AuditError, Entry};
+pub use auth::{Keys, Role};
+
+use crate::{Refusal, Service, policies::Source, policy::PolicyError};
+
+/// What the routes work on.
+#[derive(Debug)]
+pub struct Admin {
+    service: Arc<Service>,
+    /// Where policies are written; without it they are built in, and cannot be changed.
+    source: Option<Source>,
+    keys: Keys,
+    audit: Audit,
+}
+
+type Shared = axum::extract::State<Arc<Admin>>;
+
+impl Admin {
+    /// The operator's side of this service. Sponsorship is paused if it was when the log was last written.
+    pub fn new(service: Arc<Service>, source: Option<Source>, keys: Keys, audit: Audit) -> Self {
+        service.set_paused(audit.was_paused());
+        Self { service, source, keys, audit }
+    }
+
+    /// Serves until aborted. Must be called within a tokio runtime.
+    pub fn serve(self, listener: TcpListener) -> JoinHandle<()> {
+        let app = router(Arc::new(self));
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, app).await {
+                tracing::error!(%error, "the admin API has stopped");
+            }
+        })
+    }
+}
+
+fn router(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/v1/openapi.json", get(openapi))
+        .route("/v1/status", get(switch::status))
+        .route("/v1/pause", post(switch::pause))
+        .route("/v1/resume", post(switch::resume))
+        .route("/v1/denials", get(switch::denials))
+        .route("/v1/audit", get(switch::audit))
+        .route("/v1/policies", get(policies::list))
+        .route("/v1/policies/{id}", get(policies::show).put(policies::replace))
+        .route("/v1/policies/{id}/check", post(policies::check))
+        .route("/v1/policies/{id}/dry-run", post(policies::dry_run))
+        .route("/v1/budgets", get(budgets::budgets))
+        .route("/v1/usage", get(budgets::usage))
+        .route("/v1/deposits", get(budgets::deposits))
+        .with_state(admin)
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
+}
+
+/// Why a route does not answer.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("an API key is needed: Authorization: Bearer KEY")]
+    NoKey,
+    #[error("the role {given:?} may not do this; {needed:?} may")]
+    Role { given: Role, needed: Role },
+    #[error("there is no policy {0}")]
+    NoPolicy(String),
+    #[error("policies are built in: start the node with --policies to change them")]
+    BuiltIn,
+    #[error("{0}")]
+    Policy(#[from] PolicyError),
+    #[error("{0}")]
+    Field(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error("the policy could not be written: {0}")]
+    Write(std::io::Error),
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::NoKey => StatusCode::UNAUTHORIZED,
+            Self::Role { .. } => StatusCode::FORBIDDEN,
+            Self::NoPolicy(_) => StatusCode::NOT_FOUND,
+            Self::BuiltIn => StatusCode::CONFLICT,
+            Self::Policy(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Field(_) | Self::Refused(Refusal::Field(_) | Refusal::EntryPoint(_)) => StatusCode::BAD_REQUEST,
+            Self::Refused(_) | Self::Audit(_) | Self::Write(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut body = json!({ "error": self.to_string() });
+        if let Self::Policy(PolicyError { line, column, field, message, .. }) = &self {
+            body["policy"] = json!({ "line": line, "column": column, "field": field, "message": message });
+        }
+        (status, Json(body)).into_response()
+    }
+}
+
+type Answer = Result<Json<Value>, Problem>;
