@@ -149,7 +149,7 @@ fuzz: contracts
 coverage: contracts
 	cd $(CONTRACTS) && FOUNDRY_PROFILE=coverage $(FORGE) coverage --offline --report lcov \
 		--no-match-test test_every_contract_has_room --skip 'test/BaseAccount/**' 'test/Paymaster/**' 'test/symbolic/**' \
-		'test/gas/**' 'test/*/account/**' 'test/invariant/**' 'test/ProofSystem/verifiers/**' 'src/account/**' 'src/paymaster/**' 'script/**'
+		'test/gas/**' 'test/Integration/test_gas_usage.t.sol' 'test/*/account/**' 'test/invariant/**' 'test/ProofSystem/verifiers/**' 'src/account/**' 'src/paymaster/**' 'script/**'
 	cd $(CONTRACTS) && node tools/coverage.js
 
 # FABSTIR_MUTANTS=… for more, FABSTIR_SEED=… for others.

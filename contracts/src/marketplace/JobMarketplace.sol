@@ -36,6 +36,10 @@ contract JobMarketplace is IJobMarketplace, IEngagements, Governed, EIP712 {
     /// @dev Gas that a proof system gets to answer; one that eats more has not proven anything.
     uint256 private constant PROOF_GAS = 500_000;
 
+    /// @dev Gas for the money at a job's end. A registry that has left less has eaten all it was given, and is not asked
+    /// again: it would leave 1/64 of this.
+    uint256 private constant ENDING_GAS = 500_000;
+
     bytes32 private constant QUOTE_TYPEHASH = keccak256(
         "JobQuote(address host,address payer,bytes32 modelId,address token,uint256 amount,bytes32 inputHash,uint32 minDuration,uint40 validUntil,uint256 nonce)"
     );
@@ -600,6 +604,7 @@ contract JobMarketplace is IJobMarketplace, IEngagements, Governed, EIP712 {
             try nodes.slashEngagement(host, slashBps, jobId, payer, payer) { }
             catch {
                 emit RegistryUnreachable(jobId);
+                if (gasleft() < ENDING_GAS) return;
             }
         }
         try nodes.release(host) { }

@@ -13,12 +13,21 @@ contract AbiReader {
 
     /// @notice Whether a function changes nothing. No for overloaded ones, which the cheatcode does not tell apart.
     function isView(string calldata contract_, string calldata name) external view returns (bool) {
+        bytes32 mutability = keccak256(bytes(_mutability(contract_, name)));
+        return mutability == keccak256("view") || mutability == keccak256("pure");
+    }
+
+    /// @notice Whether a function changes something and takes no ETH. No for overloaded ones, likewise.
+    function isNonPayable(string calldata contract_, string calldata name) external view returns (bool) {
+        return keccak256(bytes(_mutability(contract_, name))) == keccak256("nonpayable");
+    }
+
+    /// @dev Empty for overloaded functions.
+    function _mutability(string calldata contract_, string calldata name) private view returns (string memory) {
         string memory path = string.concat("$.abi[?(@.name == '", name, "')].stateMutability");
         bytes memory question = abi.encodeCall(VM.parseJsonString, (_artifact(contract_), path));
         (bool one, bytes memory result) = address(VM).staticcall(question);
-        if (!one) return false;
-        bytes32 mutability = keccak256(bytes(abi.decode(result, (string))));
-        return mutability == keccak256("view") || mutability == keccak256("pure");
+        return one ? abi.decode(result, (string)) : "";
     }
 
     function _artifact(string calldata contract_) private view returns (string memory) {
@@ -37,6 +46,19 @@ library Abi {
         uint256 count;
         for (uint256 i; i < signatures.length; ++i) {
             if (!reader.isView(contract_, VM.split(signatures[i], "(")[0])) signatures[count++] = signatures[i];
+        }
+        assembly {
+            mstore(signatures, count)
+        }
+    }
+
+    /// @notice Signatures of the functions that change something and take no ETH.
+    function withoutValue(string memory contract_) internal returns (string[] memory signatures) {
+        AbiReader reader = new AbiReader();
+        signatures = reader.signatures(contract_);
+        uint256 count;
+        for (uint256 i; i < signatures.length; ++i) {
+            if (reader.isNonPayable(contract_, VM.split(signatures[i], "(")[0])) signatures[count++] = signatures[i];
         }
         assembly {
             mstore(signatures, count)

@@ -10,7 +10,7 @@ const require = createRequire(import.meta.url);
 export const SOURCES = ["src/marketplace", "src/governance"];
 /** The tests that judge mutants: neither costs, sizes and layouts, nor campaigns, nor other contracts' tests. */
 const TESTS = ["Governance", "Integration", "JobMarketplace", "NodeRegistry", "PaymentEscrow", "ProofSystem", "Reputation", "Security", "Setup", "attack", "support"];
-const NOT_COPIED = /\/(account|verifiers|layouts)(\/|$)|test_full_flow|test_gas_usage|test_project_structure/;
+const NOT_COPIED = /\/(account|verifiers|layouts)(\/|$)|test_gas_usage|test_project_structure/;
 /** Libraries whose modifiers our contracts use. */
 const LIBRARIES = [
   "node_modules/@openzeppelin/contracts-upgradeable/access/OwnableUpgradeable.sol",
