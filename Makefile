@@ -2,7 +2,7 @@
 #
 #   make dev    a local chain with everything on it, one gasless job run through it, then served until Ctrl-C
 #   make test   every test
-#   make lint   formatting and static checks, storage layouts among them
+#   make lint   formatting and static checks, storage layouts and Slither among them
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
 #   make coverage  what the tests reach of the marketplace's contracts: all of it, or it fails
 #   make mutants   300 small faults in the marketplace's contracts and how many of them the tests notice; takes 15 minutes
@@ -20,7 +20,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust deep coverage mutants oracle accuracy sessions bench load inclusion chaos fuzz budgets redis lint build contracts vectors proofs clean
+.PHONY: help dev test test-contracts test-rust slither deep coverage mutants oracle accuracy sessions bench load inclusion chaos fuzz budgets redis lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -41,6 +41,9 @@ PIPELINE := $(EZKL) $(PROOFS)/pipeline.py
 export FABSTIR_EZKL_PYTHON = $(abspath $(EZKL))
 export FABSTIR_EZKL_TINY = $(abspath $(TINY))
 
+# Slither, from PyPI.
+SLITHER := $(CONTRACTS)/tools/slither
+
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -56,12 +59,12 @@ $(SDK)/node_modules/.installed: $(SDK)/package-lock.json
 	cd $(SDK) && $(NPM_INSTALL)
 	touch $@
 
-# `ensurepip` is a Debian package of its own.
-$(PROOFS)/.venv/.installed: $(PROOFS)/requirements.txt
-	python3 -m venv $(PROOFS)/.venv || { \
+# A virtual environment beside each requirements.txt. `ensurepip` is a Debian package of its own.
+$(CONTRACTS)/%/.venv/.installed: $(CONTRACTS)/%/requirements.txt
+	python3 -m venv $(@D) || { \
 		sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
-		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq python3-venv && python3 -m venv $(PROOFS)/.venv; }
-	$(EZKL) -m pip install --quiet --disable-pip-version-check -r $(PROOFS)/requirements.txt
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq python3-venv && python3 -m venv $(@D); }
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 # From the committed SRS: with it the key, and so the verifier, comes out the same each time.
@@ -102,12 +105,16 @@ redis:
 budgets: contracts redis
 	FABSTIR_HISTORIES=$${FABSTIR_HISTORIES:-50000} cargo test --workspace --locked --test budgets -- --nocapture
 
-lint: contracts $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed
+lint: contracts slither $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd $(CONTRACTS) && $(FORGE) fmt --check && node tools/layouts.js
 	cd $(VIEM) && npm run --silent check
 	cd $(SDK) && npm run --silent check
+
+# Every finding is explained in tools/slither/triage.json, or it fails.
+slither: $(CONTRACTS)/node_modules/.installed $(SLITHER)/.venv/.installed
+	cd $(CONTRACTS) && tools/slither/.venv/bin/python tools/slither/check.py
 
 deep: contracts
 	cd $(CONTRACTS) && FOUNDRY_PROFILE=deep $(FORGE) test --offline --match-path 'test/invariant/test_invariants.t.sol'

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 // How many small faults in `src/marketplace` and `src/governance` the tests notice. `make mutants`.
 //
-//   FABSTIR_MUTANTS=300      how many, drawn with
+//   FABSTIR_MUTANTS=300      how many (`all` for all), drawn with
 //   FABSTIR_SEED=1           this seed
 //   FABSTIR_ONLY=12,13       only these numbers of the draw
 //   FABSTIR_MUTANT_JOBS=2    how many at a time
 //
-// All mutants are compiled at once, each behind a number (mutants/weave.js); a run of the tests switches one on by the
+// Mutants are compiled many at once, each behind a number (mutants/weave.js); a run of the tests switches one on by the
 // block's coinbase, which needs no compilation. A mutant is killed when a test fails or does not end in time.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -21,6 +21,7 @@ import { coinbaseOf } from "./mutants/weave.js";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const target = join(root, "out", "mutants");
 const LEAST = 90; // per cent
+const BATCH = 300; // compiled together: more of them cost the contracts more gas than some tests give
 const TIMEOUT = 300_000; // milliseconds for one run of tests
 const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 
@@ -65,28 +66,40 @@ const all = Object.entries(sources).flatMap(([file, source]) =>
   pointsOf(asts[file], source).map((point) => ({ ...point, file, original: source.slice(point.start, point.start + point.length) })),
 );
 const equivalent = new Map(JSON.parse(readFileSync(join(root, "tools/mutants/equivalent.json"), "utf8")).map((entry) => [keyOf(entry), entry]));
-const wanted = draw(all, number("FABSTIR_MUTANTS", 300), seed).map((point, index) => ({ ...point, id: index + 1 }));
-const points = compilable(root, sources, wanted);
-console.log(`${all.length} places; ${wanted.length} drawn with seed ${seed}, ${points.length} compile`);
-write(root, target, sources, points);
-const built = await run(["build", "--quiet"], coinbaseOf(0));
-if (built !== "passed") throw new Error(built);
-const sound = await run(["test"], coinbaseOf(0));
-if (sound !== "passed") throw new Error(`the tests fail without any mutant: ${sound}`);
+const count = process.env.FABSTIR_MUTANTS === "all" ? all.length : number("FABSTIR_MUTANTS", 300);
+const wanted = draw(all, count, seed).map((point, index) => ({ ...point, id: index + 1 }));
+console.log(`${all.length} places; ${wanted.length} drawn with seed ${seed}`);
 
 const only = process.env.FABSTIR_ONLY?.split(",").map(Number);
-const queue = points.filter((point) => (only ? only.includes(point.id) : !equivalent.has(keyOf(point))));
-const excused = only ? [] : points.filter((point) => equivalent.has(keyOf(point)));
-const [results, began] = [[], Date.now()];
-async function worker() {
-  for (let point = queue.shift(); point; point = queue.shift()) {
-    const killed = await judge(point);
-    results.push({ ...point, killed });
-    if (!killed) console.log(`SURVIVED ${point.id}  ${point.file}:${point.line} ${point.contract}.${point.function} (${point.rule})\n  - ${point.original}\n  + ${point.mutant}`);
-    if (results.length % 25 === 0) console.log(`${results.length} done, ${queue.length} to go, ${Math.round((Date.now() - began) / 1000)} s`);
+const [results, excused, began] = [[], [], Date.now()];
+
+/** Compiles these together and judges each. */
+async function judgeAll(batch) {
+  const points = compilable(root, sources, batch);
+  write(root, target, sources, points);
+  const built = await run(["build", "--quiet"], coinbaseOf(0));
+  if (built !== "passed") throw new Error(built);
+  const sound = await run(["test"], coinbaseOf(0));
+  if (sound !== "passed") throw new Error(`the tests fail without any mutant: ${sound}`);
+  console.log(`${points.length} of the next ${batch.length} compile`);
+
+  const queue = points.filter((point) => (only ? only.includes(point.id) : !equivalent.has(keyOf(point))));
+  if (!only) excused.push(...points.filter((point) => equivalent.has(keyOf(point))));
+  async function worker() {
+    for (let point = queue.shift(); point; point = queue.shift()) {
+      const killed = await judge(point);
+      results.push({ ...point, killed });
+      if (!killed) console.log(`SURVIVED ${point.id}  ${point.file}:${point.line} ${point.contract}.${point.function} (${point.rule})\n  - ${point.original}\n  + ${point.mutant}`);
+      if (results.length % 25 === 0) console.log(`${results.length} done, ${Math.round((Date.now() - began) / 1000)} s`);
+    }
   }
+  await Promise.all(Array.from({ length: number("FABSTIR_MUTANT_JOBS", 2) }, worker));
 }
-await Promise.all(Array.from({ length: number("FABSTIR_MUTANT_JOBS", 2) }, worker));
+
+for (let from = 0; from < wanted.length; from += BATCH) {
+  const batch = wanted.slice(from, from + BATCH);
+  if (!only || batch.some((point) => only.includes(point.id))) await judgeAll(batch);
+}
 
 console.log(table(results, excused));
 const killed = results.filter((result) => result.killed).length;
