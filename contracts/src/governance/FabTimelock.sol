@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import { TimelockController } from "@openzeppelin/contracts/governance/TimelockController.sol";
 import { UUPSUpgradeable } from "@openzeppelin/contracts/proxy/utils/UUPSUpgradeable.sol";
 import { Address } from "@openzeppelin/contracts/utils/Address.sol";
+import { Bytes } from "@openzeppelin/contracts/utils/Bytes.sol";
 
 import { IJobMarketplace } from "../marketplace/interfaces/IJobMarketplace.sol";
 import { INodeRegistry } from "../marketplace/interfaces/INodeRegistry.sol";
@@ -69,15 +70,15 @@ contract FabTimelock is TimelockController {
         super.updateDelay(newDelay);
     }
 
-    /// @dev Also looks into the call that may come with an upgrade: it would be made in the timelock's name.
+    /// @dev Also looks into the calls that may come with an upgrade, however deep: they would be made in the timelock's
+    /// name.
     function _execute(address target, uint256 value, bytes calldata data) internal override {
-        if (data.length >= 4) {
-            bytes4 selector = bytes4(data);
+        bytes memory call = data;
+        while (call.length >= 4) {
+            bytes4 selector = bytes4(call);
             _refusePolicy(selector);
-            if (selector == UUPSUpgradeable.upgradeToAndCall.selector) {
-                (, bytes memory inner) = abi.decode(data[4:], (address, bytes));
-                if (inner.length >= 4) _refusePolicy(bytes4(inner));
-            }
+            if (selector != UUPSUpgradeable.upgradeToAndCall.selector) break;
+            (, call) = abi.decode(Bytes.slice(call, 4), (address, bytes));
         }
         super._execute(target, value, data);
     }

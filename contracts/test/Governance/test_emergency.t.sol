@@ -74,6 +74,19 @@ contract EmergencyTest is GovernanceTest {
         post(host);
     }
 
+    function test_the_keeper_opens_entry_everywhere() public {
+        vm.startPrank(keeper);
+        watchman.pause();
+        skip(1 hours);
+        watchman.resume();
+        vm.stopPrank();
+        for (uint256 i; i < 4; ++i) {
+            assertEq(IGoverned(governed()[i]).entryPausedUntil(), block.timestamp);
+        }
+        post(host);
+        open();
+    }
+
     function test_one_that_cools_down_does_not_keep_the_others_open() public {
         vm.prank(address(timelock));
         IGoverned(address(jobs)).pauseEntry();

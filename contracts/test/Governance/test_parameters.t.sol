@@ -242,6 +242,15 @@ contract ParametersTest is GovernanceTest {
         assertEq(own.KEYS(), 20);
     }
 
+    function test_a_store_tells_its_first_values() public {
+        ParameterStore.Parameter[] memory list = storeParameters();
+        for (uint256 i; i < 20; ++i) {
+            vm.expectEmit();
+            emit ParameterStore.ParameterSet(ParameterStore.Key(i), 0, list[i].value);
+        }
+        new ParameterStore(timelock, storeTargets(), list);
+    }
+
     function test_a_store_needs_all_its_addresses_and_keys() public {
         ParameterStore.Parameter[] memory list = storeParameters();
         for (uint256 i; i < 5; ++i) {

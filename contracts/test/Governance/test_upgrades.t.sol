@@ -78,6 +78,35 @@ contract UpgradesTest is GovernanceTest {
         execute(p);
     }
 
+    function test_an_upgrade_within_an_upgrade_carries_no_policy_either() public {
+        address same = implementationOf(address(reputation));
+        bytes memory policy = abi.encodeCall(IReputationSystem.setPolicy, (reputationPolicy()));
+        for (uint256 depth; depth < 3; ++depth) {
+            policy = abi.encodeCall(UUPSUpgradeable.upgradeToAndCall, (same, policy));
+        }
+        Proposal memory p = ready(address(reputation), policy);
+        vm.expectRevert(
+            abi.encodeWithSelector(FabTimelock.OnlyThroughParameterStore.selector, IReputationSystem.setPolicy.selector)
+        );
+        execute(p);
+    }
+
+    /// @dev A call of four bytes is one as well: a setter without arguments would fail for another reason.
+    function test_an_upgrade_carries_no_naked_selector() public {
+        address same = implementationOf(address(reputation));
+        bytes memory naked = abi.encodePacked(IReputationSystem.setPolicy.selector);
+        bytes[2] memory calls = [naked, abi.encodeCall(UUPSUpgradeable.upgradeToAndCall, (same, naked))];
+        for (uint256 i; i < 2; ++i) {
+            Proposal memory p = ready(address(reputation), calls[i]);
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    FabTimelock.OnlyThroughParameterStore.selector, IReputationSystem.setPolicy.selector
+                )
+            );
+            execute(p);
+        }
+    }
+
     function test_an_upgrade_may_carry_another_call() public {
         bytes memory inner = abi.encodeCall(IGoverned.setGuardian, (stranger));
         bytes memory call =

@@ -83,6 +83,20 @@ contract JobClaimingTest is MarketTest {
         assertEq(jobs.jobOf(jobId).feeBps, 200);
     }
 
+    /// @dev A waiver of one in 10,000 counts: what is left is rounded down, in favour of the host.
+    function test_the_smallest_discount_lowers_the_highest_fee() public {
+        IJobMarketplace.JobPolicy memory policy = jobPolicy();
+        policy.feeBps = 1_000;
+        vm.startPrank(owner);
+        jobs.setPolicy(policy);
+        registry.setTier(0, INodeRegistry.Tier({ capacity: 16, feeDiscountBps: 1 }));
+        vm.stopPrank();
+        registry.refresh(host);
+        bytes32 jobId = post(host);
+        claim(jobId);
+        assertEq(jobs.jobOf(jobId).feeBps, 999);
+    }
+
     function test_claim_reverts_after_deadline() public {
         bytes32 jobId = post(host);
         uint256 end = block.timestamp + 1 hours;

@@ -46,6 +46,9 @@ contract SessionViewsTest is SessionTest {
         assertEq(next, 0);
         (ids, next) = sessions.sessionsOfHost(host, 3, 2);
         assertEq(ids.length, 0);
+        (ids, next) = sessions.sessionsOfHost(host, 4, 2);
+        assertEq(ids.length, 0);
+        assertEq(next, 0);
     }
 
     function test_sessions_are_paged_by_payer_and_host() public {
@@ -100,6 +103,16 @@ contract SessionViewsTest is SessionTest {
             )
         );
         assertEq(sessions.quoteDigest(q), keccak256(abi.encodePacked("\x19\x01", domain, quoteHash)));
+
+        bytes32 closeHash = keccak256(
+            abi.encode(
+                keccak256("CloseAgreement(bytes32 sessionId,uint256 finalAmount,uint256 validUntil)"),
+                bytes32("id"),
+                uint256(5),
+                uint256(6)
+            )
+        );
+        assertEq(sessions.closeDigest("id", 5, 6), keccak256(abi.encodePacked("\x19\x01", domain, closeHash)));
     }
 
     // --------------------------------------------------------------------------------------------------- owner

@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import { IGoverned } from "../../src/marketplace/interfaces/IGoverned.sol";
 import { IJobMarketplace } from "../../src/marketplace/interfaces/IJobMarketplace.sol";
 import { MarketTest } from "../support/MarketTest.sol";
-import { Prover } from "../support/Provers.sol";
+import { Prover, SlowProver } from "../support/Provers.sol";
 
 /// @notice Money that moves because time has passed.
 contract AutoReleaseTest is MarketTest {
@@ -180,6 +180,25 @@ contract AutoReleaseTest is MarketTest {
         skip(REVIEW + 1);
         vm.expectRevert(IJobMarketplace.NotEnoughGas.selector);
         jobs.finalizeJob{ gas: 500_000 }(jobId);
+    }
+
+    /// @dev The proof system needs almost all that it is promised: whatever who calls gives, it gets it, or nothing is
+    /// decided.
+    function test_no_gas_turns_a_proof_into_a_failure() public {
+        (bytes32 jobId, Prover prover) = proofJob();
+        vm.etch(address(prover), address(new SlowProver(495_000)).code);
+        skip(REVIEW + 1);
+        bool paid;
+        for (uint256 gas_ = 480_000; gas_ < 800_000; gas_ += 1_000) {
+            uint256 snapshot = vm.snapshotState();
+            (bool ended,) = address(jobs).call{ gas: gas_ }(abi.encodeCall(jobs.finalizeJob, (jobId)));
+            if (ended) {
+                assertEq(uint8(statusOf(jobId)), uint8(IJobMarketplace.JobStatus.Completed), vm.toString(gas_));
+                paid = true;
+            }
+            vm.revertToStateAndDelete(snapshot);
+        }
+        assertTrue(paid);
     }
 
     function test_running_job_keeps_its_proof_system() public {

@@ -238,6 +238,7 @@ contract DisputesTest is MarketTest {
         assertBooks(PRICE - part + BOND, part - fee + BOND, fee, 0);
         assertEq(uint8(statusOf(jobId)), uint8(IJobMarketplace.JobStatus.Split));
         assertEq(registry.nodeOf(host).open, 0);
+        assertEq(registry.nodeOf(host).stake, MIN_STAKE, "nobody was at fault");
     }
 
     function test_ruling_of_share_that_rounds_to_nothing_refunds() public {
@@ -247,6 +248,17 @@ contract DisputesTest is MarketTest {
         vm.prank(arbiter);
         jobs.ruleDispute(other, 1);
         assertEq(credits(payer), 9);
+    }
+
+    /// @dev The smallest share that is anything.
+    function test_ruling_of_share_of_one_unit_pays_it() public {
+        bytes32 other = smallJob();
+        challenge(other);
+        counter(other);
+        vm.prank(arbiter);
+        jobs.ruleDispute(other, 1_200);
+        assertEq(credits(host), 1);
+        assertEq(credits(payer), 8);
     }
 
     function test_ruling_works_in_last_second() public {
@@ -365,6 +377,11 @@ contract DisputesTest is MarketTest {
         challenge(jobId);
         skip(COUNTER + 1);
         vm.mockCallRevert(address(registry), bytes(""), bytes("broken"));
+        // Once for the slash, once for the end of the engagement.
+        for (uint256 i; i < 2; ++i) {
+            vm.expectEmit(address(jobs));
+            emit IJobMarketplace.RegistryUnreachable(jobId);
+        }
         jobs.resolveDispute(jobId);
         assertBooks(PRICE + BOND, 0, 0, 0);
     }

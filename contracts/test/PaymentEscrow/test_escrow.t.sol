@@ -328,6 +328,15 @@ contract EscrowTest is MarketTest {
         assertEq(escrow.feesOf(address(usdc)), 0.1e6);
     }
 
+    function test_batch_of_nothing_says_nothing() public asController {
+        IPaymentEscrow.Settlement[] memory rows = rowsOf(host);
+        (rows[0].remainder, rows[2].remainder, rows[3].remainder) = (AMOUNT, AMOUNT, AMOUNT);
+        vm.recordLogs();
+        escrow.releaseAboveBatch(rows);
+        escrow.releaseAboveBatch(new IPaymentEscrow.Settlement[](0));
+        assertEq(vm.getRecordedLogs().length, 0);
+    }
+
     function test_batch_credits_payees_apart() public asController {
         IPaymentEscrow.Settlement[] memory rows = rowsOf(stranger);
         escrow.releaseAboveBatch(rows);

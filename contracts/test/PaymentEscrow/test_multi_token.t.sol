@@ -58,8 +58,10 @@ contract MultiTokenTest is MarketTest {
     }
 
     function test_open_token_twice_changes_nothing() public {
+        vm.recordLogs();
         listToken(address(usdc));
         assertEq(escrow.tokens().length, 3);
+        assertEq(vm.getRecordedLogs().length, 0);
     }
 
     function test_reopened_token_keeps_its_index() public {

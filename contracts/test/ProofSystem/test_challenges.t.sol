@@ -212,6 +212,15 @@ contract ChallengesTest is ProofTest {
         check(NET + BOND, 0, 0, BOND);
     }
 
+    function test_a_challenge_says_until_when_it_may_be_answered() public {
+        asserted();
+        skip(1 hours);
+        vm.expectEmit(address(proofs));
+        emit IEzklProofs.AssertionChallenged(jobId, watcher, block.timestamp + RESPONSE);
+        vm.prank(watcher);
+        proofs.challengeAssertion(jobId);
+    }
+
     function test_there_is_one_challenge() public {
         vm.prank(watcher);
         wrongState();

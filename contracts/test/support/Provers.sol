@@ -42,3 +42,18 @@ contract Prover {
         return a == Answer.Yes;
     }
 }
+
+/// @notice A proof system that says yes, after so much gas.
+contract SlowProver {
+    uint256 private immutable GAS;
+
+    constructor(uint256 gas_) {
+        GAS = gas_;
+    }
+
+    function isProven(bytes32, bytes32) external view returns (bool) {
+        uint256 start = gasleft();
+        while (start - gasleft() < GAS) { }
+        return true;
+    }
+}
