@@ -5,6 +5,7 @@
 #   make lint   formatting and static checks, storage layouts and Slither among them
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
 #   make coverage  what the tests reach of the marketplace's contracts: all of it, or it fails
+#   make symbolic  properties of escrow, parameters and session keys for all inputs, by halmos; takes ten minutes
 #   make mutants   300 small faults in the marketplace's contracts and how many of them the tests notice; takes 15 minutes
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make accuracy  how exact gas estimates are: 1,000 operations estimated, sent and executed
@@ -20,7 +21,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust slither deep coverage mutants oracle accuracy sessions bench load inclusion chaos fuzz budgets redis lint build contracts vectors proofs clean
+.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos fuzz budgets redis lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -41,8 +42,9 @@ PIPELINE := $(EZKL) $(PROOFS)/pipeline.py
 export FABSTIR_EZKL_PYTHON = $(abspath $(EZKL))
 export FABSTIR_EZKL_TINY = $(abspath $(TINY))
 
-# Slither, from PyPI.
+# Slither and halmos, from PyPI.
 SLITHER := $(CONTRACTS)/tools/slither
+HALMOS := $(CONTRACTS)/tools/halmos
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -115,6 +117,11 @@ lint: contracts slither $(VIEM)/node_modules/.installed $(SDK)/node_modules/.ins
 # Every finding is explained in tools/slither/triage.json, or it fails.
 slither: $(CONTRACTS)/node_modules/.installed $(SLITHER)/.venv/.installed
 	cd $(CONTRACTS) && tools/slither/.venv/bin/python tools/slither/check.py
+
+# Over the artifacts as they are deployed. halmos calls forge by its name.
+symbolic: contracts $(HALMOS)/.venv/.installed
+	cd $(CONTRACTS) && PATH="$$(dirname $$(realpath $(FORGE))):$$PATH" FOUNDRY_PROFILE=symbolic tools/halmos/.venv/bin/halmos \
+		--forge-build-out out/symbolic --loop 22 --solver-timeout-assertion 300s --no-status
 
 deep: contracts
 	cd $(CONTRACTS) && FOUNDRY_PROFILE=deep $(FORGE) test --offline --match-path 'test/invariant/test_invariants.t.sol'

@@ -29,8 +29,9 @@ const number = (name, otherwise) => Number(process.env[name] ?? otherwise);
 const FOLDERS = { JobMarketplace: "JobMarketplace", SessionMarketplace: "JobMarketplace", NodeRegistry: "NodeRegistry", PaymentEscrow: "PaymentEscrow", ReputationSystem: "Reputation", ProofSystem: "ProofSystem" };
 const folderOf = ({ file, contract }) => (file.startsWith("src/governance") ? "Governance" : (FOLDERS[contract] ?? "JobMarketplace"));
 
-/** Runs forge in the project of the mutants; gives how it ended: `passed`, `failed`, `slow` or, if it broke, its words. */
-function run(args, coinbase) {
+/** Runs forge in the project of the mutants; gives how it ended: `passed`, `failed` (or, if asked for, what of its words
+ * says why), `slow` or, if it broke, its words. */
+function run(args, coinbase, why) {
   return new Promise((resolve) => {
     const env = { ...process.env, FOUNDRY_BLOCK_COINBASE: coinbase };
     const child = spawn(forge, [...args, "--offline", "--root", target], { cwd: target, env, detached: true });
@@ -44,7 +45,8 @@ function run(args, coinbase) {
       clearTimeout(timer);
       if (slow) resolve("slow");
       else if (code === 0) resolve("passed");
-      else resolve(/\[FAIL/.test(words) ? "failed" : words || `exit ${code}`);
+      else if (/\[FAIL/.test(words)) resolve(why ? words.match(why).join("\n") : "failed");
+      else resolve(words || `exit ${code}`);
     });
   });
 }
@@ -79,7 +81,7 @@ async function judgeAll(batch) {
   write(root, target, sources, points);
   const built = await run(["build", "--quiet"], coinbaseOf(0));
   if (built !== "passed") throw new Error(built);
-  const sound = await run(["test"], coinbaseOf(0));
+  const sound = await run(["test"], coinbaseOf(0), /^\[FAIL.*$/gm);
   if (sound !== "passed") throw new Error(`the tests fail without any mutant: ${sound}`);
   console.log(`${points.length} of the next ${batch.length} compile`);
 
@@ -96,8 +98,10 @@ async function judgeAll(batch) {
   await Promise.all(Array.from({ length: number("FABSTIR_MUTANT_JOBS", 2) }, worker));
 }
 
-for (let from = 0; from < wanted.length; from += BATCH) {
-  const batch = wanted.slice(from, from + BATCH);
+const batches = Math.ceil(wanted.length / BATCH);
+for (let n = 0; n < batches; ++n) {
+  // Spread over all sources: each of them becomes a little slower, none much.
+  const batch = wanted.filter((_, index) => index % batches === n);
   if (!only || batch.some((point) => only.includes(point.id))) await judgeAll(batch);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
+import { IEngagements } from "../../src/marketplace/interfaces/IEngagements.sol";
 import { ISessionMarketplace } from "../../src/marketplace/interfaces/ISessionMarketplace.sol";
 import { SessionTest } from "../support/SessionTest.sol";
 
@@ -206,5 +207,32 @@ contract SessionCloseTest is SessionTest {
         emit ISessionMarketplace.RegistryUnreachable(id);
         sessions.finishClose(id);
         assertEq(escrow.creditOf(payer, address(usdc)), DEPOSIT);
+    }
+
+    /// @dev While the registry is told, the session has ended already, with nothing earned as far as anybody can see.
+    function test_the_registry_sees_a_session_that_has_ended() public {
+        bytes32 id = open();
+        settle(id, 1e6);
+        skip(DURATION + GRACE + 1);
+        vm.etch(address(registry), address(new SessionWatcher(IEngagements(address(sessions)), id)).code);
+        sessions.finishClose(id);
+        assertEq(SessionWatcher(address(registry)).seen(), 1 + uint256(IEngagements.Result.Neutral));
+    }
+}
+
+/// @notice In the place of the registry: notes what it sees of a session when it is told of its end.
+contract SessionWatcher {
+    IEngagements private immutable SESSIONS;
+    bytes32 private immutable ID;
+
+    /// @dev One more than the result.
+    uint256 public seen;
+
+    constructor(IEngagements sessions, bytes32 id) {
+        (SESSIONS, ID) = (sessions, id);
+    }
+
+    function release(address) external {
+        seen = 1 + uint256(SESSIONS.outcomeOf(ID).result);
     }
 }

@@ -222,6 +222,14 @@ contract StatusTrackingTest is MarketTest {
         jobs.wire(address(escrow), address(registry));
     }
 
+    function test_wire_is_told() public {
+        IJobMarketplace other = IJobMarketplace(proxyOf("JobMarketplace.sol:JobMarketplace", jobsInit()));
+        vm.expectEmit(address(other));
+        emit IJobMarketplace.Wired(address(escrow), address(registry));
+        vm.prank(owner);
+        other.wire(address(escrow), address(registry));
+    }
+
     function test_wire_reverts_with_zero() public {
         IJobMarketplace other = IJobMarketplace(proxyOf("JobMarketplace.sol:JobMarketplace", jobsInit()));
         vm.startPrank(owner);

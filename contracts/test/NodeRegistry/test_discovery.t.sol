@@ -100,11 +100,15 @@ contract DiscoveryTest is MarketTest {
 
     function test_find_leaves_out_full_nodes() public {
         vm.startPrank(address(jobs));
-        for (uint256 i; i < CAPACITY; ++i) {
+        for (uint256 i; i < CAPACITY - 1; ++i) {
             registry.acquire(hosts[0], MODEL);
         }
-        vm.stopPrank();
         (INodeRegistry.Match[] memory matches,) = registry.findNodes(filter(), 0, 100);
+        assertEq(matches.length, 5);
+        assertEq(matches[0].freeSlots, 1, "the last one counts");
+        registry.acquire(hosts[0], MODEL);
+        vm.stopPrank();
+        (matches,) = registry.findNodes(filter(), 0, 100);
         assertEq(matches.length, 4);
         assertEq(matches[0].host, hosts[1]);
         vm.prank(hosts[0]);

@@ -167,6 +167,7 @@ contract RegistrationTest is MarketTest {
         vm.prank(host);
         registry.unregister();
         assertEq(registry.nodeOf(host).unbonding, 0);
+        assertEq(registry.nodeOf(host).unbondsAt, 0, "no clock was started");
     }
 
     function test_register_again_keeps_id_tickets_and_offers() public {
@@ -201,6 +202,15 @@ contract RegistrationTest is MarketTest {
         vm.expectRevert(IGoverned.AlreadyWired.selector);
         vm.prank(owner);
         registry.wire(address(escrow), new address[](0));
+    }
+
+    function test_wire_is_told() public {
+        INodeRegistry other = INodeRegistry(proxyOf("NodeRegistry.sol:NodeRegistry", registryInit()));
+        vm.mockCall(address(escrow), abi.encodeCall(escrow.openToken, (address(fab))), "");
+        vm.expectEmit(address(other));
+        emit INodeRegistry.Wired(address(escrow));
+        vm.prank(owner);
+        other.wire(address(escrow), new address[](0));
     }
 
     function test_wire_reverts_without_escrow() public {

@@ -217,6 +217,17 @@ contract StakingTest is MarketTest {
         assertEq(registry.nodeOf(host).slots, CAPACITY);
     }
 
+    function test_the_smallest_stake_lock_bounds_engagements() public {
+        INodeRegistry.StakePolicy memory p = stakePolicy();
+        (p.minStake, p.stakePerEngagement) = (3, 1);
+        vm.prank(owner);
+        registry.setStakePolicy(p);
+        fund(stranger);
+        vm.prank(stranger);
+        registry.register(3, CAPACITY, profile(), new INodeRegistry.Offer[](0));
+        assertEq(registry.nodeOf(stranger).slots, 3);
+    }
+
     function test_acquire_reverts_for_unregistered_host() public {
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotRegistered.selector, stranger));
         vm.prank(address(jobs));
@@ -309,6 +320,21 @@ contract StakingTest is MarketTest {
         assertEq(registry.tierTerms(3).feeDiscountBps, 3_000);
         registry.refresh(host);
         assertEq(registry.nodeOf(host).slots, 3);
+    }
+
+    function test_tiers_begin_with_these_terms() public view {
+        uint16[4] memory capacities = [uint16(16), 64, 256, 1_024];
+        uint16[4] memory discounts = [uint16(0), 1_000, 2_000, 3_000];
+        for (uint256 i; i < 4; ++i) {
+            assertEq(abi.encode(registry.tierTerms(i)), abi.encode(INodeRegistry.Tier(capacities[i], discounts[i])));
+        }
+    }
+
+    function test_slots_are_told_whenever_they_are_worked_out() public {
+        vm.expectEmit(address(registry));
+        emit INodeRegistry.SlotsSet(host, 3);
+        vm.prank(host);
+        registry.setCapacity(3);
     }
 
     function test_tiers_are_bounded() public {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
+import { Vm } from "forge-std/Vm.sol";
+
 import { IGoverned } from "../../src/marketplace/interfaces/IGoverned.sol";
 import { IJobMarketplace } from "../../src/marketplace/interfaces/IJobMarketplace.sol";
 import { MarketTest } from "../support/MarketTest.sol";
@@ -120,7 +122,12 @@ contract AutoReleaseTest is MarketTest {
         (bytes32 jobId, Prover prover) = proofJob();
         prover.set(Prover.Answer.Yes);
         vm.expectCall(address(prover), abi.encodeCall(prover.isProven, (jobId, RESULT)));
+        vm.recordLogs();
         jobs.completeWithProof(jobId);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i; i < logs.length; ++i) {
+            assertNotEq(logs[i].topics[0], IJobMarketplace.DisputeResolved.selector, "there was no dispute");
+        }
         assertEq(escrow.creditOf(host, address(usdc)), NET);
     }
 

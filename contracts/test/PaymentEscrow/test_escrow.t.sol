@@ -55,6 +55,12 @@ contract EscrowTest is MarketTest {
         return deployWith(controllers, verifier_);
     }
 
+    function test_constructor_opens_eth() public {
+        vm.expectEmit();
+        emit IPaymentEscrow.TokenOpened(ETH, 0);
+        assertTrue(deployWith(new address[](0), verifier).isTokenOpen(ETH));
+    }
+
     function test_constructor_takes_four_controllers() public {
         address[] memory controllers = new address[](4);
         for (uint160 i; i < 4; ++i) {
@@ -193,6 +199,13 @@ contract EscrowTest is MarketTest {
         escrow.increaseLock(ID, 5e6);
     }
 
+    function test_increase_up_to_88_bits_works() public asController {
+        usdc.mint(payer, type(uint88).max);
+        lock();
+        escrow.increaseLock(ID, type(uint88).max - AMOUNT);
+        assertEq(locked(), type(uint88).max);
+    }
+
     function test_increase_reverts_above_88_bits() public asController {
         lock();
         uint256 amount = uint256(type(uint88).max) - AMOUNT + 1;
@@ -328,6 +341,15 @@ contract EscrowTest is MarketTest {
         assertEq(escrow.feesOf(address(usdc)), 0.1e6);
     }
 
+    /// @dev A row of another payee that brings nothing does not part the rows around it.
+    function test_batch_credits_one_payee_together_around_nothing() public asController {
+        IPaymentEscrow.Settlement[] memory rows = rowsOf(host);
+        rows[2] = IPaymentEscrow.Settlement({ id: "other", payee: stranger, remainder: AMOUNT, feeBps: 0 });
+        vm.recordLogs();
+        escrow.releaseAboveBatch(rows);
+        assertEq(vm.getRecordedLogs().length, 1);
+    }
+
     function test_batch_of_nothing_says_nothing() public asController {
         IPaymentEscrow.Settlement[] memory rows = rowsOf(host);
         (rows[0].remainder, rows[2].remainder, rows[3].remainder) = (AMOUNT, AMOUNT, AMOUNT);
@@ -424,6 +446,16 @@ contract EscrowTest is MarketTest {
         assertEq(refunded, 7e6);
         assertEq(escrow.creditOf(host, address(usdc)), 3e6);
         assertEq(escrow.creditOf(payer, address(usdc)), 7e6);
+        assertEq(locked(), 0);
+    }
+
+    /// @dev The smallest parts are moved as well.
+    function test_finalize_of_single_units() public asController {
+        lock();
+        escrow.release(ID, host, AMOUNT - 2, 0);
+        escrow.finalize(ID, stranger, 1, 0);
+        assertEq(escrow.creditOf(stranger, address(usdc)), 1);
+        assertEq(escrow.creditOf(payer, address(usdc)), 1);
         assertEq(locked(), 0);
     }
 

@@ -4,7 +4,13 @@ pragma solidity ^0.8.30;
 import { IEzklProofs, IHalo2Verifier } from "../../src/marketplace/interfaces/IEzklProofs.sol";
 import { IJobMarketplace } from "../../src/marketplace/interfaces/IJobMarketplace.sol";
 import { ProofTest } from "../support/ProofTest.sol";
-import { EatingVerifier, LyingVerifier, RevertingVerifier } from "../support/Verifiers.sol";
+import {
+    EatingVerifier,
+    LyingVerifier,
+    RefusingVerifier,
+    RevertingVerifier,
+    TerseVerifier
+} from "../support/Verifiers.sol";
 
 /// @notice Real proofs of real models, made by EZKL, and everything that must not pass for one.
 contract EzklVerifyTest is ProofTest {
@@ -295,9 +301,14 @@ contract EzklVerifyTest is ProofTest {
     }
 
     function test_a_verifier_that_reverts_eats_or_babbles_says_no() public {
-        address[3] memory bad =
-            [address(new RevertingVerifier()), address(new EatingVerifier()), address(new LyingVerifier(2))];
-        for (uint256 i; i < 3; ++i) {
+        address[5] memory bad = [
+            address(new RevertingVerifier()),
+            address(new EatingVerifier()),
+            address(new LyingVerifier(2)),
+            address(new RefusingVerifier()),
+            address(new TerseVerifier())
+        ];
+        for (uint256 i; i < 5; ++i) {
             vm.prank(owner);
             IEzklProofs.Submission memory s = good();
             s.version = registerKey(TINY, bad[i], first.proof.length, 2);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 pragma solidity ^0.8.30;
 
+import { ERC1967Proxy } from "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol";
+
 import { IEzklProofs } from "../../src/marketplace/interfaces/IEzklProofs.sol";
 import { IGoverned } from "../../src/marketplace/interfaces/IGoverned.sol";
 import { IJobMarketplace } from "../../src/marketplace/interfaces/IJobMarketplace.sol";
@@ -29,6 +31,14 @@ contract SubmissionTest is ProofTest {
         vm.stopPrank();
         vm.expectRevert();
         proofs.initialize(stranger);
+    }
+
+    function test_wiring_is_told() public {
+        bytes memory init = abi.encodeCall(IEzklProofs.initialize, (address(this)));
+        IEzklProofs fresh = IEzklProofs(address(new ERC1967Proxy(deployCode("ProofSystem.sol:ProofSystem"), init)));
+        vm.expectEmit(address(fresh));
+        emit IEzklProofs.Wired(address(escrow), address(jobs), address(reputation));
+        fresh.wire(address(escrow), address(jobs), address(reputation));
     }
 
     function test_a_job_that_does_not_exist_cannot_be_proven() public {

@@ -27,3 +27,23 @@ contract LyingVerifier {
         return ANSWER;
     }
 }
+
+/// @notice A verifier that reverts, with the word that would mean yes.
+contract RefusingVerifier {
+    fallback() external {
+        assembly {
+            mstore(0, 1)
+            revert(0, 32)
+        }
+    }
+}
+
+/// @notice A verifier that says yes in less than a word.
+contract TerseVerifier {
+    fallback() external {
+        assembly {
+            mstore(0, shl(8, 1))
+            return(0, 31)
+        }
+    }
+}
