@@ -87,6 +87,17 @@ contract EmergencyTest is GovernanceTest {
         open();
     }
 
+    /// @dev What has ended by itself is not ended again, and its cool-down not moved.
+    function test_a_pause_that_is_over_is_not_resumed() public {
+        vm.startPrank(keeper);
+        watchman.pause();
+        skip(3 days);
+        vm.recordLogs();
+        watchman.resume();
+        vm.stopPrank();
+        assertEq(vm.getRecordedLogs().length, 1, "only the guardian's own word");
+    }
+
     function test_one_that_cools_down_does_not_keep_the_others_open() public {
         vm.prank(address(timelock));
         IGoverned(address(jobs)).pauseEntry();

@@ -36,6 +36,14 @@ contract CompletionTest is MarketTest {
         assertEq(lockedIn(address(jobs), jobId), 0);
     }
 
+    function test_accept_slashes_nobody() public {
+        bytes32 jobId = postClaimSubmit();
+        vm.prank(payer);
+        jobs.acceptResult(jobId);
+        assertEq(reputation.statsOf(host).slashes, 0);
+        assertFalse(registry.isEvidenceUsed(address(jobs), jobId));
+    }
+
     function test_accept_frees_host_stake() public {
         bytes32 jobId = postClaimSubmit();
         assertEq(registry.nodeOf(host).open, 1);

@@ -29,6 +29,14 @@ contract SessionSettlementTest is SessionTest {
         assertEq(sessions.sessionOf(id).settled, 7e6);
     }
 
+    function test_the_smallest_payment_is_told() public {
+        bytes32 id = open();
+        ISessionMarketplace.Voucher memory voucher = voucherFor(id, 1);
+        vm.expectEmit(address(sessions));
+        emit ISessionMarketplace.SessionSettled(id, 1, voucher.tokens, voucher.transcriptRoot);
+        assertEq(settle(id, 1), 1);
+    }
+
     function test_equal_voucher_changes_nothing() public {
         bytes32 id = open();
         settle(id, 4e6);

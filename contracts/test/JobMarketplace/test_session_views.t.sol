@@ -136,6 +136,12 @@ contract SessionViewsTest is SessionTest {
         assertEq(s.settleUntil, block.timestamp + DURATION + GRACE);
     }
 
+    function test_policy_may_reach_its_bounds() public {
+        vm.prank(owner);
+        sessions.setPolicy(ISessionMarketplace.SessionPolicy({ feeBps: 1_000, grace: 90 days, maxDuration: 90 days }));
+        assertEq(sessions.policy().maxDuration, 90 days);
+    }
+
     function test_policy_is_bounded() public {
         vm.startPrank(owner);
         vm.expectRevert(abi.encodeWithSelector(ISessionMarketplace.OutOfBounds.selector, 1_001, 1_000));
@@ -150,6 +156,14 @@ contract SessionViewsTest is SessionTest {
         vm.expectRevert(abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", stranger));
         vm.prank(stranger);
         sessions.setPolicy(sessionPolicy());
+    }
+
+    function test_wire_is_told() public {
+        address other = proxyOf("SessionMarketplace.sol:SessionMarketplace", sessionsInit());
+        vm.expectEmit(other);
+        emit ISessionMarketplace.Wired(address(escrow), address(registry));
+        vm.prank(owner);
+        ISessionMarketplace(other).wire(address(escrow), address(registry));
     }
 
     function test_wire_reverts_twice() public {

@@ -74,6 +74,17 @@ contract SessionsTest is SessionTest {
         assertEq(sessions.sessionOf(open()).feeBps, 175);
     }
 
+    function test_the_smallest_discount_lowers_the_highest_fee() public {
+        ISessionMarketplace.SessionPolicy memory policy = sessionPolicy();
+        policy.feeBps = 1_000;
+        vm.startPrank(owner);
+        sessions.setPolicy(policy);
+        registry.setTier(0, INodeRegistry.Tier({ capacity: 16, feeDiscountBps: 1 }));
+        vm.stopPrank();
+        registry.refresh(host);
+        assertEq(sessions.sessionOf(open()).feeBps, 999);
+    }
+
     function test_open_with_quote_of_contract_host() public {
         Wallet wallet = new Wallet(host);
         fab.mint(address(wallet), MIN_STAKE);

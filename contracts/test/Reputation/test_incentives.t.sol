@@ -58,6 +58,15 @@ contract IncentivesTest is ReputationTest {
         assertEq(jobs.jobOf(jobId).feeBps, FEE_BPS * 9 / 10);
     }
 
+    function test_tiers_begin_with_rules_that_nobody_meets() public {
+        IReputationSystem fresh = IReputationSystem(proxyOf("ReputationSystem.sol:ReputationSystem", reputationInit()));
+        for (uint256 tier = 1; tier <= 3; ++tier) {
+            IReputationSystem.TierRule memory rule = fresh.tierRule(tier);
+            assertEq(rule.minWeight, type(uint96).max);
+            assertEq(rule.minQuality, 10_000);
+        }
+    }
+
     function test_tiers_are_out_of_reach_until_set() public {
         IReputationSystem fresh = IReputationSystem(proxyOf("ReputationSystem.sol:ReputationSystem", reputationInit()));
         assertEq(fresh.statsOf(host).tier, 0);

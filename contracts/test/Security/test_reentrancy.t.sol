@@ -330,6 +330,25 @@ contract ReentrancyTest is MarketTest {
         attack("SessionMarketplace", address(sessions), topUpTokenSession);
     }
 
+    /// @dev The signature asks for a preparation (ERC-6492), and the preparation is the attack. No token is needed for it.
+    function settleWithPreparation() private {
+        ISessionMarketplace.Voucher[] memory vouchers = new ISessionMarketplace.Voucher[](1);
+        bytes[] memory signatures = new bytes[](1);
+        vouchers[0] = voucherFor(_session, 1e6);
+        bytes memory preparation = abi.encodeCall(hook.onTransfer, (address(0), address(0), 0));
+        signatures[0] = abi.encodePacked(
+            abi.encode(address(hook), preparation, bytes("")),
+            bytes32(0x6492649264926492649264926492649264926492649264926492649264926492)
+        );
+        assertEq(sessions.settleBatch(vouchers, signatures)[0], 0);
+    }
+
+    function test_nothing_reenters_a_check_of_a_signature() public {
+        exceptSessions();
+        _session = open();
+        attack("SessionMarketplace", address(sessions), settleWithPreparation);
+    }
+
     // ---------------------------------------------------------------------------------------------------- bonds
 
     function assertTokenJob() private {

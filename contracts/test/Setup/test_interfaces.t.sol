@@ -31,6 +31,14 @@ contract InterfacesTest is MarketTest {
         assertDomain(address(sessions), "Fabstir SessionMarketplace");
     }
 
+    /// @dev An ERC-6492 suffix with nothing before it is no signature of that kind, and cannot be read as one.
+    function test_a_naked_suffix_is_refused() public {
+        bytes memory suffix = abi.encode(bytes32(0x6492649264926492649264926492649264926492649264926492649264926492));
+        vm.expectRevert(bytes(""));
+        ISignatureVerifier(verifier).isValidSignature(payer, "digest", suffix);
+        assertFalse(ISignatureVerifier(verifier).isValidSignature(payer, "digest", "short"));
+    }
+
     function test_job_quote_digest_is_eip712() public view {
         IJobMarketplace.JobQuote memory q = IJobMarketplace.JobQuote({
             host: host,
