@@ -172,11 +172,8 @@ async fn two_operations_for_each_open_job_are_sponsored_and_only_for_its_parties
         };
         call(job_marketplace::postJobCall { request }.abi_encode())
     };
-    // With gas to spare for whoever bundles: estimated exactly, one in a few would wait for better fees.
     let act = async |call: Call| {
-        let mut op = client.prepare(&[call]).await.unwrap();
-        let exact: U256 = serde_json::from_value(op["preVerificationGas"].clone()).unwrap();
-        op["preVerificationGas"] = json!(exact + U256::from(5_000));
+        let op = client.prepare(&[call]).await.unwrap();
         let signed = client.sign(sponsor(&stack, &op).await.unwrap()).unwrap();
         client.wait(client.send(&signed).await.unwrap()).await.unwrap()
     };

@@ -104,10 +104,17 @@ async fn a_stolen_key_takes_through_the_bundler_at_most_what_its_policy_states()
             let data = calls::encode(&[thief.pay(MERCHANT, amount)]);
             let op = thief.sign(thief.operation(id, day, lane, 0, data));
             match send(&stack, entry_point, &op).await {
-                Ok(hash) => {
-                    assert_eq!(receipt(&stack, hash).await.unwrap()["success"], json!(true));
-                    last = Some(op);
-                }
+                Ok(hash) => match receipt(&stack, hash).await {
+                    Ok(receipt) => {
+                        assert_eq!(receipt["success"], json!(true));
+                        last = Some(op);
+                    }
+                    // Taken at the head before the one that it is in vain at, and dropped then.
+                    Err(error) => {
+                        assert!(error.to_string().contains("dropped"), "{error}");
+                        refused += 1;
+                    }
+                },
                 Err(_) => refused += 1,
             }
         }

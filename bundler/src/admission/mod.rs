@@ -45,6 +45,15 @@ pub struct Admitted {
     pub evidence: Arc<Evidence>,
 }
 
+impl Admitted {
+    /// The same without what its validation read: enough to take it again, and to validate it anew then.
+    pub(crate) fn summary(&self) -> Self {
+        let Evidence { ahead, parties, paymaster_deposit, .. } = *self.evidence;
+        let evidence = Arc::new(Evidence { ahead, parties, paymaster_deposit, ..Evidence::default() });
+        Self { op: Arc::clone(&self.op), evidence, ..*self }
+    }
+}
+
 /// What a validation rests on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
@@ -155,6 +164,22 @@ pub(crate) async fn take_as_valid(
     })
 }
 
+/// Fetches what validations of these will read again, all at once.
+///
+/// # Errors
+/// If the node does not answer for exactly this block.
+pub(crate) async fn prefetch_again(
+    admitted: impl IntoIterator<Item = &Admitted>,
+    on: Grounds<'_>,
+) -> Result<(), Rejection> {
+    let mut wanted = Wanted::default();
+    for admitted in admitted {
+        wanted.extend(first_reads(&admitted.op, admitted.entry_point, on.bundler));
+        wanted.extend(admitted.evidence.reads.clone());
+    }
+    Ok(on.head.view.prefetch(&wanted).await?)
+}
+
 /// Validates again what was accepted, on a newer head: fees and limits are not asked about again.
 ///
 /// # Errors
@@ -164,12 +189,7 @@ pub(crate) async fn revalidate(
     lane: &[Arc<UserOperation>],
     on: Grounds<'_>,
 ) -> Result<Admitted, Rejection> {
-    let wanted = {
-        let mut wanted = first_reads(&admitted.op, admitted.entry_point, on.bundler);
-        wanted.extend(admitted.evidence.reads.clone());
-        wanted
-    };
-    on.head.view.prefetch(&wanted).await?;
+    prefetch_again([admitted], on).await?;
     authorization::check(&admitted.op, on.config.chain.chain_id, &on.head.view).await?;
     admit(Arc::clone(&admitted.op), admitted.hash, admitted.entry_point, lane, on).await
 }

@@ -8,10 +8,7 @@ mod choose;
 mod contest;
 mod prove;
 
-use alloy::{
-    primitives::{Address, B256},
-    rpc::types::state::StateOverride,
-};
+use alloy::primitives::{Address, B256};
 use erc4337::EntryPointVersion;
 
 pub(crate) use choose::choose;
@@ -26,20 +23,13 @@ pub(crate) struct Bundle {
     pub(crate) entry_point: Address,
     pub(crate) version: EntryPointVersion,
     pub(crate) operations: Vec<Admitted>,
-    /// What its proof showed; nothing before it.
-    pub(crate) proof: Proof,
+    /// What it is to bring in and to cost, once its proof has shown that.
+    pub(crate) expected: Expected,
 }
 
-/// What execution in process showed of a bundle.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Proof {
-    /// What it is to bring in and to cost.
-    pub(crate) expected: Expected,
-    /// Its place among those in flight, from the first.
-    pub(crate) order: u64,
-    /// What it changes, on top of those in flight before it.
-    pub(crate) changes: StateOverride,
-}
+/// A loss of one in so many parts of a bundle's cost is taken: what an operation is asked for is a formula, and one that
+/// pays what it was asked for must not wait for ever because of a few gas.
+const LOSS_TAKEN: u128 = 100;
 
 /// What a bundle is to bring in and to cost at its first bid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,15 +50,20 @@ impl Expected {
         self.execution.saturating_add(self.l1)
     }
 
-    /// Whether it costs more than it brings in.
+    /// Whether it costs more than it brings in, by more than `preVerificationGas` is exact to.
     pub(crate) fn is_loss(&self) -> bool {
-        self.cost() > self.revenue
+        self.cost().saturating_sub(self.revenue) > self.cost() / LOSS_TAKEN
     }
 }
 
 impl Bundle {
     pub(crate) fn new(entry_point: Address, version: EntryPointVersion, operations: Vec<Admitted>) -> Self {
-        Self { entry_point, version, operations, proof: Proof::default() }
+        Self { entry_point, version, operations, expected: Expected::default() }
+    }
+
+    /// The same without what only matters until it is mined.
+    pub(crate) fn summary(&self) -> Self {
+        Self { operations: self.operations.iter().map(Admitted::summary).collect(), ..*self }
     }
 
     pub(crate) fn hashes(&self) -> Vec<B256> {

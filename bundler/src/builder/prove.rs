@@ -7,7 +7,7 @@ use alloy::{
 };
 use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, pack, revert::EntryPointRevert};
 
-use super::{Bundle, Expected, Proof};
+use super::{Bundle, Expected};
 use crate::{
     admission::{Admitted, reject_revert},
     evm::{Budget, Ending, HandleOps, SimulationError, StopAt},
@@ -26,6 +26,8 @@ const LEAST_SHARE: u128 = 75;
 pub(crate) struct Proven {
     /// What is left of it, and works.
     pub(crate) bundle: Bundle,
+    /// What it changes, on top of those in flight.
+    pub(crate) changes: StateOverride,
     /// What fails by itself, and why.
     pub(crate) dropped: Vec<Failed>,
     /// What fails only after others: for another bundle, a few times.
@@ -68,6 +70,7 @@ pub(crate) fn prove(
     let alone = in_flight.is_empty();
     let mut proven = Proven {
         bundle,
+        changes: StateOverride::default(),
         dropped: Vec::new(),
         disturbed: Vec::new(),
         returned: Vec::new(),
@@ -100,18 +103,19 @@ pub(crate) fn prove(
         .run_and_keep(&head.view, &head.block)?;
         let (index, reason, culprit) = match run.ending {
             Ending::Completed(logs) => {
-                let expected = expected(bundle, &logs, run.gas_used, bid, head, bundler);
-                if expected.is_loss() {
-                    let mut out = unprofitable(bundle, head, 100);
-                    if out.is_empty() {
-                        // None in particular.
-                        out.extend(bundle.operations.drain(..).map(|admitted| admitted.hash));
-                    }
+                bundle.expected = expected(bundle, &logs, run.gas_used, bid, head, bundler);
+                if !bundle.expected.is_loss() {
+                    proven.changes = changes;
+                    break;
+                }
+                let out = unprofitable(bundle, head, 100);
+                if !out.is_empty() {
                     proven.held.extend(out);
                     continue;
                 }
-                bundle.proof = Proof { expected, changes, order: 0 };
-                break;
+                // It is asked for too little, which no other block will change.
+                let Expected { revenue, .. } = bundle.expected;
+                (None, format!("it pays {revenue} wei and would cost us {}", bundle.expected.cost()), None)
             }
             Ending::Reverted(data) => culprit(&data, bundle),
             Ending::Halted(reason) => (None, format!("the bundle halted: {reason:?}"), None),

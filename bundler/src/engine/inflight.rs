@@ -132,7 +132,7 @@ impl Engine {
                     success = inclusion.event.success, "included"
                 );
             }
-            let admitted = admitted.or_else(|| gone.remove(&hash).flatten());
+            let admitted = admitted.map(|it| it.summary()).or_else(|| gone.remove(&hash).flatten());
             gone.remove(&hash);
             let paid = u128::try_from(inclusion.event.actualGasCost).unwrap_or(u128::MAX);
             let block = inclusion.receipt.block_number.unwrap_or(self.head.block.number);
@@ -225,7 +225,7 @@ impl Engine {
     fn book(&mut self, mined: Mined, bundle: Option<&Bundle>, end: End) {
         let ours = self.recent.values().flatten().filter(|recent| recent.transaction == mined.transaction);
         let (operations, revenue) = ours.fold((0, 0), |(count, sum), recent| (count + 1, sum + recent.paid));
-        let expected = bundle.map(|bundle| bundle.proof.expected).unwrap_or_default();
+        let expected = bundle.map(|bundle| bundle.expected).unwrap_or_default();
         self.ledger.book(Entry { end, operations, revenue, cost: mined.cost, expected });
     }
 }

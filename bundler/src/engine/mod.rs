@@ -20,7 +20,10 @@ use std::{
     sync::Arc,
 };
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::{
+    primitives::{Address, B256, U256},
+    rpc::types::state::StateOverride,
+};
 use erc4337::UserOperation;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -159,14 +162,16 @@ pub(crate) struct Engine {
     mode: BundlingMode,
     /// A bundle is being proven: one at a time, because each builds on what those before leave.
     proving: bool,
-    /// Bundles placed so far.
-    placed: u64,
+    /// What bundles in flight change, each on top of those before it, with the operations of each.
+    changes: Vec<(Vec<B256>, StateOverride)>,
     /// Keys as they stood at the last head that this was read at.
     keys: Vec<Option<KeyState>>,
     /// Looks after the keys' balances.
     treasury: Treasury,
     /// Operations being validated again.
     refreshing: bool,
+    /// How many at a time: fewer when a head came before they were done.
+    refreshed_at_once: usize,
     /// More operations are waited for, for a moment.
     gathering: bool,
     flow: Flow,
@@ -207,10 +212,11 @@ impl Engine {
             head,
             mode,
             proving: false,
-            placed: 0,
+            changes: Vec::new(),
             keys: Vec::new(),
             treasury: Treasury::new(keeping),
             refreshing: false,
+            refreshed_at_once: upkeep::REFRESHED_AT_MOST,
             gathering: false,
             flow,
             recent: BTreeMap::new(),
@@ -375,7 +381,7 @@ impl Engine {
     }
 
     /// Gives a proven bundle its nonce.
-    fn send(&mut self, mut proven: Proven, key: usize) {
+    fn send(&mut self, proven: Proven, key: usize) {
         self.proving = false;
         self.mempool.give_back(&proven.returned);
         self.mempool.hold(&proven.waiting);
@@ -422,10 +428,9 @@ impl Engine {
             self.try_bundle(false);
             return;
         }
-        let expected = proven.bundle.proof.expected;
+        let expected = proven.bundle.expected;
         tracing::info!(operations = hashes.len(), ?expected, key, "bundle proven");
-        self.placed += 1;
-        proven.bundle.proof.order = self.placed;
+        self.changes.push((hashes.clone(), proven.changes));
         let actions = self.flow.place(Arc::new(proven.bundle), key, self.head.fees, self.head.block.number);
         if actions.is_empty() {
             self.mempool.give_back(&hashes);

@@ -37,7 +37,7 @@ impl Engine {
     }
 
     /// Executes the bundle in process and once on the node, then reports.
-    pub(super) fn prove(&self, bundle: Bundle, key: usize) {
+    pub(super) fn prove(&mut self, bundle: Bundle, key: usize) {
         let Some(outbox) = self.outbox() else { return };
         let (node, bundler, chain) = (self.node.clone(), self.submitter.key(key), self.config.chain.clone());
         // The newest head there is, which may be newer than the one last handled.
@@ -65,13 +65,12 @@ impl Engine {
 
     /// What bundles in flight will have changed, each on top of those placed before it. What is mined is in the head's
     /// state already, even if its nonce is not settled yet.
-    fn changes_in_flight(&self) -> StateOverride {
-        let waits = |bundle: &&Arc<Bundle>| bundle.operations.iter().any(|it| self.mempool.contains(it.hash));
-        let mut bundles: Vec<_> = self.flow.bundles().filter(waits).collect();
-        bundles.sort_by_key(|bundle| bundle.proof.order);
-        let mut changes = StateOverride::default();
-        bundles.into_iter().for_each(|bundle| overlay(&mut changes, bundle.proof.changes.clone()));
-        changes
+    fn changes_in_flight(&mut self) -> StateOverride {
+        let waits = |hash: &B256| self.flow.holds(*hash) && self.mempool.contains(*hash);
+        self.changes.retain(|(hashes, _)| hashes.iter().any(waits));
+        let mut all = StateOverride::default();
+        self.changes.iter().for_each(|(_, changes)| overlay(&mut all, changes.clone()));
+        all
     }
 
     /// Signs: a key that is kept elsewhere takes its time.

@@ -1,6 +1,7 @@
 //! What the engine does to keep its mempool and its records in step with the chain.
 
 use alloy::primitives::{Address, B256};
+use futures::stream::{self, StreamExt};
 
 use super::{Command, Engine, Report, Screened, Screening, Status};
 use crate::{
@@ -10,8 +11,12 @@ use crate::{
     mempool::{Counts, Dropped, ReputationStatus},
 };
 
-/// Operations validated again at a time; the others wait for their turn.
-const REFRESHED_AT_ONCE: usize = 256;
+/// Operations validated again at a time, at most; the others wait for their turn.
+pub(super) const REFRESHED_AT_MOST: usize = 256;
+/// At least: fewer would not be done sooner.
+const REFRESHED_AT_LEAST: usize = 16;
+/// Of these, how many at the same time: most wait for nothing, as what they read was fetched for all of them.
+const TOGETHER: usize = 8;
 
 impl Engine {
     pub(super) fn screen(&self, asked: &Screening) -> Result<Screened, Rejection> {
@@ -47,7 +52,7 @@ impl Engine {
         if self.refreshing {
             return;
         }
-        let stale = self.mempool.stale(REFRESHED_AT_ONCE);
+        let stale = self.mempool.stale(self.refreshed_at_once);
         let (false, Some(outbox)) = (stale.is_empty(), self.outbox()) else { return };
         self.refreshing = true;
         let (config, head, bundler) = (self.config.clone(), self.head.clone(), self.submitter.address());
@@ -59,11 +64,13 @@ impl Engine {
             })
             .collect();
         tokio::spawn(async move {
-            let mut results = Vec::with_capacity(work.len());
-            for (admitted, queued) in work {
-                let on = Grounds { config: &config, head: &head, bundler };
-                results.push((admitted.hash, admission::revalidate(&admitted, &queued, on).await));
-            }
+            let on = Grounds { config: &config, head: &head, bundler };
+            // One after the other they would be at it for longer than a block lasts. What fails here fails there too.
+            let _ = admission::prefetch_again(work.iter().map(|(admitted, _)| admitted), on).await;
+            let again = |(admitted, queued): (Admitted, Vec<_>)| async move {
+                (admitted.hash, admission::revalidate(&admitted, &queued, on).await)
+            };
+            let results = stream::iter(work).map(again).buffered(TOGETHER).collect().await;
             // The engine is gone only when nobody needs the report.
             let _ = outbox.send(Command::Internal(Report::Refreshed(results))).await;
         });
@@ -71,16 +78,19 @@ impl Engine {
 
     pub(super) fn refreshed(&mut self, results: Vec<(B256, Result<Admitted, Rejection>)>) {
         self.refreshing = false;
-        let mut unreadable = false;
+        let (mut unreadable, mut late) = (false, false);
         for (hash, result) in results {
             // A head has come since: it is judged by that one.
             if result.as_ref().is_ok_and(|again| again.evidence.block != self.head.block.hash) {
+                late = true;
                 continue;
             }
             unreadable |= result.as_ref().is_err_and(|rejection| !rejection.is_verdict());
             let dropped = self.mempool.refresh(hash, result);
             self.record_drops(dropped);
         }
+        let count = if late { self.refreshed_at_once / 2 } else { self.refreshed_at_once * 2 };
+        self.refreshed_at_once = count.clamp(REFRESHED_AT_LEAST, REFRESHED_AT_MOST);
         let orphans = self.mempool.take_out_orphans();
         self.record_drops(orphans);
         // The node is asked again with the next head, not at once.

@@ -132,6 +132,11 @@ impl Flow {
         if open { self.policy.per_key.saturating_sub(lane.slots.len()) } else { 0 }
     }
 
+    /// Whether the operation is in flight.
+    pub(crate) fn holds(&self, hash: B256) -> bool {
+        self.held.contains_key(&hash)
+    }
+
     /// The last transaction of the operation's nonce, if it is in flight.
     pub(crate) fn transaction_of(&self, hash: B256) -> Option<B256> {
         let place = self.held.get(&hash)?;
@@ -240,8 +245,9 @@ impl Flow {
             Some(mined) => Outcome::Reverted(mined),
         };
         let lane = &mut self.lanes[place.key];
-        let Some(slot) = lane.slots.remove(&place.nonce) else { return Vec::new() };
+        let Some(mut slot) = lane.slots.remove(&place.nonce) else { return Vec::new() };
         let bundle = slot.bundle.clone();
+        slot.bundle = bundle.as_ref().map(|bundle| Arc::new(bundle.summary()));
         let block = mined.map_or(head, |mined| mined.block);
         lane.settled.insert(place.nonce, Settled { slot, block });
         self.held.retain(|_, held| *held != place);
@@ -299,11 +305,6 @@ impl Flow {
             .map(|bundle| Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Unsigned })
             .into_iter()
             .collect()
-    }
-
-    /// Bundles in flight.
-    pub(crate) fn bundles(&self) -> impl Iterator<Item = &Arc<Bundle>> {
-        self.lanes.iter().flat_map(|lane| lane.slots.values()).filter_map(|slot| slot.bundle.as_ref())
     }
 
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {
