@@ -16,9 +16,10 @@
 //! - [`client`]: an account that acts without gas; [`host`] uses it.
 //! - [`prove`]: runs a small model on a job's input, proves the result with EZKL and submits it.
 //! - [`dev`]: all of it on a chain of one's own.
-//! - [`keys`]: where secret keys come from.
+//! - [`keys`]: where secret keys come from; [`arenas`]: less memory.
 
 pub mod admin;
+pub mod arenas;
 pub mod bundling;
 pub mod chain;
 pub mod client;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use fabstir::{deploy, dev, host, node, prove};
+use fabstir::{arenas, deploy, dev, host, node, prove};
 use tracing_subscriber::EnvFilter;
 
 /// Account abstraction for a marketplace of LLM inference: bundler, paymaster and tools.
@@ -28,12 +28,20 @@ enum Command {
     Prove(prove::Options),
 }
 
+fn main() -> Result<()> {
+    let command = Cli::parse().command;
+    if matches!(command, Command::Node(_)) {
+        arenas::limit();
+    }
+    run(command)
+}
+
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn run(command: Command) -> Result<()> {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,fabstir=info,bundler=info,paymaster=info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    match Cli::parse().command {
+    match command {
         Command::Dev(options) => dev::run(options).await,
         Command::Node(options) => node::run(*options).await,
         Command::Deploy(options) => deploy::run(options).await,
