@@ -5,7 +5,7 @@
 #   make lint   formatting and static checks, storage layouts and Slither among them
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
 #   make coverage  what the tests reach of the marketplace's contracts: all of it, or it fails
-#   make symbolic  properties of escrow, parameters and session keys for all inputs, by halmos; takes ten minutes
+#   make symbolic  properties of escrow, parameters and session keys for all inputs, by halmos; takes five minutes
 #   make mutants   300 small faults in the marketplace's contracts and how many of them the tests notice; takes 15 minutes
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make accuracy  how exact gas estimates are: 1,000 operations estimated, sent and executed

@@ -78,12 +78,13 @@ def main():
         found[key] += 1
         if found[key] > known[key]:
             problems.append(f"unexplained: {key[0]} at {key[1]} ({finding['impact']})\n{finding['description']}")
+    explained = sum(found.values()) - len(problems)
+    by_detector = len(findings) - sum(found.values())
     problems += [f"no longer there: {check} at {where}" for (check, where), count in known.items() if found[check, where] < count]
     silent = set(triage["detectors"]) - {finding["check"] for finding in findings}
     problems += [f"no longer there: {check}" for check in sorted(silent)]
 
-    explained = sum(found.values())
-    print(f"slither: {len(findings)} findings, {explained} explained one by one, {len(findings) - explained} by their detector")
+    print(f"slither: {len(findings)} findings, {explained} explained one by one, {by_detector} by their detector")
     if problems:
         sys.exit("\n".join(problems))
 
