@@ -15,16 +15,19 @@
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
 #   make fuzz   ten million spoilt inputs to the parsers
 #   make proofs EZKL's pipeline: both models to verifiers, compared with what is committed, and a proof of each
+#   make hidden-calls  200,000 batches with a forbidden call somewhere in them: no policy sponsors one
+#   make pictures  the documentation's pictures of the web console, from the tests that use it in a browser
 #   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos fuzz budgets redis lint build contracts vectors proofs clean
+.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos fuzz budgets hidden-calls redis chromium pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
+BROWSER := tests/browser
 SDK := sdk
 # The programs themselves rather than npm's wrappers around them: the wrapper of forge ends with 0 when tests have failed,
 # and stopping that of anvil would leave the program running.
@@ -55,6 +58,11 @@ $(CONTRACTS)/node_modules/.installed: $(CONTRACTS)/package-lock.json
 
 $(VIEM)/node_modules/.installed: $(VIEM)/package-lock.json
 	cd $(VIEM) && $(NPM_INSTALL)
+	touch $@
+
+# Brings no browser along: that is `chromium` below.
+$(BROWSER)/node_modules/.installed: $(BROWSER)/package-lock.json
+	cd $(BROWSER) && $(NPM_INSTALL)
 	touch $@
 
 $(SDK)/node_modules/.installed: $(SDK)/package-lock.json
@@ -94,7 +102,7 @@ test-contracts: contracts
 
 # All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
 # The end-to-end tests come last and close the run with their summary.
-test-rust: build redis $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
+test-rust: build redis chromium $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
 	cargo test --workspace --locked --lib --bins --tests
 
 # A real one for the tests, which start it on ports of their own.
@@ -103,15 +111,30 @@ redis:
 		[ "$$(id -u)" = 0 ] && as= || as=sudo; \
 		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends redis-server; }
 
+# A real one too, for the pages that the binary serves.
+chromium:
+	@command -v chromium >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && as= || as=sudo; \
+		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends chromium; }
+
+# The documentation's pictures of these pages, made anew by the tests that use them.
+pictures: build chromium $(BROWSER)/node_modules/.installed
+	FABSTIR_SCREENSHOTS=1 cargo test --workspace --locked --test e2e console -- --nocapture
+
 # So many for each of the two stores. FABSTIR_SEED=… for others than the last time's.
 budgets: contracts redis
 	FABSTIR_HISTORIES=$${FABSTIR_HISTORIES:-50000} cargo test --workspace --locked --test budgets -- --nocapture
 
-lint: contracts slither $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed
+# FABSTIR_SEED=… for others than the last time's.
+hidden-calls: contracts
+	FABSTIR_BATCHES=$${FABSTIR_BATCHES:-200000} cargo test --workspace --locked --lib a_forbidden_call_passes -- --nocapture
+
+lint: contracts slither $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd $(CONTRACTS) && $(FORGE) fmt --check && node tools/layouts.js
 	cd $(VIEM) && npm run --silent check
+	cd $(BROWSER) && npm run --silent check
 	cd $(SDK) && npm run --silent check
 
 # Every finding is explained in tools/slither/triage.json, or it fails.

@@ -16,10 +16,13 @@ use serde_json::json;
 use session_keys::SecretKey;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
     process::{Child, Command},
+    signal::unix::{SignalKind, signal},
 };
 
 use crate::{
+    admin::AdminOptions,
     bundling::{BundlingOptions, Signers},
     chain,
     client::Client,
@@ -31,9 +34,9 @@ use crate::{
     token_gas::TokenOptions,
 };
 
-/// The first account of every development chain: publicly known, rich, and of no value anywhere else.
 /// Test USDC for 1 ETH.
 const DEMO_TOKEN_PRICE: &str = "3000";
+/// The first account of every development chain: publicly known, rich, and of no value anywhere else.
 const RICH_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
 
 /// Settings of `fabstir dev`.
@@ -42,6 +45,9 @@ pub struct Options {
     /// Where to serve JSON-RPC; another free port is taken if this one is not.
     #[arg(long, default_value = "127.0.0.1:4337")]
     listen: SocketAddr,
+    /// Where to serve the paymaster's admin API and web console; another free port is taken if this one is not.
+    #[arg(long, default_value = "127.0.0.1:4380")]
+    admin_listen: SocketAddr,
     /// Port of the chain; 0 picks a free one.
     #[arg(long, default_value_t = 0)]
     anvil_port: u16,
@@ -68,20 +74,29 @@ pub async fn run(options: Options) -> Result<()> {
     let up = tokio::select! {
         up = bring_up(&options, node_url) => up?,
         // Leaving here stops the chain too.
-        signal = stop_signal() => return signal,
+        signal = stop_or_hang_up() => return signal,
     };
     let result = match &options.run {
         Some(command) => {
             let done = tokio::select! {
                 done = run_command(command, &up.session) => done,
-                signal = stop_signal() => signal,
+                signal = stop_or_hang_up() => signal,
             };
-            if options.once || done.is_err() { done } else { stop_signal().await }
+            if options.once || done.is_err() { done } else { stop_or_hang_up().await }
         }
-        None => stop_signal().await,
+        None => stop_or_hang_up().await,
     };
     up.node.stop().await;
     result
+}
+
+/// With the terminal this ends too: the node's own meaning of SIGHUP, to read policies anew, is for servers.
+async fn stop_or_hang_up() -> Result<()> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::select! {
+        stopped = stop_signal() => stopped,
+        _ = hang_up.recv() => Ok(()),
+    }
 }
 
 /// A node on a chain with everything deployed, and the file that says where.
@@ -108,6 +123,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     // Sessions of the chain that was here before are of no use.
     let _ = std::fs::remove_dir_all(&session_folder);
     let session_store = sessions::Place::for_development(session_folder)?;
+    let console = Console::prepare(options).await?;
     let setup = |listen| Setup {
         chain: chain::ChainOptions::of(&node_url),
         serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false },
@@ -116,8 +132,8 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         tokens: TokenOptions::at(DEMO_TOKEN_PRICE),
         min_stake: None,
         mempool: MempoolConfig::default(),
-        policies: None,
-        admin: Default::default(),
+        policies: Some(console.policies.clone()),
+        admin: console.admin.clone(),
         reputation_file: None,
         budgets: crate::ledger::Place::Memory,
         deployment: deployment.clone(),
@@ -136,6 +152,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         }
     };
     let rpc_url = format!("http://{}", node.address);
+    let admin_url = node.admin.as_ref().map(|admin| format!("http://{}", admin.address)).unwrap_or_default();
 
     let client = Client::new(&rpc_url, chain.clone(), deployment.clone(), host_key.clone()).await?;
     let offer = DefaultOffer::parse_from(["offer"]).offer;
@@ -146,6 +163,8 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let file = options.folder.join("dev.json");
     let session = json!({
         "rpcUrl": rpc_url,
+        "adminUrl": admin_url,
+        "adminKey": &*console.key.expose_hex(),
         "nodeUrl": node_url,
         "deployment": deployment,
         "host": { "account": client.account, "key": &*host_key.expose_hex(), "model": offer.model },
@@ -154,8 +173,38 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     });
     write_private(&file, &serde_json::to_string_pretty(&session)?)?;
     announce(&rpc_url, &node_url, &deployment, &client, &host_key, &file);
+    println!("web console          {admin_url}/console/");
+    println!("its admin key        {}", *console.key.expose_hex());
+    println!("ready");
 
     Ok(Up { node, session: file })
+}
+
+/// What the paymaster's admin API and console work with, new every time like the chain.
+struct Console {
+    admin: AdminOptions,
+    policies: PathBuf,
+    /// Of the role `admin`.
+    key: SecretKey,
+}
+
+impl Console {
+    async fn prepare(options: &Options) -> Result<Self> {
+        let folder = options.folder.join("paymaster");
+        let _ = std::fs::remove_dir_all(&folder);
+        let policies = folder.join("policies");
+        std::fs::create_dir_all(&policies).with_context(|| policies.display().to_string())?;
+        std::fs::write(policies.join("marketplace.toml"), paymaster::policy::MARKETPLACE)?;
+        let key = SecretKey::generate();
+        let hash = paymaster::api_key::KeyHash::of(&key.expose_hex());
+        let keys = folder.join("admin-keys.toml");
+        std::fs::write(&keys, format!("[[key]]\nname = \"dev\"\nrole = \"admin\"\nsha256 = \"{}\"\n", hash.to_hex()))?;
+        let mut listen = options.admin_listen;
+        if TcpListener::bind(listen).await.is_err() {
+            listen.set_port(0);
+        }
+        Ok(Self { admin: AdminOptions::at(listen, keys, folder.join("audit.jsonl")), policies, key })
+    }
 }
 
 /// [`host::Offer`]'s defaults, which live with its command-line flags.
@@ -226,5 +275,4 @@ fn announce(rpc_url: &str, node_url: &str, deployment: &Deployment, host: &Clien
     println!("demo host's key      {}", *host_key.expose_hex());
     println!("faucet key           {RICH_KEY}");
     println!("all of this          {}", file.display());
-    println!("ready");
 }

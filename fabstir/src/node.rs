@@ -11,7 +11,7 @@ use paymaster::Rehearsal;
 use tokio::task::JoinHandle;
 
 use crate::{
-    admin::AdminOptions,
+    admin::{self, AdminOptions},
     bundling::{BundlingOptions, Signers, ether},
     chain,
     deployment::Deployment,
@@ -109,7 +109,8 @@ pub struct Node {
     signers: JoinHandle<()>,
     /// Reads policies anew.
     watcher: Option<JoinHandle<()>>,
-    admin: Option<JoinHandle<()>>,
+    /// The operator's side, if it is served.
+    pub admin: Option<admin::Running>,
 }
 
 /// What a node is started with.
@@ -189,6 +190,10 @@ pub async fn run(options: Options) -> Result<()> {
         debug_rpc: options.debug_rpc,
     };
     let node = Node::start(setup).await?;
+    if let Some(admin) = &node.admin {
+        println!("admin: http://{}", admin.address);
+        println!("console: http://{}/console/", admin.address);
+    }
     println!("ready: http://{}", node.address);
     stop_signal().await?;
     node.stop().await;
@@ -244,12 +249,16 @@ impl Node {
         }
         let service = Arc::new(service);
         module.merge(paymaster::rpc::module(Arc::clone(&service))?)?;
-        module.merge(sponsored::module(bundler.clone(), Arc::clone(&service))?)?;
-        let admin = setup.admin.start(service, source, setup.chain.data_dir).await?;
+        module.merge(sponsored::preparing(bundler.clone(), Arc::clone(&service))?)?;
+        let mut hub = None;
         if let Some(place) = setup.sessions {
             let beside = module.clone().into();
-            module.merge(sessions::module(place, deployment, node, beside).await?)?;
+            let (methods, sessions) = sessions::module(place, deployment, node, beside).await?;
+            module.merge(methods)?;
+            hub = Some(sessions);
         }
+        module.merge(sponsored::sending(bundler.clone(), Arc::clone(&service), hub)?)?;
+        let admin = setup.admin.start(service, source, setup.chain.data_dir).await?;
         let (address, server) = serve::start(setup.serve, module).await?;
         Ok(Self { address, bundler, server, engine, follower, signers, watcher, admin })
     }
@@ -272,7 +281,7 @@ impl Node {
         self.engine.abort();
         self.follower.abort();
         self.signers.abort();
-        for task in [self.watcher, self.admin].into_iter().flatten() {
+        for task in [self.watcher, self.admin.map(|admin| admin.task)].into_iter().flatten() {
             task.abort();
         }
     }

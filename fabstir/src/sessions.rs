@@ -9,7 +9,7 @@ use alloy::{
 use anyhow::{Context, Result};
 use bundler::node::{NodeClient, NodeError};
 use erc4337::{EntryPointVersion, abi::test_usdc, error_code};
-use jsonrpsee::{Methods, MethodsError, RpcModule, core::params::ArrayParams};
+use jsonrpsee::{Extensions, Methods, MethodsError, RpcModule, core::params::ArrayParams};
 use serde_json::Value;
 use session_keys::{
     policy::{marketplace::Marketplace, summary::Names},
@@ -72,7 +72,12 @@ impl Place {
     }
 }
 
-/// All methods of the signing service; `methods` are the bundler's and the paymaster's.
+/// Under which policy the requests that a session's request leads to are sponsored. The bearer token of the request is
+/// the session's, and no API key.
+#[derive(Clone, Debug, Default)]
+pub struct Sponsored(pub paymaster::Caller);
+
+/// All methods of the signing service, and the service itself; `methods` are the bundler's and the paymaster's.
 ///
 /// # Errors
 /// If the folder cannot be used, or another process uses it.
@@ -81,7 +86,7 @@ pub async fn module(
     deployment: &Deployment,
     node: NodeClient,
     methods: Methods,
-) -> Result<RpcModule<Hub<Local>>> {
+) -> Result<(RpcModule<Hub<Local>>, Arc<Hub<Local>>)> {
     let names = names(deployment, &node).await?;
     let config = rpc::Config {
         chain_id: deployment.chain_id,
@@ -101,8 +106,8 @@ pub async fn module(
     };
     let vault = Vault::open(&place.folder, deployment.chain_id)
         .with_context(|| format!("session store {}", place.folder.display()))?;
-    let hub = Hub::open(Local { methods, node }, config, Arc::new(place.passphrase), vault)?;
-    Ok(rpc::module(hub)?)
+    let hub = Arc::new(Hub::open(Local { methods, node }, config, Arc::new(place.passphrase), vault)?);
+    Ok((rpc::module(Arc::clone(&hub))?, hub))
 }
 
 /// What a person calls our contracts.
@@ -135,6 +140,13 @@ fn failure(error: NodeError) -> Failure {
 }
 
 impl Backend for Local {
+    fn on_behalf_of(&self, request: &Extensions) -> Self {
+        let mut asking = self.clone();
+        let Sponsored(caller) = request.get::<Sponsored>().cloned().unwrap_or_default();
+        asking.methods.extensions_mut().insert(caller);
+        asking
+    }
+
     async fn request(&self, method: &'static str, params: Vec<Value>) -> Result<Value, Failure> {
         let mut array = ArrayParams::new();
         let internal = |message: String| Failure { code: error_code::INTERNAL, message, data: None };

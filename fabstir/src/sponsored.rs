@@ -3,6 +3,7 @@
 //! ```text
 //!  fabstir_prepareSponsoredUserOperation   nonce ─► fees ─► stub ─► estimate ─► sponsorship    then the user signs
 //!  fabstir_sponsorAndSend (v0.9)           user has signed ─► rehearsal ─► sponsorship ─► admission
+//!  fabstir_sponsorAndSend of a session     the first, then the session's verdict and signature ─► admission
 //! ```
 //!
 //! Policy, budget and signature are those of `pm_getPaymasterData`: the same function of the same service.
@@ -30,6 +31,9 @@ use paymaster::{
     token::TokenChoice,
 };
 use serde_json::{Value, json};
+use session_keys::rpc::{Hub, RpcError};
+
+use crate::sessions::Local;
 
 /// Recovers to nobody we know, so that validation goes the way it goes with an ECDSA key's signature.
 const STUB_SIGNATURE: [u8; 65] = hex!(
@@ -70,6 +74,8 @@ enum Refused {
     Bundler(#[from] Rejection),
     #[error(transparent)]
     Paymaster(#[from] Refusal),
+    #[error(transparent)]
+    Session(#[from] RpcError),
 }
 
 impl From<FieldError> for Refused {
@@ -83,6 +89,7 @@ impl From<Refused> for ErrorObjectOwned {
         match refused {
             Refused::Bundler(rejection) => rejection.into(),
             Refused::Paymaster(refusal) => refusal.into(),
+            Refused::Session(error) => error.into(),
         }
     }
 }
@@ -90,17 +97,32 @@ impl From<Refused> for ErrorObjectOwned {
 struct Both {
     bundler: Bundler,
     paymaster: Arc<Service>,
+    /// Keys that are held here, if they are.
+    sessions: Option<Arc<Hub<Local>>>,
 }
 
-/// The methods that need both.
+/// What an operation lacks but its user's signature.
 ///
 /// # Errors
 /// Never, unless two methods share a name.
-pub fn module(bundler: Bundler, paymaster: Arc<Service>) -> Result<RpcModule<()>, RegisterMethodError> {
-    let mut module = RpcModule::new(Both { bundler, paymaster });
+pub fn preparing(bundler: Bundler, paymaster: Arc<Service>) -> Result<RpcModule<()>, RegisterMethodError> {
+    let mut module = RpcModule::new(Both { bundler, paymaster, sessions: None });
     module.register_async_method("fabstir_prepareSponsoredUserOperation", |params, both, extensions| async move {
         both.prepare(&params, &extensions).await
     })?;
+    Ok(module.remove_context())
+}
+
+/// Sends what is signed, or what a session signs, sponsored.
+///
+/// # Errors
+/// Never, unless two methods share a name.
+pub fn sending(
+    bundler: Bundler,
+    paymaster: Arc<Service>,
+    sessions: Option<Arc<Hub<Local>>>,
+) -> Result<RpcModule<()>, RegisterMethodError> {
+    let mut module = RpcModule::new(Both { bundler, paymaster, sessions });
     module.register_async_method("fabstir_sponsorAndSend", |params, both, extensions| async move {
         both.send(&params, &extensions).await
     })?;
@@ -129,8 +151,10 @@ fn read(paymaster: &Service, params: &Params<'_>, extensions: &Extensions) -> Re
         .ok_or(FieldError::Malformed { field: "entryPoint", expected: "an address of 20 bytes" })?;
     let context = params.get(2).unwrap_or(&Value::Null);
     let caller = extensions.get::<Caller>().cloned().unwrap_or_default();
-    let scope = paymaster.choose(&caller, context)?;
     let (operation, token) = (get(0, "userOperation")?.clone(), TokenChoice::of(context)?);
+    // Whether that is an operation is seen later, when the version is known.
+    let sender = operation.get("sender").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    let scope = paymaster.choose(&caller, context, sender.unwrap_or_default())?;
     Ok(Asked { operation, entry_point, scope, token })
 }
 
@@ -197,8 +221,29 @@ impl Both {
         Ok(answer)
     }
 
+    async fn send_by_session(
+        &self,
+        (asked, entry_point): &(session_keys::rpc::Asked, Value),
+        extensions: &Extensions,
+    ) -> Result<Value, Refused> {
+        let expected = "none: no session keys are held here";
+        let field = "context.permissionContext";
+        let hub = self.sessions.as_ref().ok_or(FieldError::Malformed { field, expected })?;
+        if entry_point.as_str().and_then(|text| text.parse().ok()) != Some(hub.entry_point()) {
+            return Err(
+                FieldError::Malformed { field: "entryPoint", expected: "that of the sessions' accounts" }.into()
+            );
+        }
+        let caller = extensions.get::<session_keys::rpc::Caller>().copied().unwrap_or_default();
+        let backend = hub.on_behalf_of(extensions);
+        Ok(json!(hub.sponsor_and_send(&backend, caller, asked).await?))
+    }
+
     /// Sponsors an operation that its user has signed, and takes it into the mempool.
     async fn send(&self, params: &Params<'_>, extensions: &Extensions) -> Result<Value, Refused> {
+        if let Some(asked) = by_session(params)? {
+            return self.send_by_session(&asked, extensions).await;
+        }
         let Asked { operation, entry_point, scope, token } = read(&self.paymaster, params, extensions)?;
         if token.is_some() {
             let expected = "nothing about tokens: their price is in what the user signs";
@@ -210,6 +255,24 @@ impl Both {
         let op = self.paymaster.countersign(&Ask { scope, operation, entry_point, deployed, token }).await?;
         Ok(json!(self.bundler.send_on(op, entry_point, head).await?))
     }
+}
+
+/// What a session is to do, if the context says that one is: `{permissionContext}`.
+fn by_session(params: &Params<'_>) -> Result<Option<(session_keys::rpc::Asked, Value)>, FieldError> {
+    let params: Vec<Value> = params.parse().unwrap_or_default();
+    let Some(id) = params.get(2).and_then(|context| context.get("permissionContext")) else { return Ok(None) };
+    let malformed = |field, expected| FieldError::Malformed { field, expected };
+    let id = id.as_str().and_then(|text| text.parse().ok());
+    let id = id.ok_or(malformed("context.permissionContext", "32 bytes"))?;
+    let op = params.first().and_then(Value::as_object);
+    let op = op.filter(|op| op.keys().all(|field| field == "sender" || field == "callData"));
+    let op = op.ok_or(malformed("userOperation", "sender and callData alone: a session's service says the rest"))?;
+    let read = |field: &'static str| op.get(field).and_then(Value::as_str).ok_or(FieldError::Missing { field });
+    let account = read("sender")?.parse().map_err(|_| malformed("sender", "an address of 20 bytes"))?;
+    let call_data = read("callData")?.parse().map_err(|_| malformed("callData", "0x-prefixed hex"))?;
+    let context = params.get(2).cloned().unwrap_or_default();
+    let asked = session_keys::rpc::Asked { id, account: Some(account), call_data, context };
+    Ok(Some((asked, params.get(1).cloned().unwrap_or_default())))
 }
 
 /// A stub as part of a request.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::{Address, B256, Bytes};
 use anyhow::Result;
 use bundler::{
     Bundler, Rejection,
@@ -12,7 +12,7 @@ use erc4337::UserOperationRequest;
 use futures::future::try_join_all;
 use paymaster::{
     Chain, Deployed, Policies, PolicySet,
-    chain::{Later, Read, Unanswered},
+    chain::{Answers, Later, Read, Unanswered},
     policies::{Source, watch},
     policy::{MARKETPLACE, Names, Simulated, compile},
 };
@@ -99,8 +99,7 @@ impl View {
         Self { node, bundler }
     }
 
-    async fn answers(&self, reads: Vec<Read>) -> Result<Vec<Option<Bytes>>, NodeError> {
-        let block = self.node.latest().await?.hash;
+    async fn answers(&self, reads: Vec<Read>, block: B256) -> Result<Vec<Option<Bytes>>, NodeError> {
         let answer = async |read: Read| {
             let may_revert = matches!(read, Read::Call { .. });
             let (method, params): (_, Vec<Value>) = match read {
@@ -122,13 +121,26 @@ impl View {
 }
 
 impl Chain for View {
-    fn read(&self, reads: Vec<Read>) -> Later<'_, Vec<Option<Bytes>>> {
+    fn read(&self, reads: Vec<Read>) -> Later<'_, Answers> {
         Box::pin(async move {
-            self.answers(reads).await.map_err(|error| {
+            let block = self.bundler.head().block.hash;
+            let values = self.answers(reads, block).await.map_err(|error| {
                 tracing::warn!("the paymaster cannot read the chain: {error}");
                 // Not told to strangers: it may name hosts.
                 Unanswered("the node did not answer".into())
-            })
+            })?;
+            Ok(Answers { block, values })
+        })
+    }
+
+    fn after(&self, block: B256) -> Later<'_, bool> {
+        Box::pin(async move {
+            let head = self.bundler.head();
+            if head.block.hash != block {
+                return Ok(true);
+            }
+            let newer = self.bundler.newer_than(&head).await;
+            newer.map(|head| head.is_some()).map_err(|rejection| Unanswered(rejection.to_string()))
         })
     }
 

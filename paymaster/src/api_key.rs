@@ -18,6 +18,11 @@ impl KeyHash {
     pub fn from_hex(digits: &str) -> Option<Self> {
         alloy::hex::decode(digits).ok()?.try_into().ok().map(Self)
     }
+
+    /// As 64 hex digits, for a file of keys.
+    pub fn to_hex(&self) -> String {
+        alloy::hex::encode(self.0)
+    }
 }
 
 /// Takes the same time wherever two differ.
@@ -43,6 +48,7 @@ mod tests {
         let hash = KeyHash::of("secret");
         let digits = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
         assert_eq!(KeyHash::from_hex(digits), Some(hash));
+        assert_eq!(hash.to_hex(), digits);
         assert_ne!(KeyHash::of("secret2"), hash);
         assert_eq!(format!("{hash:?}"), "KeyHash");
         assert_eq!(KeyHash::from_hex("00"), None);

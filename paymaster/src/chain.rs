@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use alloy::primitives::{Address, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use erc4337::UserOperationRequest;
 
 use crate::policy::Simulated;
@@ -31,11 +31,23 @@ pub enum Read {
 #[error("the chain cannot be read: {0}")]
 pub struct Unanswered(pub String);
 
+/// What was read, and of which block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// Its hash.
+    pub block: B256,
+    /// In the order of the reads; `None` for a call that reverts.
+    pub values: Vec<Option<Bytes>>,
+}
+
 /// Whoever knows the chain.
 pub trait Chain: fmt::Debug + Send + Sync + 'static {
-    /// The answers, all as of the newest block; `None` for a call that reverts.
-    fn read(&self, reads: Vec<Read>) -> Later<'_, Vec<Option<Bytes>>>;
+    /// The answers, all as of one block: the newest that operations are simulated on.
+    fn read(&self, reads: Vec<Read>) -> Later<'_, Answers>;
 
-    /// What gas the operation needs on the newest state: all limits that it leaves open.
+    /// Whether reads are now of a block after this one. If the node has one that was not taken in yet, waits for it.
+    fn after(&self, block: B256) -> Later<'_, bool>;
+
+    /// What gas the operation needs on that block's state: all limits that it leaves open.
     fn simulate(&self, operation: UserOperationRequest, entry_point: Address) -> Later<'_, Simulated>;
 }

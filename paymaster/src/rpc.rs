@@ -75,7 +75,7 @@ fn read(service: &Service, params: &Params<'_>, extensions: &Extensions) -> Resu
 fn ask(service: &Service, params: &[Value], context: &Value, extensions: &Extensions) -> Result<Ask, Refusal> {
     let (operation, entry_point) = operation(service, params)?;
     let caller = extensions.get::<Caller>().cloned().unwrap_or_default();
-    let scope = service.choose(&caller, context)?;
+    let scope = service.choose(&caller, context, operation.sender)?;
     let token = TokenChoice::of(context)?;
     Ok(Ask { scope, operation, entry_point, deployed: service.deployed(entry_point)?, token })
 }

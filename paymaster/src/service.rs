@@ -19,7 +19,7 @@ use erc4337::{FieldError, Paymaster, UserOperation, UserOperationRequest, sponso
 use serde_json::Value;
 
 pub use explain::{Explanation, LimitReport};
-pub use journal::{Counts, DeniedOnce, Journal};
+pub use journal::{Counts, Decided, Journal};
 
 use crate::{
     Caller, Chain, Config, Denial, Deployed, Ledger, Policies, Refusal, Scope, Sponsor,
@@ -30,6 +30,7 @@ use crate::{
     webhook,
 };
 use assess::Assessed;
+use journal::Signed;
 
 /// Gas that the contract's validation is given, plus [`VERIFICATION_GAS_PER_WORD`]. Unused, it costs nothing.
 const VERIFICATION_GAS: u128 = 60_000;
@@ -177,14 +178,15 @@ impl Service {
         self.config.paymasters.get(&entry_point).copied().ok_or(Refusal::EntryPoint(entry_point))
     }
 
-    /// The policy that a caller's request with this ERC-7677 `context` is under.
+    /// The policy that a caller's request for this account, with this ERC-7677 `context`, is under.
     ///
     /// # Errors
     /// If there is none for it.
-    pub fn choose(&self, caller: &Caller, context: &Value) -> Result<Scope, Refusal> {
+    pub fn choose(&self, caller: &Caller, context: &Value, sender: Address) -> Result<Scope, Refusal> {
         // Two names for one thing: ours, and what Pimlico's clients say.
         let named = ["policyId", "sponsorshipPolicyId"].iter().find_map(|name| context.get(name)?.as_str());
-        Ok(self.policies.current().choose(caller, named)?)
+        let chosen = self.policies.current().choose(caller, named);
+        Ok(chosen.inspect_err(|why| self.journal.note_unchosen(sender, why))?)
     }
 
     /// What an estimate is to be made with. Nothing is promised, but what would be refused is refused here already.
@@ -193,7 +195,7 @@ impl Service {
     /// Why it is not sponsored.
     pub async fn stub(&self, ask: &Ask) -> Result<Terms, Refusal> {
         let result = self.try_stub(ask).await;
-        self.journal.note(&ask.scope, ask.operation.sender, result.as_ref().map(|_| false));
+        self.journal.note(&ask.scope, ask.operation.sender, result.as_ref().map(|_| None));
         result
     }
 
@@ -219,16 +221,16 @@ impl Service {
     /// Why there is none.
     pub async fn grant(&self, ask: &Ask, rehearsed: bool) -> Result<Terms, Refusal> {
         let result = self.try_grant(ask, rehearsed).await;
-        self.journal.note(&ask.scope, ask.operation.sender, result.as_ref().map(|_| true));
-        result
+        self.journal.note(&ask.scope, ask.operation.sender, result.as_ref().map(|(_, signed)| Some(signed)));
+        result.map(|(terms, _)| terms)
     }
 
-    async fn try_grant(&self, ask: &Ask, rehearsed: bool) -> Result<Terms, Refusal> {
+    async fn try_grant(&self, ask: &Ask, rehearsed: bool) -> Result<(Terms, Signed), Refusal> {
         if let Some(choice) = &ask.token {
             self.unless_paused(ask)?;
             let (chain_id, sponsor) = (self.config.chain_id, &self.sponsor);
             let (paymaster, charge) = self.taking(choice)?.grant(ask, choice, sponsor, chain_id).await?;
-            return Ok(Terms { paymaster, charge: Some(charge) });
+            return Ok((Terms { paymaster, charge: Some(charge) }, Signed::default()));
         }
         let (op, limits) = complete(&ask.operation, ask.deployed)?;
         let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
@@ -238,10 +240,11 @@ impl Service {
             self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask).await?;
         }
         let now = assessed.reservation.now;
+        let signed = assessed.signed();
         self.reserve(assessed.reservation, &ask.scope).await?;
         let (version, chain_id) = (ask.deployed.version, self.config.chain_id);
         let data = self.sponsor.sponsor(&op, version, &limits, ask.entry_point, chain_id, now).await?;
-        Ok(Terms { paymaster: Paymaster { data, ..limits }, charge: None })
+        Ok((Terms { paymaster: Paymaster { data, ..limits }, charge: None }, signed))
     }
 
     /// Sponsors an operation of EntryPoint v0.9 that its user has signed already: `paymasterData` says from when until
@@ -252,11 +255,11 @@ impl Service {
     /// Why it is not sponsored; a field that stands in the way is named.
     pub async fn countersign(&self, ask: &Ask) -> Result<UserOperation, Refusal> {
         let result = self.try_countersign(ask).await;
-        self.journal.note(&ask.scope, ask.operation.sender, result.as_ref().map(|_| true));
-        result
+        self.journal.note(&ask.scope, ask.operation.sender, result.as_ref().map(|(_, signed)| Some(signed)));
+        result.map(|(op, _)| op)
     }
 
-    async fn try_countersign(&self, ask: &Ask) -> Result<UserOperation, Refusal> {
+    async fn try_countersign(&self, ask: &Ask) -> Result<(UserOperation, Signed), Refusal> {
         let version = ask.deployed.version;
         if !version.supports_paymaster_signature() {
             let instead = "EntryPoint v0.9, or a sponsorship before the user signs";
@@ -283,11 +286,12 @@ impl Service {
         let stub = self.sponsor.stub_signature();
         let with_stub = Paymaster { signature: stub, ..paymaster.clone() };
         self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask).await?;
+        let signed = assessed.signed();
         let reservation = Reservation { valid_until: holds.until, ..assessed.reservation };
         self.reserve(reservation, &ask.scope).await?;
         let signature = self.sponsor.sign(&op, version, &limits, holds, ask.entry_point, self.config.chain_id).await?;
         op.paymaster = Some(Paymaster { signature, ..paymaster });
-        Ok(op)
+        Ok((op, signed))
     }
 
     async fn rehearse(&self, op: UserOperation, ask: &Ask) -> Result<(), Refusal> {
@@ -300,7 +304,14 @@ impl Service {
 
     /// What would be set aside for it, if neither the policy nor its webhook has anything against it.
     async fn decide(&self, op: &UserOperation, ask: &Ask) -> Result<Assessed, Refusal> {
-        let assessed = self.assess(&ask.scope, op, ask.entry_point, ask.deployed).await?;
+        let assess = || self.assess(&ask.scope, op, ask.entry_point, ask.deployed);
+        let mut assessed = assess().await?;
+        if let (Err(_), Some(block)) = (&assessed.decision.verdict, assessed.block)
+            // Whoever has just seen a job posted may act on it at once.
+            && self.chain.after(block).await?
+        {
+            assessed = assess().await?;
+        }
         assessed.decision.verdict.clone().map_err(|denial| denied(denial, &ask.scope))?;
         self.ask_webhook(&ask.scope, op, ask.entry_point, ask.deployed, &assessed).await?;
         Ok(assessed)

@@ -1,4 +1,7 @@
-//! The operator's side of the paymaster: who may do what, and that it is all written down.
+//! The operator's side of the paymaster: who may do what, that it is all written down, and that every answer is as the
+//! OpenAPI document says.
+
+mod document;
 
 use std::path::PathBuf;
 
@@ -31,7 +34,15 @@ struct Admin {
 }
 
 impl Admin {
+    /// Status and body, which are what the document says.
     async fn ask(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
+        let (status, answer) = self.ask_unseen(method.clone(), path, key, body).await;
+        let (_, document) = self.ask_unseen(Method::GET, "/v1/openapi.json", None, "").await;
+        document::assert_says(&document, &method, path, status, &answer);
+        (status, answer)
+    }
+
+    async fn ask_unseen(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(key) = key {
@@ -43,6 +54,10 @@ impl Admin {
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
         let response = client.request(request).await.unwrap();
         let status = response.status().as_u16();
+        if response.headers()["content-type"] == "text/event-stream" {
+            // It does not end.
+            return (status, Value::Null);
+        }
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
@@ -88,12 +103,19 @@ async fn start(name: &str) -> (Policies, PathBuf, Vec<String>, Admin, Stack) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_may_what_it_may_and_what_was_done_is_written_down() {
     let (_policies, log, _, admin, stack) = start("admin-roles").await;
+    let (_, op) = account(&stack).await;
+    let dry_run = json!({ "userOperation": op, "entryPoint": entry_point(&stack) }).to_string();
     let routes = [
         (Method::GET, "/v1/status", "", 0),
         (Method::GET, "/v1/policies", "", 0),
         (Method::GET, "/v1/budgets", "", 0),
         (Method::GET, "/v1/deposits", "", 0),
         (Method::GET, "/v1/denials", "", 0),
+        (Method::GET, "/v1/decisions", "", 0),
+        (Method::GET, "/v1/events", "", 0),
+        (Method::GET, "/v1/policies/marketplace", "", 0),
+        (Method::POST, "/v1/policies/marketplace/check", paymaster::policy::MARKETPLACE, 0),
+        (Method::POST, "/v1/policies/marketplace/dry-run", dry_run.as_str(), 0),
         (Method::GET, "/v1/usage?policy=marketplace", "", 0),
         (Method::POST, "/v1/pause", "", 1),
         (Method::POST, "/v1/resume", "", 1),
@@ -110,10 +132,13 @@ async fn each_role_may_what_it_may_and_what_was_done_is_written_down() {
     }
     let (status, document) = admin.ask(Method::GET, "/v1/openapi.json", None, "").await;
     assert_eq!(status, 200);
-    // Every route of this test is in the document.
-    for (method, path, ..) in &routes {
-        let path = path.split('?').next().unwrap().replace("/marketplace", "/{id}");
-        assert!(document["paths"][&path][method.as_str().to_lowercase()].is_object(), "{path}");
+    let asked = routes.iter().map(|(method, path, ..)| document::route(&document, method, path));
+    let asked = asked.chain([("get".into(), "/v1/openapi.json".into())]).collect();
+    assert_eq!(document::routes(&document), asked, "the document has these routes and no others");
+
+    for path in ["/v1/usage?user=me", "/v1/usage", "/v1/denials?after=then", "/v1/budgets?whose=mine"] {
+        let (status, answer) = admin.ask(Method::GET, path, Some("view"), "").await;
+        assert_eq!(status, 400, "{path}: {answer}");
     }
 
     let actions: Vec<(Value, Value)> = (admin.get("/v1/audit", "rule").await.as_array().unwrap().iter().rev())

@@ -91,7 +91,7 @@ async fn dev_brings_everything_up_and_runs_the_demo() {
     let folder = std::env::temp_dir().join(format!("fabstir-dev-{}", std::process::id()));
     let run = "npm --silent --prefix tests/viem run demo";
     let dev = Command::new(fabstir())
-        .args(["dev", "--listen", "127.0.0.1:0", "--once", "--run", run, "--folder"])
+        .args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--once", "--run", run, "--folder"])
         .arg(&folder)
         .current_dir(root())
         .env("FABSTIR_ANVIL", tests::anvil::program().unwrap())

@@ -9,6 +9,7 @@ mod attacks;
 mod budgets;
 mod chaos;
 mod clients;
+mod console;
 mod demo;
 mod entry_points;
 #[path = "../../session-keys/tests/contract/escalations.rs"]
@@ -39,6 +40,7 @@ mod rules;
 mod scan;
 mod sdk;
 mod session_keys;
+mod session_policies;
 mod session_vouchers;
 mod shutdown;
 mod signers;

@@ -292,6 +292,39 @@ async fn a_changed_file_is_in_force_without_a_restart_and_a_bad_one_changes_noth
     until(Value::Null).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_reads_files_anew_that_look_as_before() {
+    let policies = Policies::new("hang-up");
+    let file = policies.0.join("marketplace.toml");
+    let blocking = |who: &Value| format!("{}\n[senders]\nblock = [{who}]\n", paymaster::policy::MARKETPLACE);
+    let nobody = json!(Address::repeat_byte(0xbb));
+    std::fs::write(&file, blocking(&nobody)).unwrap();
+    let stack = Stack::start(&["--policies", policies.path()]).await.unwrap();
+    let (_, op) = account(&stack).await;
+    ask(&stack, "", None, Value::Null, &op).await.unwrap();
+
+    // As long, and as old: nothing that the node looks at tells the two apart.
+    let before = std::fs::metadata(&file).unwrap();
+    let fresh = policies.0.join("marketplace.new");
+    std::fs::write(&fresh, blocking(&op["sender"])).unwrap();
+    std::fs::File::options().write(true).open(&fresh).unwrap().set_modified(before.modified().unwrap()).unwrap();
+    assert_eq!(std::fs::metadata(&fresh).unwrap().len(), before.len());
+    std::fs::rename(&fresh, &file).unwrap();
+    // Twice as long as between two looks.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ask(&stack, "", None, Value::Null, &op).await.unwrap();
+
+    stack.node.signal("HUP").await.unwrap();
+    for _ in 0..1_000 {
+        if let Err((_, data)) = ask(&stack, "", None, Value::Null, &op).await {
+            assert_eq!(data["rule"], "senders", "{data}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("SIGHUP changed nothing");
+}
+
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }

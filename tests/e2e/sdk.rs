@@ -12,7 +12,7 @@ async fn beside_dev(program: &str) -> String {
     let folder = std::env::temp_dir().join(format!("fabstir-sdk{name}-{}", std::process::id()));
     let run = format!("cd sdk && node_modules/.bin/tsx {program}");
     let dev = Command::new(fabstir())
-        .args(["dev", "--listen", "127.0.0.1:0", "--once", "--run", &run, "--folder"])
+        .args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--once", "--run", &run, "--folder"])
         .arg(&folder)
         .current_dir(root())
         .env("FABSTIR_ANVIL", tests::anvil::program().unwrap())

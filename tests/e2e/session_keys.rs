@@ -29,11 +29,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(name: &str) -> Self {
+        Self::start_with(name, &[]).await
+    }
+
+    /// With more arguments for the node.
+    pub(crate) async fn start_with(name: &str, more: &[&str]) -> Self {
         let folder = std::env::temp_dir().join(format!("fabstir-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("passphrase"), "correct horse\n").unwrap();
         let arguments = Self::arguments(&folder);
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
         Self { stack: Stack::start(&arguments).await.unwrap(), folder }
     }
 
@@ -91,7 +96,7 @@ impl World {
         std::fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    fn job(&self, host: Address, amount: u64) -> Vec<Call> {
+    pub(crate) fn job(&self, host: Address, amount: u64) -> Vec<Call> {
         let at = self.marketplace();
         let job = job_marketplace::IJobMarketplace::JobRequest {
             host,
@@ -135,7 +140,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, ClientFailure>) -> (i32, String) {
     }
 }
 
-async fn registered_host(world: &World) -> Client {
+pub(crate) async fn registered_host(world: &World) -> Client {
     let (_, host) = world.owner(100_000_000).await;
     let offer = host::Offer {
         model: fabstir::deploy::DEMO_MODEL.into(),

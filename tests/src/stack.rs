@@ -185,7 +185,12 @@ impl NodeProcess {
 
     /// Asks it to stop.
     pub async fn terminate(&self) -> Result<()> {
-        let sent = Command::new("kill").args(["-TERM", &self.pid()?.to_string()]).status().await?;
+        self.signal("TERM").await
+    }
+
+    /// Sends it this signal.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid()?.to_string()]).status().await?;
         if sent.success() { Ok(()) } else { bail!("kill failed") }
     }
 

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tower::{Service, service_fn};
 use tower_http::cors::CorsLayer;
 
+use crate::sessions;
 use limit::{Limited, Limiter, caller};
 
 /// Largest request body, in bytes: a few operations of the largest size a transaction can carry.
@@ -89,8 +90,9 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, sto
             let shown = request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let shown = session_keys::rpc::Caller::of_header(shown);
             request.extensions_mut().insert(shown);
-            let sponsored = sponsored_as(&request);
+            let (sponsored, of_session) = sponsored_as(&request);
             request.extensions_mut().insert(sponsored);
+            request.extensions_mut().insert(of_session);
             let who = if settings.behind_proxy { forwarded_for(&request) } else { None };
             let (limiter, who) = (limiter.clone(), caller(who.unwrap_or(peer.ip())));
             let limited = RpcServiceBuilder::new().layer_fn(move |inner| Limited {
@@ -105,10 +107,13 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, sto
     }
 }
 
-/// Under which policy a caller asks for sponsorship: `/p/POLICY`, or an API key.
-fn sponsored_as<B>(request: &HttpRequest<B>) -> paymaster::Caller {
+/// Under which policy a caller asks for sponsorship: `/p/POLICY`, or an API key; and the same where a session asks, whose
+/// own token is in `Authorization`.
+fn sponsored_as<B>(request: &HttpRequest<B>) -> (paymaster::Caller, sessions::Sponsored) {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    paymaster::Caller::of(request.uri().path(), header("authorization"), header("x-api-key"))
+    let (path, key) = (request.uri().path(), header("x-api-key"));
+    let caller = paymaster::Caller::of(path, header("authorization"), key);
+    (caller, sessions::Sponsored(paymaster::Caller::of(path, None, key)))
 }
 
 /// The address that the proxy in front of us saw: the last it has added.

@@ -13,7 +13,7 @@ use erc4337::abi::{entry_point_v06, entry_point_v08};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Admin, Answer, Problem, Role, Shared};
+use super::{Admin, Answer, Asked, Problem, Role, Shared};
 use crate::{
     DAY, Refusal,
     chain::Read,
@@ -31,16 +31,31 @@ impl From<Denied> for Problem {
     }
 }
 
-pub(super) async fn budgets(State(admin): Shared, headers: HeaderMap) -> Answer {
+/// Whose limits are wanted besides: those of one user or key are many.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BudgetsOf {
+    user: Option<Address>,
+    key: Option<String>,
+}
+
+pub(super) async fn budgets(State(admin): Shared, headers: HeaderMap, of: Asked<BudgetsOf>) -> Answer {
     admin.keys.admit(&headers, Role::Viewer)?;
+    let Query(of) = of?;
     let (service, now) = (&admin.service, unix_now());
-    let all = service.config().limits.charges(Address::ZERO);
-    let all = service.limits(all.get(..1).unwrap_or_default(), U256::ZERO, None, now).await?;
+    // Of all together, then of the account.
+    let mut all = service.config().limits.charges(of.user.unwrap_or_default());
+    all.truncate(if of.user.is_some() { 2 } else { 1 });
+    let all = service.limits(&all, U256::ZERO, None, now).await?;
     let mut policies = Vec::new();
     for policy in service.policies().current().iter() {
-        // Those of one user, key or job are many: they are asked for by name.
-        let payer = Payer { policy: &policy.id, sender: Address::ZERO, key: None };
-        let common = policy.limits.iter().filter(|limit| matches!(limit.per, Per::Policy | Per::Global));
+        let payer = Payer { policy: &policy.id, sender: of.user.unwrap_or_default(), key: of.key.as_deref() };
+        let common = policy.limits.iter().filter(|limit| match limit.per {
+            Per::Policy | Per::Global => true,
+            Per::User => of.user.is_some(),
+            Per::Key => of.key.is_some(),
+            Per::Operation => false,
+        });
         let charges: Vec<_> = common.filter_map(|limit| limit.charge(payer)).collect();
         let limits = service.limits(&charges, U256::ZERO, policy.price, now).await?;
         policies.push(json!({ "policyId": policy.id, "limits": limits }));
@@ -68,8 +83,9 @@ pub(super) struct UsageOf {
 }
 
 /// Of one policy, user or job.
-pub(super) async fn usage(State(admin): Shared, headers: HeaderMap, Query(of): Query<UsageOf>) -> Answer {
+pub(super) async fn usage(State(admin): Shared, headers: HeaderMap, of: Asked<UsageOf>) -> Answer {
     admin.keys.admit(&headers, Role::Viewer)?;
+    let Query(of) = of?;
     let days = of.days.unwrap_or(14).clamp(1, MOST_DAYS);
     match of {
         UsageOf { policy: Some(id), user: None, job: None, .. } => by_day(&admin, &policy_usage(&id), days).await,
@@ -106,7 +122,7 @@ pub(super) async fn deposits(State(admin): Shared, headers: HeaderMap) -> Answer
         .iter()
         .map(|(entry_point, deployed)| Read::Call { to: **entry_point, data: question(deployed.paymaster) })
         .collect();
-    let answers = service.chain().read(reads).await.map_err(Refusal::from)?;
+    let answers = service.chain().read(reads).await.map_err(Refusal::from)?.values;
     let row = |((entry_point, deployed), answer): (&(&Address, &crate::Deployed), Option<alloy::primitives::Bytes>)| {
         let info = answer.and_then(|bytes| {
             if deployed.version.is_packed() {

@@ -1,13 +1,16 @@
 //! The operator's side: HTTP with keys by role, on a listener of its own.
 //!
 //! - [`auth`]: who may do what. `audit`: what was done, in a file that only grows.
-//! - `policies`, `budgets`, `switch`: the routes. `openapi.json` describes them and is served.
+//! - `policies`, `budgets`, `switch`, `events`: the routes. `openapi.json` describes them and is served.
+//! - `console`: pages for people, on the same listener; they use the same routes with the key that is typed in.
 //!
 //! What changes anything is in the audit log, on disk, before it happens; what cannot be logged does not happen.
 
 mod audit;
 mod auth;
 mod budgets;
+mod console;
+mod events;
 mod policies;
 mod switch;
 
@@ -15,6 +18,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
+    extract::{Query, rejection::QueryRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -38,6 +42,8 @@ pub struct Admin {
 }
 
 type Shared = axum::extract::State<Arc<Admin>>;
+/// What stands after `?`, once the key is known to be good.
+type Asked<T> = Result<Query<T>, QueryRejection>;
 
 impl Admin {
     /// The operator's side of this service. Sponsorship is paused if it was when the log was last written.
@@ -63,7 +69,9 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/status", get(switch::status))
         .route("/v1/pause", post(switch::pause))
         .route("/v1/resume", post(switch::resume))
-        .route("/v1/denials", get(switch::denials))
+        .route("/v1/denials", get(events::denials))
+        .route("/v1/decisions", get(events::decisions))
+        .route("/v1/events", get(events::events))
         .route("/v1/audit", get(switch::audit))
         .route("/v1/policies", get(policies::list))
         .route("/v1/policies/{id}", get(policies::show).put(policies::replace))
@@ -73,6 +81,7 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/usage", get(budgets::usage))
         .route("/v1/deposits", get(budgets::deposits))
         .with_state(admin)
+        .merge(console::router())
 }
 
 async fn openapi() -> Response {
@@ -100,6 +109,12 @@ enum Problem {
     Audit(#[from] AuditError),
     #[error("the policy could not be written: {0}")]
     Write(std::io::Error),
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Field(rejection.body_text())
+    }
 }
 
 impl IntoResponse for Problem {

@@ -1,6 +1,6 @@
 //! Policies: read, tried, replaced.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use alloy::primitives::{Address, hex};
 use axum::{
@@ -84,20 +84,9 @@ pub(super) async fn replace(
     let before = admin.service.policies().current().get(&id).map(|old| hex::encode(Sha256::digest(&old.source)));
     let detail = json!({ "policy": id, "before": before, "after": hex::encode(Sha256::digest(&text)), "source": text });
     admin.audit.append(&actor, "policy.replace", detail)?;
-    write(&source.file_of(&id), &text).map_err(Problem::Write)?;
+    source.write(&id, &text).map_err(Problem::Write)?;
     admin.service.policies().replace(set);
     Ok(Json(summary(&policy)))
-}
-
-/// Puts the text there whole or not at all.
-fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    // Not `.toml`: nobody reads it before it has its name.
-    let fresh = file.with_extension("new");
-    let mut to = std::fs::File::create(&fresh)?;
-    to.write_all(text.as_bytes())?;
-    to.sync_all()?;
-    std::fs::rename(&fresh, file)
 }
 
 #[derive(Deserialize)]

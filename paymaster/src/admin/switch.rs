@@ -5,28 +5,23 @@ use axum::{
     extract::{Query, State},
     http::HeaderMap,
 };
-use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, Role, Shared};
-
-/// Rows of one answer at most.
-const MOST: usize = 500;
-
-#[derive(Deserialize)]
-pub(super) struct Page {
-    #[serde(default)]
-    after: u64,
-    limit: Option<usize>,
-}
+use super::{Answer, Asked, Role, Shared, events::Page};
 
 pub(super) async fn status(State(admin): Shared, headers: HeaderMap) -> Answer {
     let actor = admin.keys.admit(&headers, Role::Viewer)?;
     let service = &admin.service;
     let policies: Vec<_> = service.policies().current().iter().map(|policy| policy.id.clone()).collect();
+    let paymasters = service.config().paymasters.iter().map(|(entry_point, deployed)| {
+        json!({
+            "entryPoint": entry_point, "version": deployed.version.to_string(), "paymaster": deployed.paymaster,
+        })
+    });
     Ok(Json(json!({
         "chainId": service.config().chain_id, "paused": service.is_paused(), "signers": service.signers(),
-        "policies": policies, "counts": service.journal().counts(), "role": actor.role, "key": actor.name,
+        "policies": policies, "editable": admin.source.is_some(), "paymasters": paymasters.collect::<Vec<_>>(),
+        "counts": service.journal().counts(), "role": actor.role, "key": actor.name,
     })))
 }
 
@@ -49,13 +44,8 @@ fn switch(State(admin): Shared, headers: HeaderMap, paused: bool) -> Answer {
     Ok(Json(json!({ "paused": paused })))
 }
 
-pub(super) async fn denials(State(admin): Shared, headers: HeaderMap, Query(page): Query<Page>) -> Answer {
-    admin.keys.admit(&headers, Role::Viewer)?;
-    let most = page.limit.unwrap_or(100).min(MOST);
-    Ok(Json(json!(admin.service.journal().denials(page.after, most))))
-}
-
-pub(super) async fn audit(State(admin): Shared, headers: HeaderMap, Query(page): Query<Page>) -> Answer {
+pub(super) async fn audit(State(admin): Shared, headers: HeaderMap, page: Asked<Page>) -> Answer {
     admin.keys.admit(&headers, Role::Admin)?;
-    Ok(Json(json!(admin.audit.recent(page.limit.unwrap_or(100).min(MOST)))))
+    let Query(page) = page?;
+    Ok(Json(json!(admin.audit.recent(page.most()))))
 }

@@ -1,6 +1,8 @@
 //! Policies from files, and again whenever these change.
 
 use std::{
+    fs::File,
+    io::Write,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -8,7 +10,7 @@ use std::{
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{Policies, PolicySet};
-use crate::policy::{Names, PolicyError, compile};
+use crate::policy::{Names, PolicyError, compile, is_json};
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_millis(500);
@@ -16,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Where policies are read from.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// A file, or a folder whose `*.toml` are one policy each.
+    /// A file, or a folder whose `*.toml` and `*.json` are one policy each.
     pub path: PathBuf,
     /// Addresses that they may call by name.
     pub names: Names,
@@ -38,22 +40,44 @@ impl Source {
             policies.push(compile(&text, id, &self.names).map_err(|error| error.in_file(&file))?);
         }
         if policies.is_empty() {
-            return Err(PolicyError::whole("no *.toml is in it").in_file(&self.path));
+            return Err(PolicyError::whole("no *.toml or *.json is in it").in_file(&self.path));
         }
         PolicySet::new(policies).map_err(|error| error.in_file(&self.path))
     }
 
-    /// The file of a policy, or where it would be.
-    pub fn file_of(&self, id: &str) -> PathBuf {
+    /// The file of a policy, if there is one.
+    pub fn file_of(&self, id: &str) -> Option<PathBuf> {
         let named = |file: &PathBuf| {
             let text = std::fs::read_to_string(file).ok()?;
             let stem = file.file_stem()?.to_str()?;
             Some(compile(&text, stem, &self.names).ok()?.id == id)
         };
-        let existing = self.files().unwrap_or_default().into_iter().find(|file| named(file) == Some(true));
-        existing.unwrap_or_else(|| {
-            if self.path.is_dir() { self.path.join(format!("{id}.toml")) } else { self.path.clone() }
-        })
+        self.files().unwrap_or_default().into_iter().find(|file| named(file) == Some(true))
+    }
+
+    /// Puts a policy's text where it belongs, whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, id: &str, text: &str) -> std::io::Result<()> {
+        let extension = if is_json(text) { "json" } else { "toml" };
+        let old = self.file_of(id);
+        let file = match &old {
+            _ if !self.path.is_dir() => self.path.clone(),
+            Some(old) => old.with_extension(extension),
+            None => self.path.join(format!("{id}.{extension}")),
+        };
+        // Nobody reads it before it has its name.
+        let fresh = file.with_extension("new");
+        let mut to = File::create(&fresh)?;
+        to.write_all(text.as_bytes())?;
+        to.sync_all()?;
+        std::fs::rename(&fresh, &file)?;
+        match old {
+            // Written in the other language until now.
+            Some(old) if old != file => std::fs::remove_file(old),
+            _ => Ok(()),
+        }
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, PolicyError> {
@@ -63,7 +87,9 @@ impl Source {
         let entries = std::fs::read_dir(&self.path).map_err(|error| unreadable(&self.path, &error))?;
         let mut files: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "toml") && path.is_file())
+            .filter(|path| {
+                path.extension().is_some_and(|extension| extension == "toml" || extension == "json") && path.is_file()
+            })
             .collect();
         files.sort();
         Ok(files)
@@ -146,16 +172,23 @@ mod tests {
     }
 
     #[test]
-    fn each_toml_of_a_folder_is_a_policy_named_as_the_file_or_as_it_says() {
+    fn each_toml_and_json_of_a_folder_is_a_policy_named_as_the_file_or_as_it_says() {
         let folder = Folder::new("load");
-        assert!(folder.source().load().unwrap_err().message.contains("no *.toml"));
+        assert!(folder.source().load().unwrap_err().message.contains("no *.toml or *.json"));
         std::fs::write(folder.0.join("a.toml"), CALL).unwrap();
         std::fs::write(folder.0.join("b.toml"), format!("id = \"other\"\n{CALL}")).unwrap();
         std::fs::write(folder.0.join("notes.txt"), "no policy").unwrap();
         let set = folder.source().load().unwrap();
         assert_eq!(set.iter().map(|policy| policy.id.as_str()).collect::<Vec<_>>(), ["a", "other"]);
-        assert_eq!(folder.source().file_of("other"), folder.0.join("b.toml"));
-        assert_eq!(folder.source().file_of("new"), folder.0.join("new.toml"));
+        assert_eq!(folder.source().file_of("other"), Some(folder.0.join("b.toml")));
+        assert_eq!(folder.source().file_of("new"), None);
+        let json = r#"{ "id": "other", "call": [{ "to": ["0x0101010101010101010101010101010101010101"] }] }"#;
+        folder.source().write("other", json).unwrap();
+        folder.source().write("new", CALL).unwrap();
+        let names = |set: PolicySet| set.iter().map(|policy| policy.id.clone()).collect::<Vec<_>>();
+        assert_eq!(names(folder.source().load().unwrap()), ["a", "new", "other"]);
+        assert!(folder.0.join("b.json").exists() && folder.0.join("new.toml").exists());
+        assert!(!folder.0.join("b.toml").exists() && !folder.0.join("b.new").exists());
         std::fs::write(folder.0.join("c.toml"), "nonsense = 1\n").unwrap();
         let error = folder.source().load().unwrap_err();
         assert!(error.to_string().contains("c.toml:1:1: nonsense: "), "{error}");

@@ -20,6 +20,7 @@ use super::{
     file::{self, Answer, Existing, File, Itself},
     gas::GasRules,
     job::JobRule,
+    json,
     limits::{Limit, Per},
     units,
 };
@@ -33,13 +34,16 @@ const SENDER: &str = "@sender";
 /// How long a webhook is waited for, in milliseconds.
 const TIMEOUT: u64 = 1_000;
 
-/// Reads a policy; `id` is its name if it does not say one.
+/// Reads a policy, in TOML or in JSON; `id` is its name if it does not say one.
 ///
 /// # Errors
 /// The first thing that is wrong, and where.
 pub fn compile(text: &str, id: &str, names: &Names) -> Result<Policy, PolicyError> {
-    let file: File =
-        toml::from_str(text).map_err(|error| PolicyError::at(text, error.span(), error.message().to_owned()))?;
+    let file: File = if json::is_json(text) {
+        json::read(text)?
+    } else {
+        toml::from_str(text).map_err(|error| PolicyError::at(text, error.span(), error.message().to_owned()))?
+    };
     Compiler { text, names }.policy(file, id)
 }
 

@@ -69,6 +69,8 @@ pub struct CallReport {
 pub struct Decision {
     /// Every call, if they could be read.
     pub calls: Vec<CallReport>,
+    /// Jobs and sessions that it is about.
+    pub jobs: Vec<JobKey>,
     /// Buckets that it is charged to.
     pub charges: Vec<Charge>,
     /// Its worst case, in wei.
@@ -104,7 +106,9 @@ impl Policy {
             self.gas.admit(op, facts.simulated.as_ref())?;
             self.limits.iter().try_for_each(|limit| limit.admit(cost, self.price))
         });
-        Decision { calls, charges: charges(&self.limits, &jobs, payer), cost, verdict }
+        let charges = charges(&self.limits, &jobs, payer);
+        let jobs: BTreeSet<_> = jobs.into_iter().map(|count| count.job).collect();
+        Decision { calls, jobs: jobs.into_iter().collect(), charges, cost, verdict }
     }
 
     fn decide_account(&self, op: &UserOperation, asker: &Asker<'_>, facts: &Facts) -> Result<(), Denial> {

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range, path::PathBuf};
 
+use super::json;
+
 /// A policy file that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyError {
@@ -47,7 +49,8 @@ impl PolicyError {
         let before = text.get(..span.start).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Self { file: None, line, column, field: field(text, line), message: message.into() }
+        let field = if json::is_json(text) { json::field(text, span.start) } else { field(text, line) };
+        Self { file: None, line, column, field, message: message.into() }
     }
 
     /// The same, with the file that it is in.

@@ -11,7 +11,7 @@ use erc4337::abi::{job_marketplace, session_marketplace};
 use super::batch::Step;
 
 /// What a call may be about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A job of the JobMarketplace.
@@ -72,7 +72,7 @@ impl Kind {
 }
 
 /// Which job or session: where it is, what it is, its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct JobKey {
     /// The marketplace.
     pub market: Address,

@@ -8,7 +8,7 @@
 //! - `encodings`, `batch`: from `callData` to every call that the account makes, or an error.
 //! - `call_rule`, `job`, `account`, `gas`, `limits`: one kind of rule each.
 //! - `decide`: all of them, in the order of what is cheapest to say no by.
-//! - `file`, `units`, `compile`, `error`: from TOML to a [`Policy`]; errors name file, line and field.
+//! - `file`, `json`, `units`, `compile`, `error`: from TOML or JSON to a [`Policy`]; errors name file, line and field.
 //!
 //! Deny by default: what no rule allows, and what cannot be read, is not sponsored.
 
@@ -23,6 +23,7 @@ mod error;
 mod file;
 mod gas;
 mod job;
+mod json;
 mod limits;
 mod units;
 
@@ -42,6 +43,7 @@ pub use encodings::{Asked, UnreadableCalls};
 pub use error::PolicyError;
 pub use gas::{GasRules, Simulated};
 pub use job::{Job, JobDenial, JobKey, JobRule, Jobs, Kind, Party};
+pub(crate) use json::is_json;
 pub use limits::{JobCount, Limit, Payer, Per, job_usage, policy_usage};
 
 use crate::api_key::KeyHash;

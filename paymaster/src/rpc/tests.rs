@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
-    primitives::{Bytes, Signature},
+    primitives::{B256, Bytes, Signature},
     signers::local::PrivateKeySigner,
 };
 use erc4337::{
@@ -16,7 +16,7 @@ use jsonrpsee::types::ErrorObjectOwned;
 use super::*;
 use crate::{
     Config, Deployed, Ledger, Limits, Policies, PolicySet, Sponsor,
-    chain::{Chain, Later, Read, Unanswered},
+    chain::{Answers, Chain, Later, Read, Unanswered},
     ledger::{Rules, Store},
     policy::compile,
 };
@@ -30,7 +30,11 @@ const CHAIN_ID: u64 = 31_337;
 struct NoChain;
 
 impl Chain for NoChain {
-    fn read(&self, _: Vec<Read>) -> Later<'_, Vec<Option<Bytes>>> {
+    fn read(&self, _: Vec<Read>) -> Later<'_, Answers> {
+        Box::pin(async { Err(Unanswered("there is none".into())) })
+    }
+
+    fn after(&self, _: B256) -> Later<'_, bool> {
         Box::pin(async { Err(Unanswered("there is none".into())) })
     }
 

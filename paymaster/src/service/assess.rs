@@ -1,13 +1,13 @@
 //! A policy's decision, with what it asks of the chain.
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::{Address, B256, Bytes};
 use erc4337::{
     UserOperation, UserOperationRequest,
     wire::{PaymasterRequest, to_json},
 };
 use serde_json::json;
 
-use super::{Service, denied, unix_now};
+use super::{Service, denied, journal::Signed, unix_now};
 use crate::{
     Denial, Deployed, Refusal, Scope,
     chain::Read,
@@ -21,10 +21,19 @@ use crate::{
 pub(super) struct Assessed {
     pub(super) decision: Decision,
     pub(super) reservation: Reservation,
+    /// The block that was looked at, if one was.
+    pub(super) block: Option<B256>,
+}
+
+impl Assessed {
+    /// What is told of it once it is signed.
+    pub(super) fn signed(&self) -> Signed {
+        Signed { max_cost: Some(self.decision.cost), jobs: self.decision.jobs.clone() }
+    }
 }
 
 impl Service {
-    /// What the policy says of it, on the newest state. Nothing is charged.
+    /// What the policy says of it, on the state that the bundler builds on. Nothing is charged.
     pub(super) async fn assess(
         &self,
         scope: &Scope,
@@ -41,7 +50,7 @@ impl Service {
             now,
         };
         let questions = policy.questions(op, &asker);
-        let facts = self.answer(&questions, op, entry_point).await?;
+        let (facts, block) = self.answer(&questions, op, entry_point).await?;
         let mut decision = policy.decide(op, &asker, &facts);
         if self.is_paused() {
             decision.verdict = Err(Denial::Paused);
@@ -55,7 +64,7 @@ impl Service {
             price: policy.price,
             now,
         };
-        Ok(Assessed { decision, reservation })
+        Ok(Assessed { decision, reservation, block })
     }
 
     /// What gas the operation needs, sponsored by us; of what it leaves open.
@@ -70,7 +79,12 @@ impl Service {
         Ok(self.chain.simulate(operation, entry_point).await?)
     }
 
-    async fn answer(&self, questions: &[Question], op: &UserOperation, entry_point: Address) -> Result<Facts, Refusal> {
+    async fn answer(
+        &self,
+        questions: &[Question],
+        op: &UserOperation,
+        entry_point: Address,
+    ) -> Result<(Facts, Option<B256>), Refusal> {
         let mut facts = Facts::default();
         let mut reads = Vec::new();
         for question in questions {
@@ -86,9 +100,10 @@ impl Service {
             }
         }
         if reads.is_empty() {
-            return Ok(facts);
+            return Ok((facts, None));
         }
-        let mut answers = self.chain.read(reads).await?.into_iter();
+        let answers = self.chain.read(reads).await?;
+        let (block, mut answers) = (answers.block, answers.values.into_iter());
         let mut next = || answers.next().flatten();
         for question in questions {
             match question {
@@ -104,7 +119,7 @@ impl Service {
                 Question::Simulation => {}
             }
         }
-        Ok(facts)
+        Ok((facts, Some(block)))
     }
 
     /// Asks the policy's webhook, if it has one.

@@ -1,6 +1,7 @@
 //! Bundler, paymaster and chain, as the service needs them.
 
 use alloy::primitives::{Address, Bytes};
+use jsonrpsee::Extensions;
 use serde_json::Value;
 
 /// A request that was refused or not answered.
@@ -17,7 +18,14 @@ pub struct Failure {
 
 /// What the service asks of others.
 pub trait Backend: Send + Sync + 'static {
-    /// A method of the bundler (ERC-7769) or the paymaster (ERC-7677).
+    /// The same, on behalf of whoever made the request with these extensions: who sponsors it may depend on that.
+    #[must_use]
+    fn on_behalf_of(&self, request: &Extensions) -> Self
+    where
+        Self: Sized;
+
+    /// A method of the bundler (ERC-7769), the paymaster (ERC-7677), or of both in one
+    /// (`fabstir_prepareSponsoredUserOperation`).
     ///
     /// # Errors
     /// What it answers.

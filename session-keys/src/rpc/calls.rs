@@ -1,11 +1,16 @@
 //! EIP-5792: batches of calls by a session, in versions 1.0 and 2.0.0.
 
 use alloy::primitives::{Address, B256, Bytes, U256, hex};
-use erc4337::calls::Call;
+use erc4337::calls::{self, Call};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Backend, Caller, RpcError, hub::Hub, operation::Signed, params::Positional};
+use super::{
+    Backend, Caller, RpcError,
+    hub::Hub,
+    operation::{Asked, Signed},
+    params::Positional,
+};
 use crate::{
     permission,
     vault::{Batch, Vault},
@@ -57,8 +62,14 @@ pub(super) async fn capabilities<B: Backend>(hub: &Hub<B>, params: Positional, _
     Ok(answer.into())
 }
 
-/// `wallet_sendCalls`: as one operation of the session that `capabilities.permissions.context` names.
-pub(super) async fn send<B: Backend>(hub: &Hub<B>, params: Positional, caller: Caller) -> Result<Value, RpcError> {
+/// `wallet_sendCalls`: as one operation of the session that `capabilities.permissions.context` names, sponsored under
+/// `capabilities.paymasterService.context`. `backend` asks on behalf of the caller.
+pub(super) async fn send<B: Backend>(
+    hub: &Hub<B>,
+    backend: &B,
+    params: Positional,
+    caller: Caller,
+) -> Result<Value, RpcError> {
     let client = caller.client()?;
     let request: SendCalls = params.required(0, "calls")?;
     let old = match request.version.as_str() {
@@ -73,7 +84,7 @@ pub(super) async fn send<B: Backend>(hub: &Hub<B>, params: Positional, caller: C
     let id = session(&request)?;
     let calls = read(&request.calls)?;
     let meta = hub.meta(id, client)?;
-    let now = hub.backend.time().await?;
+    let now = backend.time().await?;
     let _turn = hub.turn(id, now).await?;
     let account = hub.service().record(id).map(|record| record.account);
     if request.from.is_some() && request.from != account {
@@ -88,19 +99,17 @@ pub(super) async fn send<B: Backend>(hub: &Hub<B>, params: Positional, caller: C
             return Err(RpcError::DuplicateId(name.clone()));
         }
     }
-    let prepared = hub.prepare(id, &calls, &meta.answer, now).await;
+    let context = request.capabilities.get("paymasterService").and_then(|service| service.get("context")).cloned();
+    let (call_data, context) = (calls::encode(&calls), context.unwrap_or_default());
+    let prepared = hub.prepare(backend, &Asked { id, account, call_data, context }, &meta.answer, now).await;
     // What was signed, or why not, is on disk before anybody sees it.
     hub.commit(id).await?;
-    let Signed { op, nonce, hash } = prepared?;
-    let name = request.id.unwrap_or_else(|| identifier(hash, hub.config.chain_id));
-    let batch = Batch { session: id, user_op_hash: hash, old };
+    let signed = prepared?;
+    let name = request.id.unwrap_or_else(|| identifier(signed.hash, hub.config.chain_id));
+    let batch = Batch { session: id, user_op_hash: signed.hash, old };
     let saved = name.clone();
     blocking(hub, move |vault| vault.save_batch(&saved, &batch)).await?;
-    if let Err(refused) = hub.backend.request("eth_sendUserOperation", vec![op, json!(hub.config.entry_point)]).await {
-        hub.service().release(id, nonce, now);
-        hub.commit(id).await?;
-        return Err(refused.into());
-    }
+    hub.submit(backend, id, &signed, now).await?;
     Ok(if old { json!(name) } else { json!({ "id": name, "capabilities": { "permissions": { "context": id } } }) })
 }
 

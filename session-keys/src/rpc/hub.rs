@@ -100,6 +100,16 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) type Turn = tokio::sync::OwnedMutexGuard<Option<Instant>>;
 
 impl<B: Backend> Hub<B> {
+    /// The EntryPoint of the accounts.
+    pub fn entry_point(&self) -> Address {
+        self.config.entry_point
+    }
+
+    /// What it asks of others, on behalf of whoever made the request with these extensions.
+    pub fn on_behalf_of(&self, request: &jsonrpsee::Extensions) -> B {
+        self.backend.on_behalf_of(request)
+    }
+
     /// Takes up what is in the vault; `last` is the hash of its log's last line.
     ///
     /// # Errors

@@ -22,12 +22,15 @@ mod params;
 mod permissions;
 mod vouchers;
 
+use std::sync::Arc;
+
 use jsonrpsee::{RpcModule, server::RegisterMethodError};
 
 pub use auth::Caller;
 pub use backend::{Backend, Failure};
 pub use error::RpcError;
 pub use hub::{Config, Hub};
+pub use operation::Asked;
 
 /// Methods that run the EVM or stretch a passphrase: what counts for a rate limit.
 pub const HEAVY: [&str; 5] = [
@@ -42,8 +45,8 @@ pub const HEAVY: [&str; 5] = [
 ///
 /// # Errors
 /// Never, unless two methods share a name.
-pub fn module<B: Backend>(hub: Hub<B>) -> Result<RpcModule<Hub<B>>, RegisterMethodError> {
-    let mut module = RpcModule::new(hub);
+pub fn module<B: Backend>(hub: Arc<Hub<B>>) -> Result<RpcModule<Hub<B>>, RegisterMethodError> {
+    let mut module = RpcModule::from_arc(hub);
     macro_rules! methods {
         ($($name:literal => $method:expr),* $(,)?) => {$(
             module.register_async_method($name, |params, hub, extensions| async move {
@@ -60,10 +63,13 @@ pub fn module<B: Backend>(hub: Hub<B>) -> Result<RpcModule<Hub<B>>, RegisterMeth
         "wallet_getSupportedExecutionPermissions" => permissions::supported,
         "wallet_getGrantedExecutionPermissions" => permissions::granted,
         "wallet_getCapabilities" => calls::capabilities,
-        "wallet_sendCalls" => calls::send,
         "wallet_getCallsStatus" => calls::status,
         "fabstir_signUserOperation" => calls::sign,
         "fabstir_signVoucher" => vouchers::sign,
     }
+    module.register_async_method("wallet_sendCalls", |params, hub, extensions| async move {
+        let caller = extensions.get::<Caller>().copied().unwrap_or_default();
+        calls::send(&hub, &hub.backend.on_behalf_of(&extensions), params::Positional::of(&params)?, caller).await
+    })?;
     Ok(module)
 }

@@ -1,11 +1,11 @@
 //! From calls to a signed operation: nonce, fees, sponsorship, gas, and the verdict before the signature.
 
-use alloy::primitives::{B256, Bytes, U256, hex};
-use erc4337::{HashContext, UserOperation, UserOperationRequest, calls, calls::Call};
+use alloy::primitives::{Address, B256, Bytes, U256, hex};
+use erc4337::{HashContext, UserOperation, UserOperationRequest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Backend, RpcError, hub::Hub};
+use super::{Backend, Caller, RpcError, hub::Hub};
 use crate::{
     PublicKey,
     permission::PermissionRequest,
@@ -23,6 +23,19 @@ const DUMMY_P256: [u8; 64] = hex!(
     "7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8"
 );
 
+/// What a session is asked to do.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The session.
+    pub id: B256,
+    /// Its account, if the client says which.
+    pub account: Option<Address>,
+    /// Calls, as the account reads them.
+    pub call_data: Bytes,
+    /// Of ERC-7677, for whoever sponsors it.
+    pub context: Value,
+}
+
 /// What was signed.
 pub(super) struct Signed {
     pub(super) op: Value,
@@ -31,17 +44,55 @@ pub(super) struct Signed {
 }
 
 impl<B: Backend> Hub<B> {
+    /// `fabstir_sponsorAndSend` by a session: nonce, fees, estimate, sponsorship, verdict, signature and admission in one
+    /// request; the operation's hash. `backend` asks on behalf of the caller.
+    ///
+    /// # Errors
+    /// Why it is not signed, sponsored or taken.
+    pub async fn sponsor_and_send(&self, backend: &B, caller: Caller, asked: &Asked) -> Result<B256, RpcError> {
+        let meta = self.meta(asked.id, caller.client()?)?;
+        let now = backend.time().await?;
+        let _turn = self.turn(asked.id, now).await?;
+        let signed = self.prepare(backend, asked, &meta.answer, now).await;
+        // What was signed, or why not, is on disk before anybody sees it.
+        self.commit(asked.id).await?;
+        let signed = signed?;
+        self.submit(backend, asked.id, &signed, now).await?;
+        Ok(signed.hash)
+    }
+
+    /// Gives it to the bundler; what that refuses counts no more.
+    pub(super) async fn submit(&self, backend: &B, id: B256, signed: &Signed, now: u64) -> Result<(), RpcError> {
+        let params = vec![signed.op.clone(), json!(self.config.entry_point)];
+        if let Err(refused) = backend.request("eth_sendUserOperation", params).await {
+            self.service().release(id, signed.nonce, now);
+            self.commit(id).await?;
+            return Err(refused.into());
+        }
+        Ok(())
+    }
+
     /// An operation of these calls, sponsored if the policy says so, judged and signed. The session's turn must be ours.
-    pub(super) async fn prepare(&self, id: B256, calls: &[Call], answer: &Value, now: u64) -> Result<Signed, RpcError> {
+    pub(super) async fn prepare(
+        &self,
+        backend: &B,
+        asked: &Asked,
+        answer: &Value,
+        now: u64,
+    ) -> Result<Signed, RpcError> {
+        let id = asked.id;
         let record = self.service().record(id).cloned().ok_or(Refusal::Unknown(id))?;
+        if asked.account.is_some_and(|account| account != record.account) {
+            return Err(RpcError::param("sender", "the account of the permission"));
+        }
         let period = record.policy.period_at(now).ok_or(Refusal::Time)?;
         let lane = self.service().free_lane(id, period);
         let nonce = self.nonce(record.account, nonce_key(id, period, lane)).await?;
-        let (max_fee, priority_fee) = self.backend.fees().await?;
+        let (max_fee, priority_fee) = backend.fees().await?;
         let mut op = json!({
             "sender": record.account,
             "nonce": nonce,
-            "callData": calls::encode(calls),
+            "callData": asked.call_data,
             "maxFeePerGas": U256::from(max_fee),
             "maxPriorityFeePerGas": U256::from(priority_fee),
             "callGasLimit": "0x0",
@@ -49,7 +100,7 @@ impl<B: Backend> Hub<B> {
             "preVerificationGas": "0x0",
             "signature": dummy(&record)?,
         });
-        if !self.backend.has_code(record.account).await? {
+        if !backend.has_code(record.account).await? {
             let request = PermissionRequest::deserialize(answer)
                 .map_err(|_| RpcError::Answer("wallet_requestExecutionPermissions"))?;
             if let Some(dependency) = request.dependencies.first() {
@@ -61,26 +112,25 @@ impl<B: Backend> Hub<B> {
         let mut first = self.complete(&op)?;
         first.paymaster = record.policy.paymaster.map(|address| erc4337::Paymaster { address, ..Default::default() });
         self.service().check(id, &first, now)?;
-        self.estimate(&mut op, record.policy.paymaster.is_some()).await?;
+        let sponsored = record.policy.paymaster.is_some();
+        let op = self.estimate(backend, op, sponsored.then_some(&asked.context)).await?;
         self.sign(id, op, now)
     }
 
-    /// Gas and sponsorship, in the order of ERC-7677's clients.
-    async fn estimate(&self, op: &mut Value, sponsored: bool) -> Result<(), RpcError> {
-        let (entry_point, chain_id) = (json!(self.config.entry_point), json!(U256::from(self.config.chain_id)));
-        let sponsor = |op: &Value| vec![op.clone(), entry_point.clone(), chain_id.clone(), Value::Null];
-        if sponsored {
-            let stub = self.backend.request("pm_getPaymasterStubData", sponsor(op)).await?;
-            merge(op, stub);
-        }
-        let asked = vec![op.clone(), entry_point.clone()];
-        let gas = self.backend.request("eth_estimateUserOperationGas", asked).await?;
-        merge(op, gas);
-        if sponsored {
-            let data = self.backend.request("pm_getPaymasterData", sponsor(op)).await?;
-            merge(op, data);
-        }
-        Ok(())
+    /// Gas, and sponsorship under this context if it is given: both on one head.
+    async fn estimate(&self, backend: &B, mut op: Value, sponsored: Option<&Value>) -> Result<Value, RpcError> {
+        const PREPARE: &str = "fabstir_prepareSponsoredUserOperation";
+        let entry_point = json!(self.config.entry_point);
+        let Some(context) = sponsored else {
+            let gas = backend.request("eth_estimateUserOperationGas", vec![op.clone(), entry_point]).await?;
+            if let (Value::Object(op), Value::Object(gas)) = (&mut op, gas) {
+                op.extend(gas);
+            }
+            return Ok(op);
+        };
+        let mut answer = backend.request(PREPARE, vec![op, entry_point, context.clone()]).await?;
+        let prepared = answer.get_mut("userOperation").map(Value::take);
+        prepared.ok_or(RpcError::Answer(PREPARE))
     }
 
     /// Judges and signs exactly this operation.
@@ -108,10 +158,4 @@ fn dummy(record: &Record) -> Result<Bytes, RpcError> {
         PublicKey::P256 { .. } => &DUMMY_P256,
     };
     Ok(record.policy.operation_signature(record.owner_part(), key)?)
-}
-
-fn merge(op: &mut Value, answer: Value) {
-    if let (Value::Object(op), Value::Object(answer)) = (op, answer) {
-        op.extend(answer.into_iter().filter(|(field, _)| field != "sponsor" && field != "isFinal"));
-    }
 }
