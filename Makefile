@@ -13,6 +13,7 @@
 #   make bench  what a validation and a sponsorship cost; latencies, rates, CPU and memory of a node under load; FABSTIR_BASELINE=file compares
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
+#   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
 #   make fuzz   ten million spoilt inputs to the parsers
 #   make proofs EZKL's pipeline: both models to verifiers, compared with what is committed, and a proof of each
 #   make hidden-calls  200,000 batches with a forbidden call somewhere in them: no policy sponsors one
@@ -23,7 +24,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos fuzz budgets hidden-calls redis chromium pictures lint build contracts vectors proofs clean
+.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash fuzz budgets hidden-calls redis chromium pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -177,6 +178,11 @@ inclusion: build
 chaos: build
 	FABSTIR_SEEDS=20000 cargo test --workspace --locked --lib flow -- --nocapture
 	FABSTIR_CHAOS_SEEDS=20 cargo test --workspace --locked --test e2e chaos -- --nocapture
+
+# FABSTIR_CRASH_SEED=… for others than the last time's.
+crash: build
+	FABSTIR_SEEDS=20000 cargo test --workspace --locked --lib journal -- --nocapture
+	FABSTIR_CRASH_RUNS=$${FABSTIR_CRASH_RUNS:-500} cargo test --workspace --locked --test e2e crash:: -- --nocapture
 
 # FABSTIR_SEED=… for others than the last time's.
 fuzz: contracts

@@ -34,9 +34,9 @@ pub struct Config {
     pub keeping: Keeping,
     /// What the mempool takes.
     pub mempool: MempoolConfig,
-    /// File in which reputations outlive the process.
+    /// File in which reputations outlive the process; by default they are in the journal, if there is one.
     pub reputation_file: Option<PathBuf>,
-    /// Folder of what outlives the process, such as the index; without one, the index goes with the process.
+    /// Folder of what outlives the process: journal and index; without one, both go with it.
     pub data_dir: Option<PathBuf>,
     /// First block whose operations are indexed; else about 10,000 blocks before the first head.
     pub index_start: Option<u64>,

@@ -17,6 +17,7 @@
 //! - `flow`: pure; keys, nonces, transactions in flight and what came of them.
 //! - `engine`: the one owner of those three and of what became of each operation.
 //! - `follower`: heads and inclusions, from the chain back to the engine.
+//! - `journal`: what must outlive the process, and how it is taken up again.
 //! - `index`: where each operation was executed, at any age, across restarts.
 //! - [`signer`]: the key that bundles are sent from.
 //! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
@@ -37,6 +38,7 @@ mod follower;
 pub mod gas;
 mod head;
 mod index;
+mod journal;
 pub mod l1_fee;
 pub mod mempool;
 pub mod node;
@@ -53,6 +55,7 @@ pub use engine::{Left, Record, Status};
 pub use flow::{Ledger, LossCause};
 pub use head::Head;
 pub use index::IndexError;
+pub use journal::JournalError;
 pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};
 pub use signer::{Signer, SignerError};

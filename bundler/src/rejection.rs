@@ -119,6 +119,8 @@ pub enum Rejection {
     Full { required: u128 },
     #[error("the bundler is busy, try again: {0}")]
     Busy(&'static str),
+    #[error("operations cannot be stored at the moment: nothing is taken before they can, try again later")]
+    Unwritable,
     #[error("the bundler is shutting down: send to another, or try again later")]
     ShuttingDown,
     #[error("simulation: {0}")]
@@ -154,7 +156,7 @@ impl Rejection {
             Self::Throttled { .. } | Self::Banned { .. } | Self::Blocked { .. } => error_code::THROTTLED_OR_BANNED,
             Self::TooManyPending { .. } => error_code::STAKE_TOO_LOW,
             Self::Overdrawn { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
-            Self::ShuttingDown | Self::Busy(_) | Self::Full { .. } => error_code::LIMIT_EXCEEDED,
+            Self::ShuttingDown | Self::Unwritable | Self::Busy(_) | Self::Full { .. } => error_code::LIMIT_EXCEEDED,
             Self::Simulation(SimulationError::TooManyReads(_) | SimulationError::TooSlow(_)) => {
                 error_code::RULE_VIOLATION
             }
@@ -201,6 +203,7 @@ impl Rejection {
             Self::Node(_)
                 | Self::Internal(_)
                 | Self::Busy(_)
+                | Self::Unwritable
                 | Self::ShuttingDown
                 | Self::Simulation(SimulationError::Node(_) | SimulationError::Evm(_))
         )
@@ -262,6 +265,8 @@ impl Rejection {
             Self::Overdrawn { paymaster, deposit, required } => Some(json!({
                 "rule": "EREP-010", "paymaster": paymaster, "deposit": deposit, "required": required,
             })),
+            Self::Busy(_) => Some(json!({ "retryAfterMs": 500 })),
+            Self::Unwritable | Self::ShuttingDown => Some(json!({ "retryAfterMs": 5_000 })),
             Self::Full { required } => {
                 Some(json!({ "field": "maxPriorityFeePerGas", "required": U256::from(*required) }))
             }

@@ -21,13 +21,15 @@ use crate::{
     admission::{self, Admitted, Examination, Grounds, entry_point_version},
     config::BundlingMode,
     engine::{
-        Channels, Command, Engine, InclusionRecord, Interest, Left, Record, Screened, Screening, Stage, Status, WAITING,
+        Channels, Command, Engine, InclusionRecord, Interest, Left, Record, Resumed, Screened, Screening, Stage,
+        Status, WAITING, places,
     },
     estimation::{self, Estimate},
     evm::{BlockPin, SelfTestError, Wanted, self_test},
     flow::{Flow, Ledger, Policy},
     follower::{self, Follower, finality},
     index::{self, Event, Index, IndexError, Logs, ResumeError},
+    journal::{File, Journal, JournalError, Replay},
     mempool::{
         Counts, ReputationStatus,
         store::{self, StoreError},
@@ -45,6 +47,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long to wait for a head that the node is known to have.
 const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// How long to wait for what is left to be written at shutdown.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// Why a bundler did not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +85,15 @@ pub enum StartError {
     /// The index of what was executed cannot be used.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// What was accepted before cannot be taken up.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A transaction of a key that is not configured any more may still be mined.
+    #[error(
+        "the journal has transactions of the bundler key {0}, which is not configured: start with it until the bundler \
+         stops with nothing left, then take it away"
+    )]
+    MissingKey(Address),
     /// EntryPoint v0.9 takes bundles only from accounts without code.
     #[error("the bundler key {0} is EIP-7702-delegated; EntryPoint v0.9 refuses its bundles")]
     DelegatedKey(Address),
@@ -140,7 +154,12 @@ impl Bundler {
         for signer in &signers {
             check(&config, &node, signer.address()).await?;
         }
-        let reputation = config.reputation_file.as_deref().map(store::read).transpose()?.unwrap_or_default();
+        // Before anything else: a process that is not alone is not to do anything.
+        let (journal, replay) = journal_of(&config).await?;
+        let reputation = match config.reputation_file.as_deref() {
+            Some(file) => store::read(file)?,
+            None => replay.reputation.clone().unwrap_or_default(),
+        };
 
         let file = config.data_dir.as_deref().map(|folder| folder.join("index.redb"));
         let start = config.index_start;
@@ -150,7 +169,8 @@ impl Bundler {
         let submitter = Submitter::new(signers, funder, config.chain.chain_id);
         let own = submitter.addresses().into_iter().collect();
         let follower = Follower::new(node.clone(), Arc::clone(&config), Arc::clone(&index), Arc::clone(&logs), own);
-        let first = follower.first().await?;
+        let since = replay.since.map(|block| block.saturating_sub(config.reorg_depth));
+        let (first, inclusions) = follower.first(since).await?;
         self_test::run(&config.chain, &node, &first.block).await?;
         let (heads_sender, heads) = watch::channel(first);
         let (engine, inbox) = mpsc::channel(INBOX);
@@ -163,10 +183,13 @@ impl Bundler {
         }
         let head = heads.borrow().clone();
         let mut flow = Flow::new(nonces.len(), Policy::of(&config));
-        flow.advance(&nonces, head.block.number, head.fees);
+        places(&replay, &submitter.addresses(), &mut flow, head.block.number).map_err(StartError::MissingKey)?;
+        let actions = flow.advance(&nonces, head.block.number, head.fees);
         let outbox = engine.downgrade();
         let channels = Channels { heads: heads.clone(), inbox, outbox, interest };
-        let engine_task = Engine::new(Arc::clone(&config), node.clone(), submitter, flow, reputation, channels);
+        let mut engine_task =
+            Engine::new(Arc::clone(&config), node.clone(), submitter, flow, reputation, journal, channels);
+        engine_task.resume(Resumed { operations: replay.operations, dropped: replay.dropped, inclusions, actions });
         let task = tokio::spawn(engine_task.run());
         if let Some(every) = config.preconfirmation_interval {
             tokio::spawn(finality::preconfirm(node.clone(), every, interested.clone(), engine.downgrade()));
@@ -383,10 +406,10 @@ impl Bundler {
     /// What is left then is given up, and returned.
     pub async fn drain(&self) -> Vec<Left> {
         let drained = self.ask(Command::Drain);
-        if matches!(tokio::time::timeout(self.config.drain_timeout, drained).await, Ok(Ok(()))) {
-            return Vec::new();
-        }
-        self.ask(Command::Abandon).await.unwrap_or_default()
+        let _ = tokio::time::timeout(self.config.drain_timeout, drained).await;
+        // What cannot be written by now will not be.
+        let left = tokio::time::timeout(LAST_WRITE, self.ask(Command::Abandon)).await;
+        left.unwrap_or(Ok(Vec::new())).unwrap_or_default()
     }
 
     /// Where an operation was executed, by the index; before it knows all blocks, by the node too.
@@ -490,6 +513,14 @@ pub(crate) fn inclusion_of(status: &Status) -> Option<&Event> {
 fn unreadable(error: IndexError) -> Rejection {
     tracing::error!(%error, "the index could not be read");
     Rejection::Internal("the index could not be read")
+}
+
+/// What was accepted before, and where to write on; nothing without a folder.
+async fn journal_of(config: &Config) -> Result<(Journal, Replay), JournalError> {
+    let Some(folder) = &config.data_dir else { return Ok((Journal::default(), Replay::default())) };
+    let path = folder.join("journal.redb");
+    let file = File::open(&path, config.chain.chain_id)?;
+    Journal::open(Arc::new(file), &path.display().to_string()).await
 }
 
 async fn check(config: &Config, node: &NodeClient, key: Address) -> Result<(), StartError> {

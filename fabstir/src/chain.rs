@@ -18,8 +18,8 @@ pub struct ChainOptions {
     /// Send transactions by eth_sendRawTransactionConditional, even if the chain preset does not say so.
     #[arg(long, env = "FABSTIR_CONDITIONAL_SEND")]
     pub conditional_send: bool,
-    /// Folder of what outlives the process: the index of executed operations, and what was promised to pay for. Without
-    /// it a restart forgets both.
+    /// Folder of what outlives the process: accepted operations and the transactions signed for them, reputations, the
+    /// index of executed operations, and what was promised to pay for. Without it a restart forgets them all.
     #[arg(long, env = "FABSTIR_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// First block whose operations are indexed; by default about 10,000 blocks before the first head.

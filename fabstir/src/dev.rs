@@ -122,10 +122,12 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let session_folder = options.folder.join("sessions");
     // Sessions of the chain that was here before are of no use.
     let _ = std::fs::remove_dir_all(&session_folder);
+    let data_folder = options.folder.join("data");
+    let _ = std::fs::remove_dir_all(&data_folder);
     let session_store = sessions::Place::for_development(session_folder)?;
     let console = Console::prepare(options).await?;
     let setup = |listen| Setup {
-        chain: chain::ChainOptions::of(&node_url),
+        chain: chain::ChainOptions { data_dir: Some(data_folder.clone()), ..chain::ChainOptions::of(&node_url) },
         serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false },
         sponsor_limits,
         rehearse: true,
@@ -135,7 +137,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         policies: Some(console.policies.clone()),
         admin: console.admin.clone(),
         reputation_file: None,
-        budgets: crate::ledger::Place::Memory,
+        budgets: crate::ledger::Place::Folder(data_folder.clone()),
         deployment: deployment.clone(),
         signers: Signers { bundlers: vec![bundler_key.clone().into_signer().into()], funder: None },
         bundling: BundlingOptions::default(),
@@ -144,13 +146,15 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         sessions: Some(session_store.clone()),
         debug_rpc: false,
     };
-    let node = match Node::start(setup(options.listen)).await {
-        Ok(node) => node,
+    // Looked at before: a node that could not listen would hold its folder for a moment longer.
+    let listen = match std::net::TcpListener::bind(options.listen) {
+        Ok(_) => options.listen,
         Err(error) => {
-            tracing::warn!("{error:#}; taking a free port");
-            Node::start(setup(SocketAddr::new(options.listen.ip(), 0))).await?
+            tracing::warn!("{}: {error}; taking a free port", options.listen);
+            SocketAddr::new(options.listen.ip(), 0)
         }
     };
+    let node = Node::start(setup(listen)).await?;
     let rpc_url = format!("http://{}", node.address);
     let admin_url = node.admin.as_ref().map(|admin| format!("http://{}", admin.address)).unwrap_or_default();
 

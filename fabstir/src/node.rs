@@ -69,7 +69,7 @@ pub struct Options {
     /// Addresses whose operations are refused, whatever their part in them.
     #[arg(long, env = "FABSTIR_BLOCK", value_delimiter = ',')]
     block: Vec<Address>,
-    /// File in which reputations outlive the process.
+    /// File in which reputations outlive the process; by default they do in the folder of --data-dir.
     #[arg(long, env = "FABSTIR_REPUTATION_FILE")]
     reputation_file: Option<PathBuf>,
     /// File of a sponsorship policy, or folder of such (docs/policies.md); without it, the marketplace's own calls are
@@ -267,8 +267,9 @@ impl Node {
     pub async fn stop(self) {
         tracing::info!("stopping: no more operations are taken");
         let left = self.bundler.drain().await;
-        for Left { user_op_hash, transaction } in &left {
+        for Left { user_op_hash, transaction, kept } in &left {
             match transaction {
+                None if *kept => println!("kept: {user_op_hash} is sent after the next start"),
                 Some(transaction) => println!("sent: {user_op_hash} in {transaction}, not mined before shutdown"),
                 None => println!("dropped: {user_op_hash} was not sent before shutdown"),
             }

@@ -10,6 +10,7 @@ mod budgets;
 mod chaos;
 mod clients;
 mod console;
+mod crash;
 mod demo;
 mod entry_points;
 #[path = "../../session-keys/tests/contract/escalations.rs"]

@@ -136,22 +136,52 @@ impl NodeProcess {
     /// Starts it and waits until it is ready.
     pub async fn start(node_url: &str, deployment: &Path, arguments: &[&str]) -> Result<Self> {
         let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into());
-        Self::spawn(node_url, deployment, arguments, &level, Stdio::inherit()).await
+        Self::spawn(node_url, deployment, arguments, &level, Stdio::inherit(), Command::new(fabstir())).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn with(
+        node_url: &str,
+        deployment: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut program = Command::new(fabstir());
+        program.envs(environment.iter().copied());
+        let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into());
+        Self::spawn(node_url, deployment, arguments, &level, Stdio::inherit(), program).await
+    }
+
+    /// The same for one that is not ended by a signal when it writes past the largest file it may, but told.
+    pub async fn unwarned(node_url: &str, deployment: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut program = Command::new("sh");
+        program.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(fabstir());
+        Self::spawn(node_url, deployment, arguments, "off", Stdio::inherit(), program).await
     }
 
     /// The same, with everything that it has to say written to this file.
     pub async fn logged(node_url: &str, deployment: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
         let file = std::fs::File::create(log)?;
-        Self::spawn(node_url, deployment, arguments, "debug", file.into()).await
+        Self::spawn(node_url, deployment, arguments, "debug", file.into(), Command::new(fabstir())).await
     }
 
-    async fn spawn(node_url: &str, deployment: &Path, arguments: &[&str], level: &str, log: Stdio) -> Result<Self> {
-        let mut child = Command::new(fabstir())
+    async fn spawn(
+        node_url: &str,
+        deployment: &Path,
+        arguments: &[&str],
+        level: &str,
+        log: Stdio,
+        mut program: Command,
+    ) -> Result<Self> {
+        // Unless it is to have another one.
+        if program.as_std().get_envs().all(|(name, _)| name != "FABSTIR_BUNDLER_KEY") {
+            program.env("FABSTIR_BUNDLER_KEY", KEYS[1]);
+        }
+        let mut child = program
             .args(["node", "--listen", "127.0.0.1:0", "--node-url", node_url, "--deployment"])
             .arg(deployment)
             .args(if arguments.contains(&"--poll-ms") { &[][..] } else { &["--poll-ms", "20"] })
             .args(arguments)
-            .env("FABSTIR_BUNDLER_KEY", KEYS[1])
             .env("FABSTIR_PAYMASTER_KEY", KEYS[2])
             .env("RUST_LOG", level)
             .stdin(Stdio::null())
@@ -199,6 +229,15 @@ impl NodeProcess {
         self.terminate().await?;
         self.child.wait().await?;
         Ok(())
+    }
+
+    /// Ends it as a power cut would; whether it had ended by itself before.
+    pub async fn kill(&mut self) -> Result<bool> {
+        let ended = self.child.try_wait()?.is_some();
+        if !ended {
+            self.child.kill().await?;
+        }
+        Ok(ended)
     }
 
     /// Waits for its end, at most this long; what it printed since it was ready, and whether it ended well.

@@ -11,6 +11,7 @@ use crate::{
     builder::Bundle,
     flow::{Action, End, Entry, Mined, Outcome, Place},
     follower::Inclusion,
+    journal::{self, Awaiting},
     node::NodeError,
     signer::SignerError,
     submitter::{Attempt, KeyState, Treasury},
@@ -32,7 +33,12 @@ impl Engine {
         for action in actions {
             match action {
                 Action::Sign { place, bundle, fees } => self.sign(place, bundle, fees),
-                Action::Broadcast { place, attempt } => self.broadcast(place, attempt),
+                Action::Broadcast { place, attempt } => {
+                    let transaction = attempt.transaction;
+                    if let Some(now) = self.journal.when_signed(transaction, Awaiting::Broadcast(place, attempt)) {
+                        self.go_on(now);
+                    }
+                }
                 Action::Ask { place, transactions, again } => self.ask(place, transactions, again),
                 Action::Settled { place, bundle, outcome } => self.settled(place, bundle.as_deref(), outcome),
                 Action::Unmined { place, bundle } => self.unmined(place, &bundle),
@@ -45,7 +51,12 @@ impl Engine {
         let actions = match result {
             Ok(attempt) => {
                 let (transaction, fees) = (attempt.transaction, attempt.fees);
-                let actions = self.flow.signed(place, attempt, bundle.as_ref());
+                let actions = self.flow.signed(place, attempt.clone(), bundle.as_ref());
+                if !actions.is_empty() {
+                    let (key, nonce) = (self.submitter.key(place.key), place.nonce);
+                    let operations = bundle.as_ref().map(|bundle| bundle.hashes()).unwrap_or_default();
+                    self.note(journal::Entry::Signed { key, nonce, operations, attempt });
+                }
                 if let (false, Some(bundle)) = (actions.is_empty(), &bundle) {
                     let operations = bundle.operations.len();
                     tracing::info!(?place, operations, %transaction, ?fees, "transaction signed");
@@ -164,13 +175,16 @@ impl Engine {
 
     /// Back into the mempool, to be validated again.
     fn take_back(&mut self, admitted: Admitted) {
+        let (noted, block) = (Box::new(admitted.clone()), self.head.block.number);
         let dropped = self.mempool.take_back(admitted, &self.head.block);
+        self.note(journal::Entry::Admitted { admitted: noted, block });
         self.record_drops(dropped);
     }
 
     /// A transaction of ours is in flight again: its operations are bound to its nonce, and to no other.
     fn unmined(&mut self, place: Place, bundle: &Bundle) {
         tracing::warn!(?place, operations = bundle.operations.len(), "a mined bundle is in flight again");
+        self.note(journal::Entry::Unmined { key: self.submitter.key(place.key), nonce: place.nonce });
         for admitted in &bundle.operations {
             let hash = admitted.hash;
             // On the new chain somebody else's transaction may have executed it.
@@ -192,6 +206,9 @@ impl Engine {
         // Operations that were included are gone from the mempool already; what is left did not make it.
         let hashes = bundle.map(Bundle::hashes).unwrap_or_default();
         tracing::info!(?place, ?outcome, operations = hashes.len(), "nonce used");
+        let (key, nonce) = (self.submitter.key(place.key), place.nonce);
+        let block = outcome.mined().map_or(self.head.block.number, |mined| mined.block);
+        self.note(journal::Entry::Settled { key, nonce, block });
         let given_up = match outcome {
             Outcome::Executed(mined) => {
                 self.book(mined, bundle, End::Executed);

@@ -9,6 +9,7 @@
 //! A task that only passes messages: whatever waits for the node or computes for long runs beside it and reports
 //! back. A transaction is kept before it is broadcast; an operation is live under one nonce only.
 
+mod durable;
 mod inflight;
 mod records;
 mod tasks;
@@ -27,6 +28,7 @@ use alloy::{
 use erc4337::UserOperation;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use durable::{Resumed, places};
 use records::Records;
 pub(crate) use records::{InclusionRecord, Interest};
 pub use records::{Record, Status};
@@ -40,6 +42,7 @@ use crate::{
     flow::{Flow, Ledger, Mined, Place},
     follower::Mined as Brought,
     index::Event,
+    journal::{Entry, Journal, JournalError, Rows},
     mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
     node::{NodeClient, NodeError},
     signer::SignerError,
@@ -104,6 +107,10 @@ pub(crate) enum Report {
     Signed(Place, Result<Attempt, SignerError>, Option<Arc<Bundle>>),
     /// How each key stands at this head, and the funder last if there is one.
     Keys(B256, Vec<Option<KeyState>>),
+    /// What was to be written down is durable, or is not known to be.
+    Written(Rows, Result<(), JournalError>),
+    /// After a failure: it may be tried again.
+    Rested,
     /// The node took the refill, or said why not.
     Refilled(Result<B256, String>),
     /// Which transaction of ours used this nonce; none if none did.
@@ -132,8 +139,10 @@ pub(crate) enum Screened {
 pub struct Left {
     /// Its hash.
     pub user_op_hash: B256,
-    /// The transaction it was sent in, which may still be mined; none if it was dropped unsent.
+    /// The transaction it was sent in, which may still be mined; none if it was not sent.
     pub transaction: Option<B256>,
+    /// Whether it is taken up again at the next start; otherwise, what was not sent is dropped.
+    pub kept: bool,
 }
 
 /// What connects the engine with the other stages.
@@ -175,6 +184,9 @@ pub(crate) struct Engine {
     /// More operations are waited for, for a moment.
     gathering: bool,
     flow: Flow,
+    journal: Journal,
+    /// The height that was last called final in the journal.
+    finalised: u64,
     /// What was mined of late, by block: it may leave the chain.
     recent: BTreeMap<u64, Vec<inflight::Recent>>,
     /// Blocks have left the chain, and which nonces are free again is not known yet.
@@ -194,6 +206,7 @@ impl Engine {
         submitter: Submitter,
         flow: Flow,
         reputation: Reputation,
+        journal: Journal,
         Channels { heads, inbox, outbox, interest }: Channels,
     ) -> Self {
         let keeping = config.keeping;
@@ -219,6 +232,8 @@ impl Engine {
             refreshed_at_once: upkeep::REFRESHED_AT_MOST,
             gathering: false,
             flow,
+            journal,
+            finalised: 0,
             recent: BTreeMap::new(),
             reorganised: false,
             ledger: Ledger::default(),
@@ -234,6 +249,7 @@ impl Engine {
         while let Some(command) = self.inbox.recv().await {
             self.handle(command);
             self.finish_drain();
+            self.write();
         }
     }
 
@@ -241,10 +257,10 @@ impl Engine {
         // Whoever asked may have gone: an answer that nobody takes is no error.
         match command {
             Command::Add(admitted, answer) => {
-                let _ = answer.send(self.add(*admitted));
+                self.take(*admitted, answer);
             }
             Command::Screen(screening, answer) => {
-                let _ = answer.send(self.screen(&screening));
+                self.answer_screening(&screening, answer);
             }
             Command::Clear { operations, reputations, done } => {
                 self.clear(operations, reputations);
@@ -289,9 +305,7 @@ impl Engine {
                 self.persist_reputation();
                 self.try_bundle(true);
             }
-            Command::Abandon(answer) => {
-                let _ = answer.send(self.abandon());
-            }
+            Command::Abandon(answer) => self.leave(answer),
             Command::Internal(report) => self.report(report),
         }
     }
@@ -300,17 +314,22 @@ impl Engine {
         if self.closed {
             return Err(Rejection::ShuttingDown);
         }
+        if let Some(refusal) = self.journal.refusal() {
+            return Err(refusal);
+        }
         let hash = admitted.hash;
         // Admitted on an older head than we have handled since.
         if self.records.get(hash).is_some_and(|record| matches!(record.status, Status::Included(_))) {
             return Ok(hash);
         }
         let record = Record::pending(&admitted);
+        let noted = Box::new(admitted.clone());
         match self.mempool.insert(admitted, &self.head.block)? {
             Inserted::Known => return Ok(hash),
             Inserted::New(dropped) => self.record_drops(dropped),
         }
         self.records.insert(hash, record);
+        self.note(Entry::Admitted { admitted: noted, block: self.head.block.number });
         // With others on their way it goes together with those that come in a moment.
         if self.flow.is_idle() && !self.proving {
             self.try_bundle(false);
@@ -326,6 +345,7 @@ impl Engine {
         let gone = brought.from.map(|from| self.unmine(from)).unwrap_or_default();
         self.include(brought.inclusions, gone);
         self.keep_up(&previous);
+        self.finalise();
         self.read_keys();
         self.try_bundle(false);
     }
@@ -333,7 +353,7 @@ impl Engine {
     /// Starts a bundle if there is something to bundle and a key for it. The next one starts when it is placed.
     fn try_bundle(&mut self, asked: bool) {
         self.refresh();
-        if self.reorganised || self.proving {
+        if self.reorganised || self.proving || self.journal.failure().is_some() {
             return;
         }
         let Some(key) = self.flow.next_key() else { return };
@@ -370,6 +390,8 @@ impl Engine {
             Report::Broadcast(place, transaction, result) => self.broadcasted(place, transaction, result),
             Report::Signed(place, result, bundle) => self.signed(place, result, bundle),
             Report::Keys(head, keys) => self.keys(head, &keys),
+            Report::Written(rows, result) => self.written(rows, result),
+            Report::Rested => self.journal.rested(),
             Report::Refilled(Ok(transaction)) => tracing::info!(%transaction, "a key is being filled up"),
             Report::Refilled(Err(why)) => tracing::error!(why, "a key could not be filled up; trying again"),
             Report::Settled(place, mined) => {
@@ -474,11 +496,11 @@ impl Engine {
         let left: Vec<B256> = self.mempool.all().map(|admitted| admitted.hash).collect();
         left.into_iter()
             .map(|user_op_hash| {
-                let transaction = self.flow.transaction_of(user_op_hash);
-                if transaction.is_none() {
+                let (transaction, kept) = (self.flow.transaction_of(user_op_hash), self.journal.is_kept());
+                if transaction.is_none() && !kept {
                     self.drop_operation(user_op_hash, "not sent before shutdown".into());
                 }
-                Left { user_op_hash, transaction }
+                Left { user_op_hash, transaction, kept }
             })
             .collect()
     }

@@ -10,7 +10,7 @@ use erc4337::{EntryPointVersion, UserOperation};
 use tokio::sync::{mpsc, watch};
 
 use super::watchers::{Stage, Watchers};
-use crate::{admission::Admitted, index::Event};
+use crate::{admission::Admitted, index::Event, journal::Entry as Noted};
 
 /// Operations remembered after they have come to an end; the oldest are forgotten first. What was included is in the
 /// index all the same.
@@ -127,6 +127,8 @@ pub(super) struct Records {
     sent: HashMap<B256, Vec<B256>>,
     watchers: Watchers,
     interest: watch::Sender<Interest>,
+    /// What has to be remembered of all this, and was not taken yet.
+    noted: Vec<Noted>,
 }
 
 impl Records {
@@ -137,7 +139,20 @@ impl Records {
             sent: HashMap::new(),
             watchers: Watchers::default(),
             interest,
+            noted: Vec::new(),
         }
+    }
+
+    /// What has to be remembered, since the last time this was asked.
+    pub(super) fn take_noted(&mut self) -> Vec<Noted> {
+        std::mem::take(&mut self.noted)
+    }
+
+    /// An operation that was dropped before a restart.
+    pub(super) fn restore_dropped(&mut self, hash: B256, entry_point: Address, reason: String) {
+        let record = Record { op: None, entry_point, version: None, status: Status::Dropped { reason } };
+        self.by_hash.insert(hash, record);
+        self.end(hash);
     }
 
     pub(super) fn get(&self, hash: B256) -> Option<Record> {
@@ -164,6 +179,11 @@ impl Records {
             Status::Submitted { transaction } => self.sent.entry(hash).or_default().push(*transaction),
             Status::Preconfirmed { .. } => {}
             _ => drop(self.sent.remove(&hash)),
+        }
+        match &status {
+            Status::Included(InclusionRecord(event)) => self.noted.push(Noted::Included { hash, block: event.block }),
+            Status::Dropped { reason } => self.noted.push(Noted::Dropped { hash, reason: reason.clone() }),
+            _ => {}
         }
         let ends = status.is_terminal() && !record.status.is_terminal();
         let stage = status.stage();
@@ -197,6 +217,7 @@ impl Records {
         if let Status::Submitted { transaction } = &status {
             self.sent.entry(hash).or_default().push(*transaction);
         }
+        self.noted.push(Noted::Reopened { hash });
         record.status = status;
         self.ended.retain(|ended| *ended != hash);
         self.watchers.tell(hash, &stage);

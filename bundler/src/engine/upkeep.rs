@@ -8,6 +8,7 @@ use crate::{
     Head, Rejection,
     admission::{self, Admitted, Grounds},
     head::unix_now,
+    journal::Entry,
     mempool::{Counts, Dropped, ReputationStatus},
 };
 
@@ -22,6 +23,9 @@ impl Engine {
     pub(super) fn screen(&self, asked: &Screening) -> Result<Screened, Rejection> {
         if self.closed {
             return Err(Rejection::ShuttingDown);
+        }
+        if let Some(refusal) = self.journal.refusal() {
+            return Err(refusal);
         }
         let included = |status: &Status| matches!(status, Status::Included(_));
         if self.mempool.contains(asked.hash) || self.records.get(asked.hash).is_some_and(|it| included(&it.status)) {
@@ -123,8 +127,10 @@ impl Engine {
     }
 
     /// Writes reputations down, so that nobody is rid of a bad one by our restart.
-    pub(super) fn persist_reputation(&self) {
-        let Some(file) = &self.config.reputation_file else { return };
+    pub(super) fn persist_reputation(&mut self) {
+        let Some(file) = &self.config.reputation_file else {
+            return self.note(Entry::Reputation(self.mempool.reputation().clone()));
+        };
         // A few kilobytes, and rarely: not worth a task that a shutdown could overtake.
         if let Err(error) = crate::mempool::store::write(file, self.mempool.reputation()) {
             tracing::error!(%error, file = %file.display(), "reputations could not be written");

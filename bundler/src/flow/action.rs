@@ -43,6 +43,16 @@ pub(crate) enum Outcome {
     Unsigned,
 }
 
+impl Outcome {
+    /// Our transaction that used it, if one of ours did.
+    pub(crate) fn mined(&self) -> Option<Mined> {
+        match self {
+            Self::Executed(mined) | Self::Reverted(mined) | Self::Cancelled(mined) => Some(*mined),
+            Self::Lost | Self::Unsigned => None,
+        }
+    }
+}
+
 /// What the flow wants done, in this order. Each is to be kept before it is acted on.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {

@@ -64,6 +64,17 @@ impl Policy {
     }
 }
 
+/// A nonce from before a restart.
+#[derive(Clone, Debug)]
+pub(crate) struct Restored {
+    pub(crate) bundle: Option<Arc<Bundle>>,
+    pub(crate) attempts: Vec<Attempt>,
+    /// Those of them that carry no bundle.
+    pub(crate) cancelled_by: Vec<B256>,
+    /// The block it was used in, if it is known to be.
+    pub(crate) settled: Option<u64>,
+}
+
 /// One key's nonces.
 #[derive(Debug, Default)]
 struct Lane {
@@ -159,6 +170,26 @@ impl Flow {
         vec![Action::Sign { place, bundle: Some(bundle), fees: bid }]
     }
 
+    /// Takes a nonce up again from before a restart. Of two with the same operation the one told first has it.
+    pub(crate) fn restore(&mut self, place: Place, restored: Restored, head: u64) {
+        let Restored { mut bundle, attempts, cancelled_by, settled } = restored;
+        let Some(lane) = self.lanes.get_mut(place.key) else { return };
+        if let Some(block) = settled {
+            let slot = Slot::restored(bundle, attempts, cancelled_by);
+            lane.settled.insert(place.nonce, Settled { slot, block });
+            return;
+        }
+        let hashes = bundle.as_ref().map(|bundle| bundle.hashes()).unwrap_or_default();
+        if hashes.iter().any(|hash| self.held.contains_key(hash)) {
+            bundle = None;
+        } else {
+            self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
+        }
+        let mut slot = Slot::restored(bundle, attempts, cancelled_by);
+        slot.since = head;
+        lane.slots.insert(place.nonce, slot);
+    }
+
     /// A transaction was signed, with this bundle or none, and with that it may be mined under the nonce. If the nonce
     /// has gone to another bundle meanwhile, nobody sees the transaction.
     pub(crate) fn signed(&mut self, place: Place, attempt: Attempt, bundle: Option<&Arc<Bundle>>) -> Vec<Action> {
@@ -248,7 +279,7 @@ impl Flow {
         let Some(mut slot) = lane.slots.remove(&place.nonce) else { return Vec::new() };
         let bundle = slot.bundle.clone();
         slot.bundle = bundle.as_ref().map(|bundle| Arc::new(bundle.summary()));
-        let block = mined.map_or(head, |mined| mined.block);
+        let block = outcome.mined().map_or(head, |mined| mined.block);
         lane.settled.insert(place.nonce, Settled { slot, block });
         self.held.retain(|_, held| *held != place);
         vec![Action::Settled { place, bundle, outcome }]
@@ -305,6 +336,11 @@ impl Flow {
             .map(|bundle| Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Unsigned })
             .into_iter()
             .collect()
+    }
+
+    /// Operations bound to a nonce, with their transaction.
+    pub(crate) fn in_flight(&self) -> Vec<(B256, B256)> {
+        self.held.keys().filter_map(|hash| Some((*hash, self.transaction_of(*hash)?))).collect()
     }
 
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {

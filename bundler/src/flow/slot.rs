@@ -80,6 +80,12 @@ impl Slot {
         }
     }
 
+    /// From before a restart; overdue at once, so that it is sent again.
+    pub(super) fn restored(bundle: Option<Arc<Bundle>>, attempts: Vec<Attempt>, cancelled_by: Vec<B256>) -> Self {
+        let cancelling = bundle.is_none() || !cancelled_by.is_empty();
+        Self { attempts, cancelled_by, cancelling, signing: false, ..Self::new(bundle, 0) }
+    }
+
     /// For a nonce without a bundle.
     pub(super) fn new_filler(head: u64) -> Self {
         Self { cancelling: true, signing: false, ..Self::new(None, head) }

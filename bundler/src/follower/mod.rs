@@ -73,18 +73,19 @@ impl Follower {
         Self { node, config, shared: Arc::default(), index, logs, own }
     }
 
-    /// The head as it is now, which the index takes in too.
+    /// The head as it is now, and what was executed from this block on, or in the head alone; the index takes that in.
     ///
     /// # Errors
     /// If the node does not tell.
-    pub(crate) async fn first(&self) -> Result<Head, NodeError> {
+    pub(crate) async fn first(&self, from: Option<u64>) -> Result<(Head, Vec<Inclusion>), NodeError> {
         let (block, fees) = self.pin(&self.node.latest().await?).await?;
         let view = StateView::new(self.node.clone(), block.hash, Arc::clone(&self.shared));
-        let inclusions = self.inclusions(block.number, block.number, block.hash).await?;
-        if let Err(error) = self.index.advance((block.number, block.hash), block.number, &inclusions, &self.own) {
+        let from = from.map_or(block.number, |from| from.min(block.number));
+        let inclusions = self.inclusions(from, block.number, block.hash).await?;
+        if let Err(error) = self.index.advance((block.number, block.hash), from, &inclusions, &self.own) {
             tracing::error!(%error, "the index did not take block {}; it is fetched again later", block.number);
         }
-        self.head(block, view, fees).await
+        Ok((self.head(block, view, fees).await?, inclusions))
     }
 
     /// Publishes heads until nobody listens. A node that fails is asked again at the next occasion.

@@ -180,7 +180,21 @@ impl Mempool {
         dropped
     }
 
+    /// Takes an operation again from before a restart, whatever the limits; it has been counted for whom it names.
+    pub(crate) fn restore(&mut self, admitted: Admitted, head: &BlockPin) {
+        if !self.entries.contains_key(&admitted.hash) && !self.slots.contains_key(&Slot::of(&admitted)) {
+            self.put(admitted, head);
+        }
+    }
+
     fn place(&mut self, admitted: Admitted, head: &BlockPin) {
+        for address in accountable(&admitted) {
+            self.reputation.seen(address);
+        }
+        self.put(admitted, head);
+    }
+
+    fn put(&mut self, admitted: Admitted, head: &BlockPin) {
         let (slot, bytes) = (Slot::of(&admitted), size(&admitted));
         let arrival = self.next_arrival;
         self.next_arrival += 1;
@@ -194,9 +208,6 @@ impl Mempool {
         self.bytes += bytes;
         self.slots.insert(slot, admitted.hash);
         self.arrivals.insert(arrival, admitted.hash);
-        for address in accountable(&admitted) {
-            self.reputation.seen(address);
-        }
         let (hash, ahead) = (admitted.hash, admitted.evidence.ahead);
         let phase = if admitted.evidence.block == head.hash { Phase::Waiting } else { Phase::Stale };
         let entry = Entry {
@@ -373,6 +384,11 @@ impl Mempool {
                 }
             }
         }
+    }
+
+    /// Whether this operation is in a bundle.
+    pub(crate) fn is_bundled(&self, hash: B256) -> bool {
+        self.entries.get(&hash).is_some_and(|entry| entry.phase == Phase::Bundled)
     }
 
     /// Whether this operation is held.

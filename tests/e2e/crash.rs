@@ -1,0 +1,308 @@
+//! A node that is killed at any moment, with a journal: whatever it had acknowledged is executed exactly once, or not
+//! at all and then with a reason. `FABSTIR_CRASH_RUNS` (8) lives from `FABSTIR_CRASH_SEED` (1) on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Mutex,
+    time::Duration,
+};
+
+use alloy::primitives::{B256, U256, utils::parse_ether};
+use jsonrpsee::{
+    core::{ClientError, client::ClientT},
+    http_client::HttpClient,
+    rpc_params,
+};
+use serde_json::{Value, json};
+use tests::{Anvil, Stack, accounts::SimpleAccount, stack::NodeProcess};
+
+use crate::inclusion::{accounts, executions, nth};
+
+const SENDERS: usize = 8;
+const BLOCK: Duration = Duration::from_millis(200);
+/// Longest life of a node from its being ready on.
+const LIFE: u64 = 1_200;
+
+/// Points of the node's at which it ends itself, between what it does and what it writes of that.
+const POINTS: [&str; 5] =
+    ["before commit", "amid commit", "after commit", "before acknowledgement", "before broadcast"];
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+/// A folder that is gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("fabstir-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn arguments(&self) -> Vec<&str> {
+        vec!["--data-dir", self.0.to_str().unwrap(), "--calls-per-second", "0"]
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What was acknowledged, and how far each sender is.
+#[derive(Default)]
+struct Load {
+    acknowledged: Mutex<BTreeSet<B256>>,
+    next: Mutex<[usize; SENDERS]>,
+}
+
+impl Load {
+    /// Sends one operation after the other until the node is gone. What was not acknowledged is sent again to the next.
+    async fn send(&self, rpc: &HttpClient, accounts: &[SimpleAccount], template: &Value) {
+        let each = accounts.iter().enumerate().map(|(index, account)| async move {
+            loop {
+                let sequence = self.next.lock().unwrap()[index];
+                let (hash, op) = nth(account, template, sequence);
+                let sent: Result<B256, _> =
+                    rpc.request("eth_sendUserOperation", rpc_params![op, account.entry_point]).await;
+                match sent {
+                    Ok(told) => {
+                        assert_eq!(told, hash);
+                        self.acknowledged.lock().unwrap().insert(hash);
+                        self.next.lock().unwrap()[index] += 1;
+                    }
+                    Err(ClientError::Call(_)) => {
+                        // Four are pending already; or it was executed, though nobody was told that it had been taken.
+                        let known: Result<Value, _> =
+                            rpc.request("eth_getUserOperationReceipt", rpc_params![hash]).await;
+                        if known.is_ok_and(|receipt| !receipt.is_null()) {
+                            self.next.lock().unwrap()[index] += 1;
+                        }
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    Err(_) => return,
+                }
+            }
+        });
+        futures::future::join_all(each).await;
+    }
+}
+
+/// Mines a block every [`BLOCK`] as long as it is held.
+fn miner(stack: &Stack) -> tokio::task::JoinHandle<()> {
+    let url = stack.anvil.url.clone();
+    tokio::spawn(async move {
+        let rpc = jsonrpsee::http_client::HttpClientBuilder::default().build(url).unwrap();
+        loop {
+            let _: Result<Value, _> = rpc.request("evm_mine", rpc_params![]).await;
+            tokio::time::sleep(BLOCK).await;
+        }
+    })
+}
+
+/// Waits until each of these has come to an end; what the node says of those that were not executed.
+async fn ends(stack: &Stack, acknowledged: &BTreeSet<B256>) -> BTreeMap<B256, Value> {
+    let mut open: BTreeSet<B256> = acknowledged.clone();
+    let mut said = BTreeMap::new();
+    for _ in 0..600 {
+        for (hash, _, _) in executions(stack).await {
+            open.remove(&hash);
+        }
+        for hash in open.clone() {
+            let status = stack.node.ask("fabstir_getUserOperationStatus", vec![json!(hash)]).await.unwrap();
+            if status["status"] == "dropped" {
+                open.remove(&hash);
+                said.insert(hash, status);
+            } else {
+                said.insert(hash, status);
+            }
+        }
+        if open.is_empty() {
+            said.retain(|hash, status| acknowledged.contains(hash) && status["status"] == "dropped");
+            return said;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let lost: Vec<_> = open.iter().map(|hash| (hash, said.get(hash))).collect();
+    panic!("{} of {} acknowledged operations came to no end: {lost:?}", open.len(), acknowledged.len());
+}
+
+/// Holds the chain against what was acknowledged; how many were executed and how many dropped.
+async fn check(stack: &Stack, acknowledged: &BTreeSet<B256>) -> (usize, usize) {
+    let dropped = ends(stack, acknowledged).await;
+    let mut executed: BTreeMap<B256, usize> = BTreeMap::new();
+    executions(stack).await.into_iter().for_each(|(hash, _, _)| *executed.entry(hash).or_default() += 1);
+    assert!(executed.values().all(|times| *times == 1), "executed twice: {executed:?}");
+    for (hash, status) in &dropped {
+        let reason = status["reason"].as_str().unwrap_or_default();
+        assert!(!reason.is_empty() && !executed.contains_key(hash), "{hash} {status}");
+    }
+    for hash in acknowledged.difference(&dropped.keys().copied().collect()) {
+        assert!(executed.contains_key(hash), "{hash} is lost");
+    }
+    (acknowledged.len() - dropped.len(), dropped.len())
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_it_loses_nothing_that_it_acknowledged_and_does_nothing_twice() {
+    let (runs, seed) = (number("FABSTIR_CRASH_RUNS", 8), number("FABSTIR_CRASH_SEED", 1));
+    let folder = Folder::new("crash");
+    let anvil = Anvil::start_with(&["--gas-limit", "240000000"]).await.unwrap();
+    let url = anvil.url.clone();
+    let mut stack = Stack::on(anvil, &url, &folder.arguments()).await.unwrap();
+    let (accounts, template) = accounts(&stack, SENDERS).await;
+    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+    let miner = miner(&stack);
+
+    let load = Load::default();
+    let mut random = Random(seed);
+    let mut met: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut unacknowledged = 0;
+    for run in 0..runs {
+        stack.node.kill().await.unwrap();
+        // Every second one ends itself at a point of its own, if it comes to it before it is killed.
+        let point = (run % 2 == 1).then(|| POINTS[(run / 2) as usize % POINTS.len()]);
+        let after = random.below(20).to_string();
+        let environment: Vec<(&str, &str)> =
+            point.iter().flat_map(|point| [("FABSTIR_CRASH_AT", *point), ("FABSTIR_CRASH_AFTER", &after)]).collect();
+        let arguments = folder.arguments();
+        let started = NodeProcess::with(&url, &stack.deployment_file, &arguments, &environment).await;
+        match started {
+            Ok(node) => {
+                let rpc = node.rpc.clone();
+                stack.node = node;
+                let life = Duration::from_millis(50 + random.below(LIFE));
+                let before = load.acknowledged.lock().unwrap().len();
+                let sending = load.send(&rpc, &accounts, &template);
+                let ended = tokio::select! {
+                    () = sending => true,
+                    () = tokio::time::sleep(life) => false,
+                };
+                let by_itself = stack.node.kill().await.unwrap();
+                *met.entry(if by_itself { point.unwrap_or("?") } else { "at random" }).or_default() += 1;
+                assert!(!by_itself || point.is_some(), "it ended by itself: {ended}");
+                unacknowledged += usize::from(load.acknowledged.lock().unwrap().len() == before);
+            }
+            // At a point that it came to before it was ready.
+            Err(error) => {
+                let point = point.unwrap_or_else(|| panic!("run {run}, seed {seed}: {error:#}"));
+                *met.entry(point).or_default() += 1;
+            }
+        }
+    }
+    stack.node = NodeProcess::start(&url, &stack.deployment_file, &folder.arguments()).await.unwrap();
+    let acknowledged = load.acknowledged.lock().unwrap().clone();
+    let (executed, dropped) = check(&stack, &acknowledged).await;
+    miner.abort();
+    println!(
+        "{runs} lives from seed {seed}, ended {met:?}: {} operations acknowledged, {executed} executed once, {dropped} \
+         dropped with a reason, 0 lost, 0 twice; {unacknowledged} lives acknowledged none",
+        acknowledged.len(),
+    );
+    assert!(acknowledged.len() as u64 >= runs, "{}", acknowledged.len());
+    if runs >= 8 {
+        assert!(met.len() >= 3, "{met:?}");
+    }
+}
+
+/// The largest file that a process may write from now on, in bytes: what lies beyond cannot be written, as on a full
+/// disk.
+async fn limit(node: &NodeProcess, bytes: &str) {
+    let pid = node.pid().unwrap().to_string();
+    let limit = format!("--fsize={bytes}:unlimited");
+    let set = tokio::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status().await.unwrap();
+    assert!(set.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_nothing_is_taken_and_with_room_again_nothing_was_lost() {
+    let folder = Folder::new("full");
+    let anvil = Anvil::start().await.unwrap();
+    let url = anvil.url.clone();
+    let mut stack = Stack::on(anvil, &url, &folder.arguments()).await.unwrap();
+    let (accounts, template) = accounts(&stack, 2).await;
+    stack.node.kill().await.unwrap();
+    stack.node = NodeProcess::unwarned(&url, &stack.deployment_file, &folder.arguments()).await.unwrap();
+    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+    let send = async |stack: &Stack, sequence: usize| {
+        let (hash, op) = nth(&accounts[0], &template, sequence);
+        let params = vec![op, json!(accounts[0].entry_point)];
+        (hash, stack.node.ask("eth_sendUserOperation", params).await)
+    };
+    let (first, sent) = send(&stack, 0).await;
+    sent.unwrap();
+    limit(&stack.node, "4096").await;
+    let (second, refused) = send(&stack, 1).await;
+    let Err(ClientError::Call(refused)) = refused else { panic!("taken, or no answer: {refused:?}") };
+    assert_eq!(refused.code(), -32005, "{refused}");
+    assert!(refused.message().contains("cannot be stored"), "{refused}");
+    let status = stack.node.ask("fabstir_getUserOperationStatus", vec![json!(second)]).await.unwrap();
+    assert_ne!(status["status"], "pending", "its sender was told that it was not taken");
+    limit(&stack.node, "unlimited").await;
+    let mut sent = send(&stack, 1).await.1;
+    for _ in 0..100 {
+        if sent.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        sent = send(&stack, 1).await.1;
+    }
+    sent.unwrap();
+    stack.node.kill().await.unwrap();
+    stack.node = NodeProcess::start(&url, &stack.deployment_file, &folder.arguments()).await.unwrap();
+    let miner = miner(&stack);
+    assert_eq!(check(&stack, &BTreeSet::from([first, second])).await, (2, 0));
+    miner.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_journal_and_one_of_a_key_that_is_gone_are_refused_and_never_made_anew() {
+    let folder = Folder::new("damaged");
+    let anvil = Anvil::start().await.unwrap();
+    let url = anvil.url.clone();
+    let mut stack = Stack::on(anvil, &url, &folder.arguments()).await.unwrap();
+    let account =
+        SimpleAccount::new(&stack, erc4337::EntryPointVersion::V0_8, parse_ether("1").unwrap()).await.unwrap();
+    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+    let op = account.operation(&stack, alloy::primitives::Address::repeat_byte(5), U256::ZERO, Default::default());
+    let hash = account.send(&stack, op.await.unwrap()).await.unwrap();
+    for _ in 0..500 {
+        let status = stack.node.ask("fabstir_getUserOperationStatus", vec![json!(hash)]).await.unwrap();
+        if status["status"] == "submitted" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stack.node.kill().await.unwrap();
+
+    let file = folder.0.join("journal.redb");
+    let whole = std::fs::read(&file).unwrap();
+    let key = [("FABSTIR_BUNDLER_KEY", tests::anvil::KEYS[3])];
+    let other = NodeProcess::with(&url, &stack.deployment_file, &folder.arguments(), &key).await;
+    assert!(other.is_err(), "an open nonce of a key that nobody has");
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    assert!(NodeProcess::start(&url, &stack.deployment_file, &folder.arguments()).await.is_err());
+    // Neither is it made anew: the next start refuses it too.
+    assert!(NodeProcess::start(&url, &stack.deployment_file, &folder.arguments()).await.is_err());
+    std::fs::write(&file, &whole).unwrap();
+    stack.node = NodeProcess::start(&url, &stack.deployment_file, &folder.arguments()).await.unwrap();
+    let miner = miner(&stack);
+    assert_eq!(check(&stack, &BTreeSet::from([hash])).await, (1, 0));
+    miner.abort();
+}
