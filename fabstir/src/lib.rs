@@ -16,6 +16,7 @@
 //! - [`client`]: an account that acts without gas; [`host`] uses it.
 //! - [`prove`]: runs a small model on a job's input, proves the result with EZKL and submits it.
 //! - [`dev`]: all of it on a chain of one's own.
+//! - [`doctor`]: what an operator asks when something does not work.
 //! - [`keys`]: where secret keys come from; [`arenas`]: less memory.
 
 pub mod admin;
@@ -26,6 +27,7 @@ pub mod client;
 pub mod deploy;
 pub mod deployment;
 pub mod dev;
+pub mod doctor;
 pub mod host;
 pub mod keys;
 pub mod ledger;

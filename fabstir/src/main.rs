@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use fabstir::{arenas, deploy, dev, host, node, prove};
+use fabstir::{arenas, deploy, dev, doctor, host, node, prove};
 use tracing_subscriber::EnvFilter;
 
 /// Account abstraction for a marketplace of LLM inference: bundler, paymaster and tools.
@@ -21,6 +21,8 @@ enum Command {
     Node(Box<node::Options>),
     /// Deploys the EntryPoints that are missing and all of our contracts.
     Deploy(deploy::Options),
+    /// Looks at node, contracts, keys and stores, and says what is wrong with them.
+    Doctor(Box<doctor::Options>),
     /// What a host does.
     #[command(subcommand)]
     Host(host::Command),
@@ -45,6 +47,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Dev(options) => dev::run(options).await,
         Command::Node(options) => node::run(*options).await,
         Command::Deploy(options) => deploy::run(options).await,
+        Command::Doctor(options) => doctor::run(*options).await,
         Command::Host(command) => host::run(command).await,
         Command::Prove(options) => prove::run(options).await,
     }

@@ -12,6 +12,7 @@ mod clients;
 mod console;
 mod crash;
 mod demo;
+mod doctor;
 mod entry_points;
 #[path = "../../session-keys/tests/contract/escalations.rs"]
 #[allow(unreachable_pub, reason = "shared with the contract's own test")]
