@@ -1,6 +1,8 @@
 """From a model to a verifier in the EVM, and from a job to a proof, with EZKL.
 
-    pipeline.py setup FOLDER MODEL [SRS]   model, circuit, SRS, keys, verifier; MODEL is `tiny` or `mlp`
+    pipeline.py setup FOLDER MODEL [SRS [VERIFIER]]
+                                           model, circuit, SRS, keys, verifier; MODEL is `tiny` or `mlp`; of the keys
+                                           that EZKL may make, that of a VERIFIER
     pipeline.py commit FOLDER              input (stdin: {"x": [...]}) to its commitment and the result, as JSON
     pipeline.py prove FOLDER               {"x": [...], "statement": "0x..."} on stdin to a proof, as JSON on stdout
 
@@ -31,6 +33,8 @@ LIMBS = 16
 MODELS = {"tiny": (11, 4, [2], 128, 4), "mlp": (15, 784, [64, 10], 16384, 2)}
 SEED = 4337
 STAMP = "stamp.json"
+# One in two is the committed one.
+DRAWS = 40
 
 
 def build_model(name, path):
@@ -74,10 +78,29 @@ def at(folder, name):
     return os.path.join(folder, name)
 
 
-def setup(folder, name, given_srs=None):
-    os.makedirs(folder, exist_ok=True)
-    if os.path.exists(at(folder, STAMP)):
-        return
+def setup(folder, name, given_srs=None, verifier=None):
+    """Of a given SRS and model EZKL makes one of a few keys: it keeps a circuit's dimensions in hash maps, whose order it
+    draws anew. Where a verifier is given, the draw is repeated until it is that one's."""
+    for _ in range(DRAWS):
+        os.makedirs(folder, exist_ok=True)
+        if os.path.exists(at(folder, STAMP)):
+            return
+        make(folder, name, given_srs)
+        if verifier is None or same_verifier(at(folder, "Verifier.sol"), verifier):
+            json.dump({"model": name}, open(at(folder, STAMP), "w"))
+            return
+        shutil.rmtree(folder)
+    sys.exit(f"none of {DRAWS} keys of {name} is that of {verifier}")
+
+
+def same_verifier(made, committed):
+    """But for the contract's name."""
+    return [line for line in open(made) if not line.startswith("contract ")] == [
+        line for line in open(committed) if not line.startswith("contract ")
+    ]
+
+
+def make(folder, name, given_srs):
     rows, _, _, base, legs = MODELS[name]
     onnx_file = at(folder, "model.onnx")
     if not os.path.exists(onnx_file):
@@ -102,7 +125,6 @@ def setup(folder, name, given_srs=None):
         sol = at(folder, f"{label}.sol")
         emit(lambda: ezkl.create_evm_verifier(vk, settings, sol, at(folder, f"{label}.abi"), srs, reusable), sol)
     emit(lambda: ezkl.create_evm_vka(vk, settings, at(folder, "vka.bytes"), srs), at(folder, "vka.bytes"))
-    json.dump({"model": name}, open(at(folder, STAMP), "w"))
 
 
 def emit(call, path):
@@ -156,7 +178,7 @@ def prove(folder, request):
 def main():
     command, folder = sys.argv[1:3]
     if command == "setup":
-        setup(folder, *sys.argv[3:5])
+        setup(folder, *sys.argv[3:6])
     elif command in ("commit", "prove"):
         print(json.dumps({"commit": commit, "prove": prove}[command](folder, json.load(sys.stdin))))
     else:

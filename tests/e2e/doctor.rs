@@ -25,9 +25,15 @@ async fn findings(stack: &Stack, arguments: &[&str]) -> (Vec<(String, String)>, 
 /// The checks that are not as they should be.
 async fn wrong(stack: &Stack, arguments: &[&str]) -> Vec<(String, String)> {
     let (found, well) = findings(stack, arguments).await;
-    let wrong: Vec<_> = found.into_iter().filter(|(_, verdict)| verdict != "ok").collect();
+    let found = found.into_iter().filter(|finding| *finding != unknown_code());
+    let wrong: Vec<_> = found.filter(|(_, verdict)| verdict != "ok").collect();
     assert_eq!(well, wrong.iter().all(|(_, verdict)| verdict == "warning"), "{wrong:?}");
     wrong
+}
+
+/// No package has the canonical v0.9: that of the tests stands at an address of its own.
+fn unknown_code() -> (String, String) {
+    ("EntryPoint v0.9".into(), "warning".into())
 }
 
 fn failure(check: impl Into<String>) -> (String, String) {
@@ -42,7 +48,8 @@ async fn what_is_broken_is_named_and_nothing_else() {
     let data = folder.display().to_string();
 
     let (found, well) = findings(&stack, &["--data-dir", &data]).await;
-    assert!(well && found.iter().all(|(_, verdict)| verdict == "ok"), "{found:?}");
+    assert!(well && found.contains(&unknown_code()), "{found:?}");
+    assert!(found.iter().all(|finding| finding.1 == "ok" || *finding == unknown_code()), "{found:?}");
     for check in ["chain id", "latency", "clock", "eth_getLogs", "EntryPoint v0.6", "contracts", "paymaster v0.9"] {
         assert!(found.iter().any(|(name, _)| name == check), "{check} is not among {found:?}");
     }
