@@ -18,13 +18,14 @@
 #   make proofs EZKL's pipeline: both models to verifiers, compared with what is committed, and a proof of each
 #   make hidden-calls  200,000 batches with a forbidden call somewhere in them: no policy sponsors one
 #   make pictures  the documentation's pictures of the web console, from the tests that use it in a browser
+#   make alerts  the alert rules, read by promtool
 #   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash fuzz budgets hidden-calls redis chromium pictures lint build contracts vectors proofs clean
+.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -103,7 +104,7 @@ test-contracts: contracts
 
 # All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
 # The end-to-end tests come last and close the run with their summary.
-test-rust: build redis chromium $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
+test-rust: build redis prometheus chromium $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
 	cargo test --workspace --locked --lib --bins --tests
 
 # A real one for the tests, which start it on ports of their own.
@@ -111,6 +112,16 @@ redis:
 	@command -v redis-server >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && as= || as=sudo; \
 		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends redis-server; }
+
+# A real one too, for the alerts, with promtool.
+prometheus:
+	@command -v promtool >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && as= || as=sudo; \
+		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends prometheus; }
+
+# What Prometheus is to be given is what it can read.
+alerts: prometheus
+	cd ops/prometheus && promtool check config prometheus.yml >/dev/null
 
 # A real one too, for the pages that the binary serves.
 chromium:
@@ -130,7 +141,7 @@ budgets: contracts redis
 hidden-calls: contracts
 	FABSTIR_BATCHES=$${FABSTIR_BATCHES:-200000} cargo test --workspace --locked --lib a_forbidden_call_passes -- --nocapture
 
-lint: contracts slither $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed
+lint: contracts slither alerts $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cd $(CONTRACTS) && $(FORGE) fmt --check && node tools/layouts.js

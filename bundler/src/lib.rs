@@ -18,6 +18,7 @@
 //! - `engine`: the one owner of those three and of what became of each operation.
 //! - `follower`: heads and inclusions, from the chain back to the engine.
 //! - `journal`: what must outlive the process, and how it is taken up again.
+//! - `lives`: each operation's steps with their times, for those who watch.
 //! - `index`: where each operation was executed, at any age, across restarts.
 //! - [`signer`]: the key that bundles are sent from.
 //! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
@@ -40,6 +41,7 @@ mod head;
 mod index;
 mod journal;
 pub mod l1_fee;
+mod lives;
 pub mod mempool;
 pub mod node;
 mod rejection;
@@ -51,11 +53,12 @@ mod submitter;
 
 pub use admission::{Admitted, Evidence, Validated};
 pub use config::{BundlingMode, Config};
-pub use engine::{Left, Record, Status};
+pub use engine::{KeyVitals, Left, Record, Status, Vitals};
 pub use flow::{Ledger, LossCause};
 pub use head::Head;
 pub use index::IndexError;
 pub use journal::JournalError;
+pub use lives::{Life, Lives, Milestone, Step};
 pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};
 pub use signer::{Signer, SignerError};

@@ -22,7 +22,7 @@ use crate::{
     config::BundlingMode,
     engine::{
         Channels, Command, Engine, InclusionRecord, Interest, Left, Record, Resumed, Screened, Screening, Stage,
-        Status, WAITING, places,
+        Status, Vitals, WAITING, places,
     },
     estimation::{self, Estimate},
     evm::{BlockPin, SelfTestError, Wanted, self_test},
@@ -30,6 +30,7 @@ use crate::{
     follower::{self, Follower, finality},
     index::{self, Event, Index, IndexError, Logs, ResumeError},
     journal::{File, Journal, JournalError, Replay},
+    lives::{Arrival, Lives},
     mempool::{
         Counts, ReputationStatus,
         store::{self, StoreError},
@@ -122,6 +123,7 @@ pub struct Bundler {
     logs: Arc<Logs>,
     /// Has the follower look for a new head at once.
     wake: Arc<Notify>,
+    lives: Arc<Lives>,
 }
 
 /// One operation's validation, laid open.
@@ -186,7 +188,8 @@ impl Bundler {
         places(&replay, &submitter.addresses(), &mut flow, head.block.number).map_err(StartError::MissingKey)?;
         let actions = flow.advance(&nonces, head.block.number, head.fees);
         let outbox = engine.downgrade();
-        let channels = Channels { heads: heads.clone(), inbox, outbox, interest };
+        let lives = Arc::<Lives>::default();
+        let channels = Channels { heads: heads.clone(), inbox, outbox, interest, lives: Arc::clone(&lives) };
         let mut engine_task =
             Engine::new(Arc::clone(&config), node.clone(), submitter, flow, reputation, journal, channels);
         engine_task.resume(Resumed { operations: replay.operations, dropped: replay.dropped, inclusions, actions });
@@ -200,7 +203,7 @@ impl Bundler {
         // The follower holds the engine weakly, so that it is the handles that keep both alive.
         tokio::spawn(follower.run(heads_sender, engine.downgrade(), Arc::clone(&wake), interested.clone()));
         let lanes = Arc::new(Semaphore::new(config.max_concurrent_validations));
-        Ok((Self { config, node, heads, engine, address, lanes, index, logs, wake }, task))
+        Ok((Self { config, node, heads, engine, address, lanes, index, logs, wake, lives }, task))
     }
 
     /// The key that bundles are sent from.
@@ -218,9 +221,24 @@ impl Bundler {
     /// # Errors
     /// If it is refused.
     pub async fn send(&self, op: UserOperation, entry_point: Address) -> Result<B256, Rejection> {
-        let op = Arc::new(op);
+        let arrival = Arrival::new(&self.lives);
+        let result = self.take_in(Arc::new(op), entry_point, &arrival).await;
+        arrival.end(result)
+    }
+
+    async fn take_in(
+        &self,
+        op: Arc<UserOperation>,
+        entry_point: Address,
+        arrival: &Arrival<'_>,
+    ) -> Result<B256, Rejection> {
         let _lane = self.lane().await?;
-        let admitted = self.at_the_head(|head| self.admit(Arc::clone(&op), entry_point, head)).await?;
+        let admitted = self.at_the_head(|head| self.admit(Arc::clone(&op), entry_point, head, arrival)).await?;
+        self.add(admitted).await
+    }
+
+    /// Into the mempool, unless it is known already.
+    async fn add(&self, admitted: Result<Admitted, B256>) -> Result<B256, Rejection> {
         match admitted {
             Ok(admitted) => self.ask(|answer| Command::Add(Box::new(admitted), answer)).await?,
             Err(known) => Ok(known),
@@ -248,13 +266,19 @@ impl Bundler {
         op: Arc<UserOperation>,
         entry_point: Address,
         head: Head,
+        arrival: &Arrival<'_>,
     ) -> Result<Result<Admitted, B256>, Rejection> {
         let on = self.grounds(&head);
         let hash = admission::screen(&op, entry_point, on).await?;
-        let screening = Screening { op: Arc::clone(&op), hash, entry_point };
+        let (screening, sender) = (Screening { op: Arc::clone(&op), hash, entry_point }, op.sender);
         match self.ask(|answer| Command::Screen(screening, answer)).await?? {
             Screened::Known => Ok(Err(hash)),
-            Screened::Validate(lane) => Ok(Ok(admission::admit(op, hash, entry_point, &lane, on).await?)),
+            Screened::Validate(lane) => {
+                arrival.is(hash, sender, entry_point);
+                let admitted = admission::admit(op, hash, entry_point, &lane, on).await?;
+                arrival.validated();
+                Ok(Ok(admitted))
+            }
         }
     }
 
@@ -392,6 +416,33 @@ impl Bundler {
     /// If the bundler has stopped.
     pub async fn ledger(&self) -> Result<Ledger, Rejection> {
         self.ask(Command::Ledger).await
+    }
+
+    /// How the engine does; within this much time it answers, or it does not do well.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn vitals(&self, patience: Duration) -> Result<Vitals, Rejection> {
+        let late = |_| Rejection::Busy("the engine does not answer");
+        tokio::time::timeout(patience, self.ask(Command::Vitals)).await.map_err(late)?
+    }
+
+    /// The operations' lives, step by step.
+    pub fn lives(&self) -> &Arc<Lives> {
+        &self.lives
+    }
+
+    /// How long ago the node last answered anything.
+    pub fn node_silence(&self) -> Duration {
+        self.node.silence()
+    }
+
+    /// Holds our EVM against the node's once more: the chain may have been upgraded since the start.
+    ///
+    /// # Errors
+    /// The first difference, or that the node does not answer.
+    pub async fn self_test(&self) -> Result<(), SelfTestError> {
+        self_test::run(&self.config.chain, &self.node, &self.head().block).await
     }
 
     /// Chooses when bundles are sent.

@@ -4,6 +4,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,6 +31,7 @@ use crate::{
     deployment::Deployment,
     host,
     node::{self, Node, Setup, stop_signal},
+    observe::ObserveOptions,
     serve, sessions,
     token_gas::TokenOptions,
 };
@@ -144,6 +146,9 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         sponsor_signers: vec![paymaster_key.clone().into_signer().into()],
         poll_interval: Duration::from_millis(50),
         sessions: Some(session_store.clone()),
+        // The chain mines when there is something to mine.
+        observe: ObserveOptions::default(),
+        board: Arc::default(),
         debug_rpc: false,
     };
     // Looked at before: a node that could not listen would hold its folder for a moment longer.

@@ -17,6 +17,8 @@
 //! - [`prove`]: runs a small model on a job's input, proves the result with EZKL and submits it.
 //! - [`dev`]: all of it on a chain of one's own.
 //! - [`doctor`]: what an operator asks when something does not work.
+//! - [`observe`]: health, figures and traces of a running node.
+//! - [`trace`]: what became of one operation, step by step.
 //! - [`keys`]: where secret keys come from; [`arenas`]: less memory.
 
 pub mod admin;
@@ -32,6 +34,7 @@ pub mod host;
 pub mod keys;
 pub mod ledger;
 pub mod node;
+pub mod observe;
 pub mod prove;
 pub mod serve;
 pub mod sessions;
@@ -39,6 +42,7 @@ pub mod sponsor_keys;
 pub mod sponsored;
 mod sponsorship;
 pub mod token_gas;
+pub mod trace;
 
 pub use client::Client;
 pub use deployment::Deployment;

@@ -1,16 +1,27 @@
 //! The one binary. Thin: reads the command line and calls the library.
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
-use fabstir::{arenas, deploy, dev, doctor, host, node, prove};
+use clap::{Parser, Subcommand, ValueEnum};
+use fabstir::{arenas, deploy, dev, doctor, host, node, prove, trace};
 use tracing_subscriber::EnvFilter;
 
 /// Account abstraction for a marketplace of LLM inference: bundler, paymaster and tools.
 #[derive(Debug, Parser)]
 #[command(name = "fabstir", version)]
 struct Cli {
+    /// How to write what happens, to stderr; RUST_LOG says what.
+    #[arg(long, env = "FABSTIR_LOG_FORMAT", global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -28,21 +39,27 @@ enum Command {
     Host(host::Command),
     /// Proves a job's result with EZKL and submits the proof.
     Prove(prove::Options),
+    /// Shows each step that an operation took in a node, with its time.
+    Trace(trace::Options),
 }
 
 fn main() -> Result<()> {
-    let command = Cli::parse().command;
+    let Cli { command, log_format } = Cli::parse();
     if matches!(command, Command::Node(_)) {
         arenas::limit();
     }
-    run(command)
+    run(command, log_format)
 }
 
 #[tokio::main]
-async fn run(command: Command) -> Result<()> {
+async fn run(command: Command, log_format: LogFormat) -> Result<()> {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,fabstir=info,bundler=info,paymaster=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
     match command {
         Command::Dev(options) => dev::run(options).await,
         Command::Node(options) => node::run(*options).await,
@@ -50,5 +67,6 @@ async fn run(command: Command) -> Result<()> {
         Command::Doctor(options) => doctor::run(*options).await,
         Command::Host(command) => host::run(command).await,
         Command::Prove(options) => prove::run(options).await,
+        Command::Trace(options) => trace::run(options).await,
     }
 }

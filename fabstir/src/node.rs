@@ -15,7 +15,9 @@ use crate::{
     bundling::{BundlingOptions, Signers, ether},
     chain,
     deployment::Deployment,
-    ledger, serve, sessions,
+    ledger,
+    observe::{self, Board, ObserveOptions, Watched},
+    serve, sessions,
     sponsor_keys::{self, SponsorKeyOptions},
     sponsored::{self, InProcess},
     sponsorship::{self, InForce},
@@ -83,6 +85,8 @@ pub struct Options {
     redis: Option<String>,
     #[command(flatten)]
     sessions: sessions::SessionOptions,
+    #[command(flatten)]
+    observe: ObserveOptions,
     /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
     #[arg(long)]
     debug_rpc: bool,
@@ -109,6 +113,8 @@ pub struct Node {
     signers: JoinHandle<()>,
     /// Reads policies anew.
     watcher: Option<JoinHandle<()>>,
+    /// Looks after health and figures.
+    observers: Vec<JoinHandle<()>>,
     /// The operator's side, if it is served.
     pub admin: Option<admin::Running>,
 }
@@ -149,6 +155,10 @@ pub struct Setup {
     pub budgets: ledger::Place,
     /// Where session keys are kept, if they are served.
     pub sessions: Option<sessions::Place>,
+    /// What is watched, and where it is told.
+    pub observe: ObserveOptions,
+    /// What is right and what is not.
+    pub board: Arc<Board>,
     /// Whether `debug_bundler_*` is served.
     pub debug_rpc: bool,
 }
@@ -158,6 +168,9 @@ pub struct Setup {
 /// # Errors
 /// Whatever stops it, with its context.
 pub async fn run(options: Options) -> Result<()> {
+    // First of all: a start that takes its time, or fails, is to be seen.
+    let board = Arc::<Board>::default();
+    let metrics = options.observe.serve(&board).await?;
     let budgets = ledger::Place::chosen(options.redis, options.chain.data_dir.clone());
     let deployment = Deployment::read(&options.deployment)?;
     let setup = Setup {
@@ -187,6 +200,8 @@ pub async fn run(options: Options) -> Result<()> {
         reputation_file: options.reputation_file,
         budgets,
         sessions: options.sessions.place()?,
+        observe: options.observe,
+        board,
         debug_rpc: options.debug_rpc,
     };
     let node = Node::start(setup).await?;
@@ -194,9 +209,15 @@ pub async fn run(options: Options) -> Result<()> {
         println!("admin: http://{}", admin.address);
         println!("console: http://{}/console/", admin.address);
     }
+    if let Some((address, _)) = &metrics {
+        println!("metrics: http://{address}/metrics");
+    }
     println!("ready: http://{}", node.address);
     stop_signal().await?;
     node.stop().await;
+    if let Some((_, task)) = metrics {
+        task.abort();
+    }
     Ok(())
 }
 
@@ -207,6 +228,7 @@ impl Node {
     /// If the chain, the keys or the address to serve on are not usable.
     pub async fn start(setup: Setup) -> Result<Self> {
         let deployment = &setup.deployment;
+        let pages = observe::pages(&setup.board);
         let mut preset = ChainPreset::for_chain(deployment.chain_id);
         preset.min_stake = setup.min_stake.unwrap_or(preset.min_stake);
         let mut config = bundler::Config::new(preset);
@@ -253,14 +275,23 @@ impl Node {
         let mut hub = None;
         if let Some(place) = setup.sessions {
             let beside = module.clone().into();
-            let (methods, sessions) = sessions::module(place, deployment, node, beside).await?;
+            let (methods, sessions) = sessions::module(place, deployment, node.clone(), beside).await?;
             module.merge(methods)?;
             hub = Some(sessions);
         }
-        module.merge(sponsored::sending(bundler.clone(), Arc::clone(&service), hub)?)?;
+        module.merge(sponsored::sending(bundler.clone(), Arc::clone(&service), hub.clone())?)?;
+        let watched = Watched {
+            bundler: bundler.clone(),
+            service: Arc::clone(&service),
+            sessions: hub,
+            node,
+            deployment: deployment.clone(),
+        };
+        let observers = observe::start(&setup.observe, &setup.board, watched)?;
         let admin = setup.admin.start(service, source, setup.chain.data_dir).await?;
-        let (address, server) = serve::start(setup.serve, module).await?;
-        Ok(Self { address, bundler, server, engine, follower, signers, watcher, admin })
+        let (address, server) = serve::start(setup.serve, module, pages).await?;
+        setup.board.started();
+        Ok(Self { address, bundler, server, engine, follower, signers, watcher, observers, admin })
     }
 
     /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.
@@ -279,6 +310,8 @@ impl Node {
         // Connections that are kept alive do not hold the process up.
         let _ = tokio::time::timeout(Duration::from_millis(500), self.server.stopped()).await;
         drop(self.bundler);
+        // They hold the bundler too.
+        self.observers.iter().for_each(JoinHandle::abort);
         self.engine.abort();
         self.follower.abort();
         self.signers.abort();

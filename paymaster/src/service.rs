@@ -3,6 +3,7 @@
 mod assess;
 mod explain;
 mod journal;
+mod shared;
 
 use std::{
     collections::BTreeSet,

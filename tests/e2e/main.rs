@@ -5,6 +5,7 @@
 mod accounts;
 mod accuracy;
 mod admin;
+mod alerts;
 mod attacks;
 mod budgets;
 mod chaos;

@@ -32,7 +32,7 @@ pub struct Anvil {
     /// Its HTTP endpoint.
     pub url: String,
     rpc: HttpClient,
-    _process: Child,
+    process: Child,
 }
 
 impl Anvil {
@@ -59,10 +59,15 @@ impl Anvil {
                 let url = format!("http://{address}");
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 let rpc = HttpClientBuilder::default().build(&url)?;
-                return Ok(Self { url, rpc, _process: process });
+                return Ok(Self { url, rpc, process });
             }
         }
         bail!("anvil ended before it listened")
+    }
+
+    /// Has it stand still, or go on.
+    pub async fn freeze(&self, frozen: bool) -> Result<()> {
+        crate::redis::signal(self.process.id(), if frozen { "STOP" } else { "CONT" }).await
     }
 
     /// Any method, standard or anvil's own: the test's business, not the product's.

@@ -6,6 +6,7 @@
 //!
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
 //! - [`redis`]: a Redis of the test's own.
+//! - [`prometheus`]: a Prometheus of the test's own, under the product's alert rules.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
 //! - [`accuracy`]: how exact estimates are.
 //! - [`load`]: honest clients beside hostile ones.
@@ -24,12 +25,14 @@ pub mod load;
 pub mod oracle;
 pub mod process;
 pub mod programs;
+pub mod prometheus;
 pub mod proxy;
 pub mod redis;
 pub mod stack;
 
 pub use anvil::Anvil;
 pub use bench::Bench;
+pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use stack::Stack;

@@ -14,7 +14,7 @@ use tokio::{
 pub struct Redis {
     /// Its `redis://` URL.
     pub url: String,
-    _process: Child,
+    process: Child,
 }
 
 impl Redis {
@@ -26,7 +26,7 @@ impl Redis {
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        let redis = Self { url: format!("redis://127.0.0.1:{port}"), _process: process };
+        let redis = Self { url: format!("redis://127.0.0.1:{port}"), process };
         for _ in 0..1_000 {
             if answers(port).await {
                 return Ok(redis);
@@ -35,6 +35,18 @@ impl Redis {
         }
         bail!("redis-server does not answer on port {port}")
     }
+
+    /// Has it stand still, or go on.
+    pub async fn freeze(&self, frozen: bool) -> Result<()> {
+        signal(self.process.id(), if frozen { "STOP" } else { "CONT" }).await
+    }
+}
+
+/// Sends a process of ours this signal.
+pub(crate) async fn signal(process: Option<u32>, name: &str) -> Result<()> {
+    let Some(pid) = process else { bail!("it has ended already") };
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().await?;
+    if sent.success() { Ok(()) } else { bail!("kill failed") }
 }
 
 async fn answers(port: u16) -> bool {

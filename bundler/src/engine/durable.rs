@@ -1,6 +1,10 @@
 //! What the engine writes down before it acts on it, and how it takes up what an earlier process wrote.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy::primitives::{Address, B256};
 use tokio::sync::oneshot;
@@ -13,6 +17,7 @@ use crate::{
     flow::{Action, Flow, Place, Restored},
     follower::Inclusion,
     journal::{Awaiting, Entry, JournalError, Kept, Replay, Rows, crash_point},
+    lives::Milestone,
 };
 
 /// Blocks between two looks for what is final.
@@ -84,6 +89,7 @@ impl Engine {
         }
         let pending = operations.len();
         for admitted in operations {
+            self.lives.resume(admitted.hash, admitted.op.sender, admitted.entry_point);
             self.records.insert(admitted.hash, Record::pending(&admitted));
             self.mempool.restore(admitted, &self.head.block);
         }
@@ -152,6 +158,7 @@ impl Engine {
         match awaiting {
             Awaiting::Acknowledge(hash, answer) => {
                 crash_point("before acknowledgement");
+                self.lives.note(hash, Milestone::Accepted, None, None);
                 let _ = answer.send(Ok(hash));
             }
             Awaiting::Known(answer) => drop(answer.send(Ok(Screened::Known))),
@@ -169,7 +176,9 @@ impl Engine {
         let Some(outbox) = self.outbox() else { return };
         let Some((store, rows)) = self.journal.batch() else { return };
         tokio::spawn(async move {
+            let begun = Instant::now();
             let result = store.commit(&rows).await;
+            metrics::histogram!("fabstir_journal_commit_seconds").record(begun.elapsed());
             // The engine is gone only when nobody needs the report.
             let _ = outbox.send(Command::Internal(Report::Written(rows, result))).await;
         });
@@ -188,6 +197,7 @@ impl Engine {
             }
             Err(error) => {
                 tracing::error!(%error, "nothing is accepted or sent before this can be written");
+                metrics::counter!("fabstir_journal_failures_total").increment(1);
                 for refused in self.journal.failed(rows, &error) {
                     match refused {
                         Awaiting::Acknowledge(hash, answer) => {

@@ -12,6 +12,7 @@ use crate::{
     flow::{Action, End, Entry, Mined, Outcome, Place},
     follower::Inclusion,
     journal::{self, Awaiting},
+    lives::Milestone,
     node::NodeError,
     signer::SignerError,
     submitter::{Attempt, KeyState, Treasury},
@@ -60,6 +61,10 @@ impl Engine {
                 if let (false, Some(bundle)) = (actions.is_empty(), &bundle) {
                     let operations = bundle.operations.len();
                     tracing::info!(?place, operations, %transaction, ?fees, "transaction signed");
+                    match self.flow.attempts(place) {
+                        0 | 1 => metrics::counter!("fabstir_bundles_submitted_total").increment(1),
+                        _ => metrics::counter!("fabstir_bundles_replaced_total").increment(1),
+                    }
                     bundle.hashes().into_iter().for_each(|it| self.records.set(it, Status::Submitted { transaction }));
                 }
                 actions
@@ -76,6 +81,7 @@ impl Engine {
         match result {
             Ok(()) => {
                 tracing::debug!(%transaction, "broadcast");
+                self.lives.note_all(&self.flow.hashes_at(place), Milestone::Broadcast);
                 self.answer_bundle_requests(Some(transaction));
             }
             Err(error) => {
@@ -206,6 +212,7 @@ impl Engine {
         // Operations that were included are gone from the mempool already; what is left did not make it.
         let hashes = bundle.map(Bundle::hashes).unwrap_or_default();
         tracing::info!(?place, ?outcome, operations = hashes.len(), "nonce used");
+        metrics::counter!("fabstir_bundles_ended_total", "end" => outcome.name()).increment(1);
         let (key, nonce) = (self.submitter.key(place.key), place.nonce);
         let block = outcome.mined().map_or(self.head.block.number, |mined| mined.block);
         self.note(journal::Entry::Settled { key, nonce, block });
@@ -231,6 +238,9 @@ impl Engine {
             }
         };
         for hash in hashes {
+            if self.records.get(hash).is_some_and(|record| matches!(record.status, Status::Included(_))) {
+                self.lives.note(hash, Milestone::Settled, None, None);
+            }
             self.records.unsubmit(hash);
         }
         self.record_drops(given_up);

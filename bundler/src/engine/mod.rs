@@ -14,6 +14,7 @@ mod inflight;
 mod records;
 mod tasks;
 mod upkeep;
+mod vitals;
 mod watchers;
 
 use std::{
@@ -32,6 +33,7 @@ pub(crate) use durable::{Resumed, places};
 use records::Records;
 pub(crate) use records::{InclusionRecord, Interest};
 pub use records::{Record, Status};
+pub use vitals::{KeyVitals, Vitals};
 pub(crate) use watchers::{Stage, WAITING};
 
 use crate::{
@@ -43,6 +45,7 @@ use crate::{
     follower::Mined as Brought,
     index::Event,
     journal::{Entry, Journal, JournalError, Rows},
+    lives::{Lives, Milestone},
     mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
     node::{NodeClient, NodeError},
     signer::SignerError,
@@ -84,6 +87,8 @@ pub(crate) enum Command {
     Drain(oneshot::Sender<()>),
     /// What was earned and lost so far?
     Ledger(oneshot::Sender<Ledger>),
+    /// How do you do?
+    Vitals(oneshot::Sender<Vitals>),
     /// Give up what is left.
     Abandon(oneshot::Sender<Vec<Left>>),
     /// Of our own tasks.
@@ -154,6 +159,8 @@ pub(crate) struct Channels {
     pub(crate) outbox: mpsc::WeakSender<Command>,
     /// What the chain is to be asked for, as it changes.
     pub(crate) interest: watch::Sender<Interest>,
+    /// Where each step is noted.
+    pub(crate) lives: Arc<Lives>,
 }
 
 /// The engine's state.
@@ -167,6 +174,8 @@ pub(crate) struct Engine {
     outbox: mpsc::WeakSender<Command>,
     mempool: Mempool,
     records: Records,
+    /// For those who watch.
+    lives: Arc<Lives>,
     head: Head,
     mode: BundlingMode,
     /// A bundle is being proven: one at a time, because each builds on what those before leave.
@@ -207,12 +216,13 @@ impl Engine {
         flow: Flow,
         reputation: Reputation,
         journal: Journal,
-        Channels { heads, inbox, outbox, interest }: Channels,
+        Channels { heads, inbox, outbox, interest, lives }: Channels,
     ) -> Self {
         let keeping = config.keeping;
         let head = heads.borrow().clone();
         let mode = config.bundling;
         let mempool = Mempool::new(config.mempool.clone(), reputation);
+        lives.advance(head.block.number);
         Self {
             config,
             node,
@@ -221,7 +231,8 @@ impl Engine {
             inbox,
             outbox,
             mempool,
-            records: Records::new(interest),
+            records: Records::new(interest, Arc::clone(&lives)),
+            lives,
             head,
             mode,
             proving: false,
@@ -286,6 +297,9 @@ impl Engine {
             Command::Ledger(answer) => {
                 let _ = answer.send(self.ledger.clone());
             }
+            Command::Vitals(answer) => {
+                let _ = answer.send(self.vitals());
+            }
             Command::Watch(hash, known, sender, answer) => {
                 let _ = answer.send(self.records.watch(hash, known, sender));
             }
@@ -342,6 +356,7 @@ impl Engine {
 
     fn advance(&mut self, head: Head, brought: Brought) {
         let previous = std::mem::replace(&mut self.head, head);
+        self.lives.advance(self.head.block.number);
         let gone = brought.from.map(|from| self.unmine(from)).unwrap_or_default();
         self.include(brought.inclusions, gone);
         self.keep_up(&previous);
@@ -452,6 +467,7 @@ impl Engine {
         }
         let expected = proven.bundle.expected;
         tracing::info!(operations = hashes.len(), ?expected, key, "bundle proven");
+        self.lives.note_all(&hashes, Milestone::Proven);
         self.changes.push((hashes.clone(), proven.changes));
         let actions = self.flow.place(Arc::new(proven.bundle), key, self.head.fees, self.head.block.number);
         if actions.is_empty() {

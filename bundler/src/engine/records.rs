@@ -10,7 +10,12 @@ use erc4337::{EntryPointVersion, UserOperation};
 use tokio::sync::{mpsc, watch};
 
 use super::watchers::{Stage, Watchers};
-use crate::{admission::Admitted, index::Event, journal::Entry as Noted};
+use crate::{
+    admission::Admitted,
+    index::Event,
+    journal::Entry as Noted,
+    lives::{Lives, Milestone},
+};
 
 /// Operations remembered after they have come to an end; the oldest are forgotten first. What was included is in the
 /// index all the same.
@@ -129,10 +134,11 @@ pub(super) struct Records {
     interest: watch::Sender<Interest>,
     /// What has to be remembered of all this, and was not taken yet.
     noted: Vec<Noted>,
+    lives: Arc<Lives>,
 }
 
 impl Records {
-    pub(super) fn new(interest: watch::Sender<Interest>) -> Self {
+    pub(super) fn new(interest: watch::Sender<Interest>, lives: Arc<Lives>) -> Self {
         Self {
             by_hash: HashMap::new(),
             ended: VecDeque::new(),
@@ -140,6 +146,7 @@ impl Records {
             watchers: Watchers::default(),
             interest,
             noted: Vec::new(),
+            lives,
         }
     }
 
@@ -161,12 +168,14 @@ impl Records {
 
     pub(super) fn insert(&mut self, hash: B256, record: Record) {
         self.watchers.tell(hash, &record.status.stage());
+        self.lives.note(hash, Milestone::Pooled, None, None);
         self.by_hash.insert(hash, record);
     }
 
     /// These are being put into a bundle: news for those who watch, and no more than that.
     pub(super) fn bundled(&mut self, hashes: &[B256]) {
         hashes.iter().for_each(|hash| self.watchers.tell(*hash, &Stage::Bundled));
+        self.lives.note_all(hashes, Milestone::Bundled);
     }
 
     pub(super) fn set(&mut self, hash: B256, status: Status) {
@@ -185,6 +194,14 @@ impl Records {
             Status::Dropped { reason } => self.noted.push(Noted::Dropped { hash, reason: reason.clone() }),
             _ => {}
         }
+        match &status {
+            Status::Submitted { transaction } => self.lives.note(hash, Milestone::Signed, Some(*transaction), None),
+            Status::Included(InclusionRecord(event)) => {
+                self.lives.note(hash, Milestone::Mined, Some(event.transaction), None);
+            }
+            Status::Dropped { reason } => self.lives.note(hash, Milestone::Dropped, None, Some(reason)),
+            Status::Pending | Status::Preconfirmed { .. } => {}
+        }
         let ends = status.is_terminal() && !record.status.is_terminal();
         let stage = status.stage();
         record.status = status;
@@ -202,6 +219,7 @@ impl Records {
         {
             record.status = Status::Pending;
             self.sent.remove(&hash);
+            self.lives.note(hash, Milestone::Returned, None, None);
             self.watchers.tell(hash, &Stage::Pending);
             self.tell_interest();
         }
@@ -219,6 +237,7 @@ impl Records {
         }
         self.noted.push(Noted::Reopened { hash });
         record.status = status;
+        self.lives.note(hash, Milestone::Returned, None, None);
         self.ended.retain(|ended| *ended != hash);
         self.watchers.tell(hash, &stage);
         self.tell_interest();

@@ -44,6 +44,17 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// The word for it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Executed(_) => "executed",
+            Self::Reverted(_) => "reverted",
+            Self::Cancelled(_) => "cancelled",
+            Self::Lost => "lost",
+            Self::Unsigned => "unsigned",
+        }
+    }
+
     /// Our transaction that used it, if one of ours did.
     pub(crate) fn mined(&self) -> Option<Mined> {
         match self {

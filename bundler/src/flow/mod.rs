@@ -138,6 +138,32 @@ impl Flow {
         slots.map(Slot::worst_cost).fold(0, u128::saturating_add)
     }
 
+    /// Nonces of this key that are given out and not used.
+    pub(crate) fn open(&self, key: usize) -> usize {
+        self.lanes.get(key).map_or(0, |lane| lane.slots.len())
+    }
+
+    /// The head at which the oldest of them was given out; 0 if that was before a restart.
+    pub(crate) fn oldest(&self, key: usize) -> Option<u64> {
+        self.lanes.get(key)?.slots.values().map(|slot| slot.since).min()
+    }
+
+    /// Whether a key is given bundles.
+    pub(crate) fn is_usable(&self, key: usize) -> bool {
+        self.lanes.get(key).is_some_and(|lane| !lane.barred)
+    }
+
+    /// Transactions that were signed for this nonce.
+    pub(crate) fn attempts(&self, place: Place) -> usize {
+        self.lanes.get(place.key).and_then(|lane| lane.slots.get(&place.nonce)).map_or(0, |slot| slot.attempts.len())
+    }
+
+    /// Operations that are bound to this nonce.
+    pub(crate) fn hashes_at(&self, place: Place) -> Vec<B256> {
+        let slot = self.lanes.get(place.key).and_then(|lane| lane.slots.get(&place.nonce));
+        slot.and_then(|slot| slot.bundle.as_ref()).map(|bundle| bundle.hashes()).unwrap_or_default()
+    }
+
     fn room_of(&self, lane: &Lane) -> usize {
         let open = lane.next.is_some() && !lane.barred;
         if open { self.policy.per_key.saturating_sub(lane.slots.len()) } else { 0 }

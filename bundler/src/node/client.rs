@@ -1,6 +1,9 @@
 //! Typed calls of the few standard methods we use.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy::{
     eips::BlockNumberOrTag,
@@ -64,13 +67,20 @@ impl NodeClient {
     async fn call<R: DeserializeOwned>(&self, method: &'static str, params: ArrayParams) -> Result<R, NodeError> {
         let mut failure = None;
         for endpoint in self.nodes.route() {
+            let begun = Instant::now();
             let answer = endpoint.request(method, params.clone()).await;
+            self.nodes.took(method, begun, &answer);
             if !self.nodes.judge(endpoint, &answer) {
                 return answer;
             }
             failure = failure.or(answer.err());
         }
         Err(failure.unwrap_or(NodeError::Transport { method, reason: "no endpoint".into() }))
+    }
+
+    /// How long ago any node last answered anything.
+    pub(crate) fn silence(&self) -> Duration {
+        self.nodes.silence()
     }
 
     /// New heads as the node announces them; none over HTTP.
@@ -206,7 +216,9 @@ impl NodeClient {
     ) -> Result<Vec<R>, NodeError> {
         let mut failure = None;
         for endpoint in self.nodes.route() {
+            let begun = Instant::now();
             let answer = endpoint.batch(method, batch.clone(), count).await;
+            self.nodes.took(method, begun, &answer);
             if !self.nodes.judge(endpoint, &answer) {
                 return answer;
             }

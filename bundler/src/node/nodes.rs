@@ -39,12 +39,30 @@ pub(super) struct Nodes {
     chosen: AtomicUsize,
     /// Highest head that was told, and when.
     highest: Mutex<(u64, Instant)>,
+    /// When one last answered anything.
+    answered: Mutex<Instant>,
 }
 
 impl Nodes {
     pub(super) fn new(endpoints: Vec<Arc<Endpoint>>, private: Vec<Arc<Endpoint>>, conditional: bool) -> Self {
         let (chosen, highest) = (AtomicUsize::new(0), Mutex::new((0, Instant::now())));
-        Self { endpoints, private, conditional, chosen, highest }
+        let answered = Mutex::new(Instant::now());
+        Self { endpoints, private, conditional, chosen, highest, answered }
+    }
+
+    /// Takes note of how long a question took, and whether it was answered: a refusal is an answer.
+    pub(super) fn took<T>(&self, method: &'static str, begun: Instant, answer: &Result<T, NodeError>) {
+        if answer.as_ref().is_err_and(NodeError::is_the_endpoints) {
+            metrics::counter!("fabstir_node_failures_total", "method" => method).increment(1);
+            return;
+        }
+        metrics::histogram!("fabstir_node_request_seconds", "method" => method).record(begun.elapsed());
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long ago one last answered anything.
+    pub(super) fn silence(&self) -> Duration {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     pub(super) fn are_several(&self) -> bool {

@@ -3,6 +3,7 @@
 mod api;
 mod debug;
 mod explain;
+pub(crate) mod lives;
 mod params;
 mod push;
 
@@ -18,6 +19,7 @@ pub fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMethodErro
     let debug = bundler.config.debug_rpc;
     let mut module = api::module(bundler)?;
     push::register(&mut module)?;
+    lives::register(&mut module)?;
     if debug {
         debug::register(&mut module)?;
     }

@@ -16,6 +16,7 @@ use crate::{
     estimation::{self, Estimate},
     evm::Wanted,
     fees::FeeSuggestion,
+    lives::Arrival,
 };
 
 impl Bundler {
@@ -84,19 +85,26 @@ impl Bundler {
     /// # Errors
     /// If it is refused.
     pub async fn send_on(&self, op: UserOperation, entry_point: Address, head: Head) -> Result<B256, Rejection> {
-        let op = Arc::new(op);
+        let arrival = Arrival::new(&self.lives);
+        let result = self.take_in_on(Arc::new(op), entry_point, head, &arrival).await;
+        arrival.end(result)
+    }
+
+    async fn take_in_on(
+        &self,
+        op: Arc<UserOperation>,
+        entry_point: Address,
+        head: Head,
+        arrival: &Arrival<'_>,
+    ) -> Result<B256, Rejection> {
         let known = head.block;
         let lane = self.lane().await?;
-        let admitted = match self.admit(Arc::clone(&op), entry_point, head).await {
+        match self.admit(Arc::clone(&op), entry_point, head, arrival).await {
             Err(rejection) if rejection.depends_on_state() && self.head().block.hash != known.hash => {
                 drop(lane);
-                return self.send(Arc::unwrap_or_clone(op), entry_point).await;
+                self.take_in(op, entry_point, arrival).await
             }
-            other => other?,
-        };
-        match admitted {
-            Ok(admitted) => self.ask(|answer| Command::Add(Box::new(admitted), answer)).await?,
-            Err(known) => Ok(known),
+            other => self.add(other?).await,
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use axum::Router;
 use jsonrpsee::{
     Methods,
     core::middleware::RpcServiceBuilder,
@@ -45,20 +46,24 @@ pub struct Settings {
     pub behind_proxy: bool,
 }
 
-/// Serves `methods`; where, and the handle to stop it by.
+/// Serves `methods`, and these pages to whoever gets them by HTTP; where, and the handle to stop it by.
 ///
 /// # Errors
 /// If the address cannot be listened on.
-pub async fn start(settings: Settings, methods: impl Into<Methods>) -> Result<(SocketAddr, ServerHandle)> {
+pub async fn start(
+    settings: Settings,
+    methods: impl Into<Methods>,
+    pages: Router,
+) -> Result<(SocketAddr, ServerHandle)> {
     let listener =
         TcpListener::bind(settings.listen).await.with_context(|| format!("listening on {}", settings.listen))?;
     let address = listener.local_addr()?;
     let (stop, handle) = stop_channel();
-    tokio::spawn(accept(listener, settings, methods.into(), stop));
+    tokio::spawn(accept(listener, settings, methods.into(), pages, stop));
     Ok((address, handle))
 }
 
-async fn accept(listener: TcpListener, settings: Settings, methods: Methods, stop: StopHandle) {
+async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pages: Router, stop: StopHandle) {
     let config = ServerConfig::builder()
         .max_request_body_size(MAX_REQUEST)
         .max_connections(MAX_CONNECTIONS)
@@ -86,7 +91,9 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, sto
             () = stop.clone().shutdown() => return,
         };
         let (builder, methods, limiter, stopped) = (builder.clone(), methods.clone(), limiter.clone(), stop.clone());
+        let pages = pages.clone();
         let service = service_fn(move |mut request: HttpRequest<hyper::body::Incoming>| {
+            let page = is_page(&request).then(|| pages.clone());
             let shown = request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let shown = session_keys::rpc::Caller::of_header(shown);
             request.extensions_mut().insert(shown);
@@ -101,10 +108,24 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, sto
                 caller: who,
             });
             let mut service = builder.clone().set_rpc_middleware(limited).build(methods.clone(), stopped.clone());
-            async move { service.call(request.map(HttpBody::new)).await }
+            async move {
+                match page {
+                    Some(mut pages) => {
+                        let Ok(response) = pages.call(request.map(axum::body::Body::new)).await;
+                        Ok(response.map(HttpBody::new))
+                    }
+                    None => service.call(request.map(HttpBody::new)).await,
+                }
+            }
         });
         tokio::spawn(serve_with_graceful_shutdown(stream, service, stop.clone().shutdown()));
     }
+}
+
+/// Whether it is no JSON-RPC: a WebSocket begins with a GET too, at any other path.
+fn is_page<B>(request: &HttpRequest<B>) -> bool {
+    let path = request.uri().path();
+    request.method() == hyper::Method::GET && (matches!(path, "/live" | "/ready") || path.starts_with("/explorer"))
 }
 
 /// Under which policy a caller asks for sponsorship: `/p/POLICY`, or an API key; and the same where a session asks, whose

@@ -96,7 +96,7 @@ impl Journal {
                 ..blank(Some(policy), sender)
             }),
             // Told to ask again, or not understood: nothing was decided.
-            Err(_) => {}
+            Err(_) => count(Some(policy), "unanswered"),
         }
     }
 
@@ -106,6 +106,7 @@ impl Journal {
     }
 
     fn push(&self, decided: Decided) {
+        count(decided.policy_id.as_ref(), decided.rule.unwrap_or("sponsored"));
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.number += 1;
         let decided = Decided { number: inner.number, ..decided };
@@ -146,6 +147,12 @@ impl Journal {
     pub fn counts(&self) -> BTreeMap<String, Counts> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).counts.clone()
     }
+}
+
+/// `result` is `sponsored`, the rule that said no, or `unanswered`.
+fn count(policy: Option<&String>, result: &'static str) {
+    let policy = policy.cloned().unwrap_or_default();
+    metrics::counter!("fabstir_sponsorship_decisions_total", "policy" => policy, "result" => result).increment(1);
 }
 
 fn blank(policy: Option<&String>, sender: Address) -> Decided {

@@ -105,6 +105,11 @@ impl<B: Backend> Hub<B> {
         self.config.entry_point
     }
 
+    /// How many sessions there are, by state.
+    pub fn counts(&self) -> BTreeMap<&'static str, usize> {
+        self.service().counts()
+    }
+
     /// What it asks of others, on behalf of whoever made the request with these extensions.
     pub fn on_behalf_of(&self, request: &jsonrpsee::Extensions) -> B {
         self.backend.on_behalf_of(request)

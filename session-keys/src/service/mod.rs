@@ -59,6 +59,23 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Requested, Self::Granted, Self::Enabled, Self::Active, Self::Rotating, Self::Revoked, Self::Expired];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Granted => "granted",
+            Self::Enabled => "enabled",
+            Self::Active => "active",
+            Self::Rotating => "rotating",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+
     /// Whether nothing is signed any more.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Revoked | Self::Expired)
@@ -276,6 +293,15 @@ impl Service {
             record.held.iter().any(|(nonce, held)| !held.released && *nonce >> 64 == key)
         };
         (0..u16::MAX).find(|lane| !waits(*lane)).unwrap_or(u16::MAX)
+    }
+
+    /// How many sessions there are, by state; of each state, even if there are none.
+    pub fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts: BTreeMap<_, _> = State::ALL.iter().map(|state| (state.name(), 0)).collect();
+        for record in self.sessions.keys().filter_map(|id| self.record(*id)) {
+            *counts.entry(record.state.name()).or_default() += 1;
+        }
+        counts
     }
 
     /// Where a session stands.

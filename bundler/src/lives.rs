@@ -1,0 +1,393 @@
+//! The life of each operation, step by step with its times: for traces, for metrics, and for those who ask how it went.
+//!
+//! Beside the engine's records and not among them: what a restart forgets here is history, never state.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use alloy::primitives::{Address, B256};
+use tokio::sync::broadcast;
+
+use crate::Rejection;
+
+/// Lives that are remembered; the oldest are forgotten first.
+const KEPT: usize = 10_000;
+
+/// Steps of one life that are remembered: one that comes and goes with reorganisations has many.
+const STEPS: usize = 64;
+
+/// Ended lives that may wait for one who listens.
+const WAITING: usize = 4_096;
+
+/// A step in an operation's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Milestone {
+    /// It came in over JSON-RPC.
+    Received,
+    /// It was taken up again after a restart.
+    Resumed,
+    /// The EVM and ERC-7562 have nothing against it.
+    Validated,
+    /// It will not be taken.
+    Refused,
+    /// In the mempool.
+    Pooled,
+    /// It is durable, and its sender was told that it is accepted.
+    Accepted,
+    /// Chosen for a bundle.
+    Bundled,
+    /// That bundle was executed whole, in process and on the node.
+    Proven,
+    /// The bundle's transaction is signed, for the first time or at another fee.
+    Signed,
+    /// The node took the transaction.
+    Broadcast,
+    /// In a block.
+    Mined,
+    /// Its bundle's nonce is used and its books are closed.
+    Settled,
+    /// Back in the mempool.
+    Returned,
+    /// It will not be included by us.
+    Dropped,
+}
+
+impl Milestone {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Resumed => "resumed",
+            Self::Validated => "validated",
+            Self::Refused => "refused",
+            Self::Pooled => "pooled",
+            Self::Accepted => "accepted",
+            Self::Bundled => "bundled",
+            Self::Proven => "proven",
+            Self::Signed => "signed",
+            Self::Broadcast => "broadcast",
+            Self::Mined => "mined",
+            Self::Settled => "settled",
+            Self::Returned => "returned",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    /// What was done in the time up to it.
+    pub fn work(self) -> &'static str {
+        match self {
+            Self::Received => "receive",
+            Self::Resumed => "resume",
+            Self::Validated | Self::Refused => "validate",
+            Self::Pooled => "pool",
+            Self::Accepted => "store",
+            Self::Bundled => "wait for a bundle",
+            Self::Proven => "prove the bundle",
+            Self::Signed => "sign",
+            Self::Broadcast => "submit",
+            Self::Mined => "wait for inclusion",
+            Self::Settled => "settle",
+            Self::Returned => "return",
+            Self::Dropped => "drop",
+        }
+    }
+
+    fn ends(self) -> bool {
+        matches!(self, Self::Refused | Self::Settled | Self::Dropped)
+    }
+}
+
+/// One step, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which.
+    pub milestone: Milestone,
+    /// Since 1970, by this machine's clock.
+    pub at: Duration,
+    /// The head then.
+    pub block: u64,
+    /// The transaction that it is in, where that is the news.
+    pub transaction: Option<B256>,
+    /// Why, of one that is refused or dropped.
+    pub reason: Option<Arc<str>>,
+}
+
+/// An operation's life so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Its `userOpHash`.
+    pub hash: B256,
+    /// Its account.
+    pub sender: Address,
+    /// Where it runs.
+    pub entry_point: Address,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+impl Life {
+    /// The step of this kind that came last.
+    pub fn last(&self, milestone: Milestone) -> Option<&Step> {
+        self.steps.iter().rev().find(|step| step.milestone == milestone)
+    }
+
+    fn is_over(&self) -> bool {
+        // Mined in a bundle of somebody else's: nothing of ours is to be settled.
+        let elsewhere = |step: &Step| step.milestone == Milestone::Mined && self.last(Milestone::Signed).is_none();
+        self.steps.last().is_some_and(|step| step.milestone.ends() || elsewhere(step))
+    }
+}
+
+/// All lives, bounded.
+#[derive(Debug)]
+pub struct Lives {
+    inner: Mutex<Inner>,
+    head: AtomicU64,
+    ended: broadcast::Sender<Arc<Life>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    by_hash: HashMap<B256, Life>,
+    order: VecDeque<B256>,
+}
+
+impl Default for Lives {
+    fn default() -> Self {
+        Self { inner: Mutex::default(), head: AtomicU64::new(0), ended: broadcast::channel(WAITING).0 }
+    }
+}
+
+impl Lives {
+    /// The life of this operation, if it is remembered.
+    pub fn get(&self, hash: B256) -> Option<Life> {
+        self.inner().by_hash.get(&hash).cloned()
+    }
+
+    /// Of this sender, newest first, at most so many.
+    pub fn of_sender(&self, sender: Address, most: usize) -> Vec<Life> {
+        let inner = self.inner();
+        let lives = inner.order.iter().rev().filter_map(|hash| inner.by_hash.get(hash));
+        lives.filter(|life| life.sender == sender).take(most).cloned().collect()
+    }
+
+    /// The newest, newest first.
+    pub fn newest(&self, most: usize) -> Vec<Life> {
+        let inner = self.inner();
+        inner.order.iter().rev().filter_map(|hash| inner.by_hash.get(hash)).take(most).cloned().collect()
+    }
+
+    /// Lives as they end, from now on. One that a reorganisation takes up again ends again.
+    pub fn ended(&self) -> broadcast::Receiver<Arc<Life>> {
+        self.ended.subscribe()
+    }
+
+    /// The head is this block from now on.
+    pub(crate) fn advance(&self, head: u64) {
+        self.head.store(head, Ordering::Relaxed);
+    }
+
+    /// Begins a life with this step, unless there is one that is not over.
+    fn begin(&self, hash: B256, sender: Address, entry_point: Address, milestone: Milestone, at: Duration) {
+        let step = Step { milestone, at, block: self.head.load(Ordering::Relaxed), transaction: None, reason: None };
+        let life = Life { hash, sender, entry_point, steps: vec![step] };
+        let mut inner = self.inner();
+        if inner.by_hash.get(&hash).is_some_and(|known| known.last(Milestone::Mined).is_some() || !known.is_over()) {
+            return;
+        }
+        if inner.by_hash.insert(hash, life).is_none() {
+            inner.order.push_back(hash);
+        }
+        if inner.order.len() > KEPT
+            && let Some(oldest) = inner.order.pop_front()
+        {
+            inner.by_hash.remove(&oldest);
+        }
+    }
+
+    /// It is taken up again after a restart.
+    pub(crate) fn resume(&self, hash: B256, sender: Address, entry_point: Address) {
+        self.begin(hash, sender, entry_point, Milestone::Resumed, now());
+    }
+
+    /// These have come so far.
+    pub(crate) fn note_all(&self, hashes: &[B256], milestone: Milestone) {
+        hashes.iter().for_each(|hash| self.note(*hash, milestone, None, None));
+    }
+
+    /// An operation has come so far.
+    pub(crate) fn note(&self, hash: B256, milestone: Milestone, transaction: Option<B256>, reason: Option<&str>) {
+        let (at, block) = (now(), self.head.load(Ordering::Relaxed));
+        let mut inner = self.inner();
+        let Some(life) = inner.by_hash.get_mut(&hash) else { return };
+        // Said again, it is no news: a sender that asks twice is told twice.
+        let repeated = milestone == Milestone::Accepted && life.last(milestone).is_some();
+        if repeated || life.steps.len() >= STEPS {
+            return;
+        }
+        life.steps.push(Step { milestone, at, block, transaction, reason: reason.map(Into::into) });
+        measure(life, milestone);
+        if life.is_over() {
+            // Nobody may be listening.
+            let _ = self.ended.send(Arc::new(life.clone()));
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the last step says in figures.
+fn measure(life: &Life, milestone: Milestone) {
+    let Some(step) = life.steps.last() else { return };
+    let since = |earlier: &Step| step.at.saturating_sub(earlier.at).as_secs_f64();
+    match milestone {
+        Milestone::Accepted => metrics::counter!("fabstir_operations_accepted_total").increment(1),
+        Milestone::Dropped => metrics::counter!("fabstir_operations_dropped_total").increment(1),
+        Milestone::Mined => {
+            metrics::counter!("fabstir_operations_included_total").increment(1);
+            if let Some(accepted) = life.last(Milestone::Accepted) {
+                metrics::histogram!("fabstir_inclusion_seconds").record(since(accepted));
+                let blocks = u32::try_from(step.block.saturating_sub(accepted.block)).unwrap_or(u32::MAX);
+                metrics::histogram!("fabstir_inclusion_blocks").record(f64::from(blocks));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// An operation between its coming in and the verdict on it.
+#[derive(Debug)]
+pub(crate) struct Arrival<'a> {
+    lives: &'a Lives,
+    at: Duration,
+    /// Its hash, once it is known, if it is new.
+    hash: Mutex<Option<B256>>,
+}
+
+impl<'a> Arrival<'a> {
+    pub(crate) fn new(lives: &'a Lives) -> Self {
+        metrics::counter!("fabstir_operations_received_total").increment(1);
+        Self { lives, at: now(), hash: Mutex::default() }
+    }
+
+    /// It is this one.
+    pub(crate) fn is(&self, hash: B256, sender: Address, entry_point: Address) {
+        self.lives.begin(hash, sender, entry_point, Milestone::Received, self.at);
+        *self.hash.lock().unwrap_or_else(PoisonError::into_inner) = Some(hash);
+    }
+
+    /// There is nothing against it.
+    pub(crate) fn validated(&self) {
+        metrics::histogram!("fabstir_validation_seconds").record(now().saturating_sub(self.at).as_secs_f64());
+        if let Some(hash) = self.hash() {
+            self.lives.note(hash, Milestone::Validated, None, None);
+        }
+    }
+
+    /// What came of it.
+    pub(crate) fn end(self, result: Result<B256, Rejection>) -> Result<B256, Rejection> {
+        if let Err(rejection) = &result {
+            let code = rejection.code().to_string();
+            metrics::counter!("fabstir_operations_refused_total", "code" => code).increment(1);
+            // Of one that is pending already, only this request was refused.
+            let fresh = |hash: &B256| {
+                let life = self.lives.get(*hash);
+                life.is_some_and(|life| life.last(Milestone::Pooled).is_none())
+            };
+            if let Some(hash) = self.hash().filter(fresh) {
+                self.lives.note(hash, Milestone::Refused, None, Some(&rejection.to_string()));
+            }
+        }
+        result
+    }
+
+    fn hash(&self) -> Option<B256> {
+        *self.hash.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: B256 = B256::repeat_byte(1);
+
+    fn begun(lives: &Lives) {
+        let arrival = Arrival::new(lives);
+        arrival.is(HASH, Address::ZERO, Address::ZERO);
+        arrival.validated();
+        arrival.end(Ok(HASH)).unwrap();
+    }
+
+    fn names(lives: &Lives) -> Vec<&'static str> {
+        lives.get(HASH).unwrap().steps.iter().map(|step| step.milestone.name()).collect()
+    }
+
+    #[test]
+    fn a_life_is_told_when_it_ends_with_every_step_in_order() {
+        let lives = Lives::default();
+        let mut ended = lives.ended();
+        begun(&lives);
+        use Milestone::{Accepted, Broadcast, Bundled, Mined, Pooled, Proven, Settled, Signed};
+        for milestone in [Pooled, Accepted, Accepted, Bundled, Proven, Signed, Broadcast, Mined] {
+            lives.note(HASH, milestone, None, None);
+        }
+        assert!(ended.try_recv().is_err());
+        lives.note(HASH, Settled, None, None);
+        let life = ended.try_recv().unwrap();
+        assert!(life.steps.is_sorted_by_key(|step| step.at));
+        let expected = [
+            "received",
+            "validated",
+            "pooled",
+            "accepted",
+            "bundled",
+            "proven",
+            "signed",
+            "broadcast",
+            "mined",
+            "settled",
+        ];
+        assert_eq!(names(&lives), expected);
+        begun(&lives);
+        assert_eq!(names(&lives)[..10], expected, "one that comes again begins no new life");
+    }
+
+    #[test]
+    fn one_that_another_bundler_includes_ends_there_and_a_refused_one_may_begin_anew() {
+        let lives = Lives::default();
+        let mut ended = lives.ended();
+        let arrival = Arrival::new(&lives);
+        arrival.is(HASH, Address::ZERO, Address::ZERO);
+        arrival.end(Err(Rejection::ShuttingDown)).unwrap_err();
+        assert_eq!(ended.try_recv().unwrap().steps.last().unwrap().milestone, Milestone::Refused);
+        begun(&lives);
+        assert_eq!(names(&lives), ["received", "validated"]);
+        lives.note(HASH, Milestone::Pooled, None, None);
+        lives.note(HASH, Milestone::Mined, None, None);
+        assert_eq!(ended.try_recv().unwrap().steps.len(), 4);
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let lives = Lives::default();
+        for number in 0..=KEPT as u64 {
+            let hash = B256::from(alloy::primitives::U256::from(number));
+            lives.resume(hash, Address::ZERO, Address::ZERO);
+        }
+        assert_eq!(lives.newest(usize::MAX).len(), KEPT);
+        assert!(lives.get(B256::ZERO).is_none());
+    }
+}
