@@ -19,13 +19,14 @@
 #   make hidden-calls  200,000 batches with a forbidden call somewhere in them: no policy sponsors one
 #   make pictures  the documentation's pictures of the web console, from the tests that use it in a browser
 #   make alerts  the alert rules, read by promtool
+#   make reference  docs/settings.md, of the definitions that the command line is read by
 #   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash fuzz budgets hidden-calls redis prometheus chromium alerts reference pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -128,6 +129,10 @@ chromium:
 	@command -v chromium >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && as= || as=sudo; \
 		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends chromium; }
+
+# docs/settings.md, of the program itself.
+reference: build
+	./target/debug/fabstir reference > docs/settings.md
 
 # The documentation's pictures of these pages, made anew by the tests that use them.
 pictures: build chromium $(BROWSER)/node_modules/.installed

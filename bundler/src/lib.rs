@@ -58,7 +58,7 @@ pub use flow::{Ledger, LossCause};
 pub use head::Head;
 pub use index::IndexError;
 pub use journal::JournalError;
-pub use lives::{Life, Lives, Milestone, Step};
+pub use lives::{Checked, Life, Lives, Milestone, Step};
 pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};
 pub use signer::{Signer, SignerError};

@@ -14,7 +14,7 @@ use std::{
 use alloy::primitives::{Address, B256};
 use tokio::sync::broadcast;
 
-use crate::Rejection;
+use crate::{Rejection, Validated, admission::Admitted, rules::Parties};
 
 /// Lives that are remembered; the oldest are forgotten first.
 const KEPT: usize = 10_000;
@@ -98,6 +98,23 @@ impl Milestone {
         }
     }
 
+    /// What it waits for: its own time begins when the last of these is there. Some things are done side by side, as a
+    /// bundle is proven while its operations are being written down.
+    fn causes(self) -> &'static [Self] {
+        match self {
+            Self::Received | Self::Resumed | Self::Returned | Self::Dropped => &[],
+            Self::Validated | Self::Refused => &[Self::Received],
+            Self::Pooled => &[Self::Validated, Self::Resumed, Self::Returned],
+            Self::Accepted => &[Self::Pooled],
+            Self::Bundled => &[Self::Pooled, Self::Returned],
+            Self::Proven => &[Self::Bundled],
+            Self::Signed => &[Self::Proven, Self::Signed],
+            Self::Broadcast => &[Self::Signed, Self::Accepted],
+            Self::Mined => &[Self::Broadcast, Self::Accepted],
+            Self::Settled => &[Self::Mined],
+        }
+    }
+
     fn ends(self) -> bool {
         matches!(self, Self::Refused | Self::Settled | Self::Dropped)
     }
@@ -129,12 +146,53 @@ pub struct Life {
     pub entry_point: Address,
     /// In order.
     pub steps: Vec<Step>,
+    /// How it was validated when it came, if there was nothing against it.
+    pub checked: Option<Arc<Checked>>,
+}
+
+/// What a validation found, and what it rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// What account and paymaster said.
+    pub validated: Validated,
+    /// The block that it was run on.
+    pub block: B256,
+    /// Storage slots that it read, the EntryPoint's own left out.
+    pub slots: usize,
+    /// Accounts that it read.
+    pub accounts: usize,
+    /// Code that it depends on.
+    pub code_hashes: Vec<(Address, B256)>,
+    /// Who is who, and how well staked.
+    pub parties: Parties,
+}
+
+impl Checked {
+    fn of(admitted: &Admitted) -> Self {
+        let evidence = &admitted.evidence;
+        Self {
+            validated: admitted.validated,
+            block: evidence.block,
+            slots: evidence.reads.slots.len(),
+            accounts: evidence.reads.accounts.len(),
+            code_hashes: evidence.code_hashes.clone(),
+            parties: evidence.parties,
+        }
+    }
 }
 
 impl Life {
     /// The step of this kind that came last.
     pub fn last(&self, milestone: Milestone) -> Option<&Step> {
         self.steps.iter().rev().find(|step| step.milestone == milestone)
+    }
+
+    /// When the work began that ended with this step: with the last step that it waited for.
+    pub fn began(&self, number: usize) -> Duration {
+        let Some(step) = self.steps.get(number) else { return Duration::ZERO };
+        let earlier = &self.steps[..number];
+        let cause = earlier.iter().rev().find(|it| step.milestone.causes().contains(&it.milestone));
+        cause.or(earlier.last()).map_or(step.at, |cause| cause.at)
     }
 
     fn is_over(&self) -> bool {
@@ -196,7 +254,7 @@ impl Lives {
     /// Begins a life with this step, unless there is one that is not over.
     fn begin(&self, hash: B256, sender: Address, entry_point: Address, milestone: Milestone, at: Duration) {
         let step = Step { milestone, at, block: self.head.load(Ordering::Relaxed), transaction: None, reason: None };
-        let life = Life { hash, sender, entry_point, steps: vec![step] };
+        let life = Life { hash, sender, entry_point, steps: vec![step], checked: None };
         let mut inner = self.inner();
         if inner.by_hash.get(&hash).is_some_and(|known| known.last(Milestone::Mined).is_some() || !known.is_over()) {
             return;
@@ -236,6 +294,12 @@ impl Lives {
         if life.is_over() {
             // Nobody may be listening.
             let _ = self.ended.send(Arc::new(life.clone()));
+        }
+    }
+
+    fn checked(&self, hash: B256, checked: Checked) {
+        if let Some(life) = self.inner().by_hash.get_mut(&hash) {
+            life.checked = Some(Arc::new(checked));
         }
     }
 
@@ -285,7 +349,12 @@ impl<'a> Arrival<'a> {
     }
 
     /// There is nothing against it.
-    pub(crate) fn validated(&self) {
+    pub(crate) fn validated(&self, admitted: &Admitted) {
+        self.lives.checked(admitted.hash, Checked::of(admitted));
+        self.passed();
+    }
+
+    fn passed(&self) {
         metrics::histogram!("fabstir_validation_seconds").record(now().saturating_sub(self.at).as_secs_f64());
         if let Some(hash) = self.hash() {
             self.lives.note(hash, Milestone::Validated, None, None);
@@ -327,7 +396,7 @@ mod tests {
     fn begun(lives: &Lives) {
         let arrival = Arrival::new(lives);
         arrival.is(HASH, Address::ZERO, Address::ZERO);
-        arrival.validated();
+        arrival.passed();
         arrival.end(Ok(HASH)).unwrap();
     }
 
@@ -378,6 +447,23 @@ mod tests {
         lives.note(HASH, Milestone::Pooled, None, None);
         lives.note(HASH, Milestone::Mined, None, None);
         assert_eq!(ended.try_recv().unwrap().steps.len(), 4);
+    }
+
+    #[test]
+    fn the_time_of_a_step_is_counted_from_what_it_waited_for() {
+        use Milestone::{Accepted, Broadcast, Bundled, Pooled, Proven, Signed};
+        let lives = Lives::default();
+        begun(&lives);
+        for milestone in [Pooled, Bundled, Proven, Accepted, Signed, Broadcast] {
+            lives.note(HASH, milestone, None, None);
+        }
+        let mut life = lives.get(HASH).unwrap();
+        for (number, step) in life.steps.iter_mut().enumerate() {
+            step.at = Duration::from_secs(number as u64);
+        }
+        let began: Vec<_> = (0..life.steps.len()).map(|number| life.began(number).as_secs()).collect();
+        // received, validated, pooled, bundled, proven, accepted, signed, broadcast
+        assert_eq!(began, [0, 0, 1, 2, 3, 2, 4, 6]);
     }
 
     #[test]

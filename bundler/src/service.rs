@@ -276,7 +276,7 @@ impl Bundler {
             Screened::Validate(lane) => {
                 arrival.is(hash, sender, entry_point);
                 let admitted = admission::admit(op, hash, entry_point, &lane, on).await?;
-                arrival.validated();
+                arrival.validated(&admitted);
                 Ok(Ok(admitted))
             }
         }

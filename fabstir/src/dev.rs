@@ -149,6 +149,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         // The chain mines when there is something to mine.
         observe: ObserveOptions::default(),
         board: Arc::default(),
+        explorer: true,
         debug_rpc: false,
     };
     // Looked at before: a node that could not listen would hold its folder for a moment longer.
@@ -182,6 +183,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     });
     write_private(&file, &serde_json::to_string_pretty(&session)?)?;
     announce(&rpc_url, &node_url, &deployment, &client, &host_key, &file);
+    println!("explorer             {rpc_url}/explorer/");
     println!("web console          {admin_url}/console/");
     println!("its admin key        {}", *console.key.expose_hex());
     println!("ready");

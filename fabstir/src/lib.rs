@@ -18,7 +18,9 @@
 //! - [`dev`]: all of it on a chain of one's own.
 //! - [`doctor`]: what an operator asks when something does not work.
 //! - [`observe`]: health, figures and traces of a running node.
+//! - `explorer`: the same for everybody, as a page.
 //! - [`trace`]: what became of one operation, step by step.
+//! - [`reference`]: what each command can be told.
 //! - [`keys`]: where secret keys come from; [`arenas`]: less memory.
 
 pub mod admin;
@@ -30,12 +32,14 @@ pub mod deploy;
 pub mod deployment;
 pub mod dev;
 pub mod doctor;
+mod explorer;
 pub mod host;
 pub mod keys;
 pub mod ledger;
 pub mod node;
 pub mod observe;
 pub mod prove;
+pub mod reference;
 pub mod serve;
 pub mod sessions;
 pub mod sponsor_keys;

@@ -1,8 +1,8 @@
 //! The one binary. Thin: reads the command line and calls the library.
 
 use anyhow::Result;
-use clap::{Parser, Subcommand, ValueEnum};
-use fabstir::{arenas, deploy, dev, doctor, host, node, prove, trace};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use fabstir::{arenas, deploy, dev, doctor, host, node, prove, reference, trace};
 use tracing_subscriber::EnvFilter;
 
 /// Account abstraction for a marketplace of LLM inference: bundler, paymaster and tools.
@@ -39,6 +39,9 @@ enum Command {
     Host(host::Command),
     /// Proves a job's result with EZKL and submits the proof.
     Prove(prove::Options),
+    /// Prints the reference of every setting, as docs/settings.md has it.
+    #[command(hide = true)]
+    Reference,
     /// Shows each step that an operation took in a node, with its time.
     Trace(trace::Options),
 }
@@ -67,6 +70,11 @@ async fn run(command: Command, log_format: LogFormat) -> Result<()> {
         Command::Doctor(options) => doctor::run(*options).await,
         Command::Host(command) => host::run(command).await,
         Command::Prove(options) => prove::run(options).await,
+        Command::Reference => {
+            // Printed as it is: without the values that variables have here.
+            print!("{}", reference::markdown(&Cli::command()));
+            Ok(())
+        }
         Command::Trace(options) => trace::run(options).await,
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     bundling::{BundlingOptions, Signers, ether},
     chain,
     deployment::Deployment,
-    ledger,
+    explorer, ledger,
     observe::{self, Board, ObserveOptions, Watched},
     serve, sessions,
     sponsor_keys::{self, SponsorKeyOptions},
@@ -87,6 +87,10 @@ pub struct Options {
     sessions: sessions::SessionOptions,
     #[command(flatten)]
     observe: ObserveOptions,
+    /// Serve a page at /explorer/, with methods of its own: operations by hash, sender, job or session, and what is
+    /// pending. Anyone who reaches the port sees it.
+    #[arg(long, env = "FABSTIR_EXPLORER")]
+    explorer: bool,
     /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
     #[arg(long)]
     debug_rpc: bool,
@@ -159,6 +163,8 @@ pub struct Setup {
     pub observe: ObserveOptions,
     /// What is right and what is not.
     pub board: Arc<Board>,
+    /// Whether there is a page of operations.
+    pub explorer: bool,
     /// Whether `debug_bundler_*` is served.
     pub debug_rpc: bool,
 }
@@ -173,6 +179,7 @@ pub async fn run(options: Options) -> Result<()> {
     let metrics = options.observe.serve(&board).await?;
     let budgets = ledger::Place::chosen(options.redis, options.chain.data_dir.clone());
     let deployment = Deployment::read(&options.deployment)?;
+    let explorer = options.explorer;
     let setup = Setup {
         chain: options.chain,
         serve: serve::Settings {
@@ -202,6 +209,7 @@ pub async fn run(options: Options) -> Result<()> {
         sessions: options.sessions.place()?,
         observe: options.observe,
         board,
+        explorer: options.explorer,
         debug_rpc: options.debug_rpc,
     };
     let node = Node::start(setup).await?;
@@ -211,6 +219,9 @@ pub async fn run(options: Options) -> Result<()> {
     }
     if let Some((address, _)) = &metrics {
         println!("metrics: http://{address}/metrics");
+    }
+    if explorer {
+        println!("explorer: http://{}/explorer/", node.address);
     }
     println!("ready: http://{}", node.address);
     stop_signal().await?;
@@ -228,7 +239,7 @@ impl Node {
     /// If the chain, the keys or the address to serve on are not usable.
     pub async fn start(setup: Setup) -> Result<Self> {
         let deployment = &setup.deployment;
-        let pages = observe::pages(&setup.board);
+        let mut pages = observe::pages(&setup.board);
         let mut preset = ChainPreset::for_chain(deployment.chain_id);
         preset.min_stake = setup.min_stake.unwrap_or(preset.min_stake);
         let mut config = bundler::Config::new(preset);
@@ -251,6 +262,11 @@ impl Node {
 
         let mut module = RpcModule::new(());
         module.merge(bundler::rpc::module(bundler.clone())?)?;
+        if setup.explorer {
+            let methods = module.clone().into();
+            module.merge(explorer::module(bundler.clone(), node.clone(), deployment, methods)?)?;
+            pages = pages.merge(explorer::router());
+        }
         let tokens = setup.tokens.mode(&setup.deployment, &node).await.context("gas in tokens")?;
         let mut contracts: Vec<Address> = deployment.paymasters.values().copied().collect();
         if tokens.is_some() {

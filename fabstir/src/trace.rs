@@ -45,10 +45,8 @@ fn table(trace: &Value) -> String {
     let mut table = String::new();
     // Writing to a string does not fail.
     let _ = writeln!(table, "trace {}  sender {}", text(&trace["traceId"]), text(&trace["sender"]));
-    let mut at = 0.0;
     for step in trace["steps"].as_array().into_iter().flatten() {
-        let took = step["tookMs"].as_f64().unwrap_or_default();
-        at += took;
+        let [at, took] = ["sinceMs", "tookMs"].map(|name| step[name].as_f64().unwrap_or_default());
         let block = text(&step["blockNumber"]);
         let block = u64::from_str_radix(block.trim_start_matches("0x"), 16).unwrap_or_default();
         let about = text(&step["transactionHash"]) + &text(&step["reason"]);
@@ -68,9 +66,9 @@ mod tests {
     #[test]
     fn a_line_for_each_step_with_the_time_since_the_first() {
         let trace = json!({ "traceId": "ab", "sender": "0x1", "steps": [
-            { "stage": "received", "work": "receive", "tookMs": 0.0, "blockNumber": "0xa" },
-            { "stage": "validated", "work": "validate", "tookMs": 1.5, "blockNumber": "0xa" },
-            { "stage": "dropped", "work": "drop", "tookMs": 2.0, "blockNumber": "0xb", "reason": "too old" },
+            { "stage": "received", "work": "receive", "sinceMs": 0.0, "tookMs": 0.0, "blockNumber": "0xa" },
+            { "stage": "validated", "work": "validate", "sinceMs": 1.5, "tookMs": 1.5, "blockNumber": "0xa" },
+            { "stage": "dropped", "work": "drop", "sinceMs": 3.5, "tookMs": 2.0, "blockNumber": "0xb", "reason": "too old" },
         ]});
         let lines: Vec<_> = table(&trace).lines().map(str::to_owned).collect();
         assert_eq!(lines[2], "     1.500 ms  +    1.500 ms  block 10       validated  validate");

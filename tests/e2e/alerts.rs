@@ -197,8 +197,17 @@ async fn each_alert_is_fired_by_what_it_is_for_and_clears() {
     // Last: the process itself.
     world.stack.node.kill().await.unwrap();
     world.fires(&["FabstirDown"]).await;
-    let node = World::node(&world.stack, &world.arguments).await;
+    // It comes back with another node to fall back to, which knows nothing of the last hardforks.
+    let old = Anvil::start_with(&["--hardfork", "shanghai"]).await.unwrap();
+    let arguments = [world.arguments.clone(), vec!["--node-url".to_owned(), old.url.clone()]].concat();
+    let node = World::node(&world.stack, &arguments).await;
     world.stack.node = node;
+    world.clears().await;
+    assert_eq!(world.wrong().await, [""; 0]);
+    world.stack.anvil.freeze(true).await.unwrap();
+    world.fires(&["FabstirEvmDiffers"]).await;
+    assert!(world.ready().await.1.contains("the chain's EVM is not the one configured"));
+    world.stack.anvil.freeze(false).await.unwrap();
     world.clears().await;
     assert_eq!(world.wrong().await, [""; 0]);
 

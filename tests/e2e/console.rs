@@ -1,4 +1,4 @@
-//! The web console in a real browser, on the stack of `fabstir dev`.
+//! The web console and the explorer in a real browser, on the stack of `fabstir dev`.
 
 use std::{process::Stdio, time::Duration};
 
@@ -44,4 +44,21 @@ async fn the_console_does_for_an_operator_what_the_admin_api_does_in_a_real_brow
         "no script failed, no content was refused, nothing was loaded from elsewhere",
     ];
     assert_holds(&run("console").await, &checks);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_explorer_shows_everybody_what_became_of_an_operation() {
+    let checks = [
+        "what is going on is seen without asking",
+        "an operation is found by its hash, with every stage and its time",
+        "its calls, who paid, its gas and its validation are in words",
+        "its account leads to all of its operations, and its transaction to those in it",
+        "a job and a session lead to what was done about them, by whom",
+        "what is no such thing is said to be none",
+        "a refused operation says why",
+        "every page fits a phone, and axe finds nothing serious in it",
+        "all of it is done by keyboard alone",
+        "no script failed, no content was refused, nothing was loaded from elsewhere",
+    ];
+    assert_holds(&run("explorer").await, &checks);
 }

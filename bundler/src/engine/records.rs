@@ -66,7 +66,7 @@ impl Status {
     }
 
     /// The transaction it is in, if it is in one.
-    pub(crate) fn transaction(&self) -> Option<B256> {
+    pub fn transaction(&self) -> Option<B256> {
         match self {
             Self::Submitted { transaction } | Self::Preconfirmed { transaction } => Some(*transaction),
             Self::Included(InclusionRecord(event)) => Some(event.transaction),

@@ -12,7 +12,7 @@ use crate::{
     Bundler, Rejection,
     admission::entry_point_version,
     evm::{Act, Deed, Frame, Trace},
-    rules::{Parties, Rule, Standing},
+    rules::{Parties, Rule},
     service::Explanation,
 };
 
@@ -80,14 +80,7 @@ fn rules(explanation: &Explanation) -> Vec<Value> {
 }
 
 fn entities(parties: &Parties) -> Value {
-    let party = |party: &crate::rules::Party| {
-        let stake = match party.standing {
-            Standing::Staked => "staked",
-            Standing::TooLow => "too low",
-            Standing::Unstaked => "none",
-        };
-        json!({ "address": party.address, "stake": stake })
-    };
+    let party = |party: &crate::rules::Party| json!({ "address": party.address, "stake": party.standing.name() });
     json!({
         "account": party(&parties.account),
         "factory": parties.factory.as_ref().map(party),

@@ -43,6 +43,15 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unstaked => "none",
+            Self::TooLow => "too low",
+            Self::Staked => "staked",
+        }
+    }
+
     /// Judges a stake by the chain's minimum.
     pub fn of(info: &DepositInfo, chain: &ChainPreset) -> Self {
         if !info.staked || info.stake.is_zero() {

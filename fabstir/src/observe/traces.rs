@@ -130,8 +130,7 @@ fn spans(life: &Life) -> Vec<SpanData> {
         status,
         instrumentation_scope: InstrumentationScope::builder("fabstir").build(),
     };
-    let step = |(number, pair): (usize, &[bundler::Step])| {
-        let [before, step] = pair else { return None };
+    let step = |(number, step): (usize, &bundler::Step)| {
         let mut attributes = vec![
             KeyValue::new("user_op.milestone", step.milestone.name()),
             KeyValue::new("block.number", i64::try_from(step.block).unwrap_or(i64::MAX)),
@@ -142,19 +141,19 @@ fn spans(life: &Life) -> Vec<SpanData> {
         if let Some(reason) = &step.reason {
             attributes.push(KeyValue::new("reason", reason.to_string()));
         }
-        Some(SpanData {
-            span_context: own(number + 1),
+        SpanData {
+            span_context: own(number),
             parent_span_id: root.span_id(),
             span_kind: SpanKind::Internal,
             name: step.milestone.work().into(),
-            start_time: UNIX_EPOCH + before.at,
+            start_time: UNIX_EPOCH + life.began(number),
             end_time: UNIX_EPOCH + step.at,
             attributes,
             status: Status::Unset,
             ..whole.clone()
-        })
+        }
     };
-    let steps: Vec<_> = life.steps.windows(2).enumerate().filter_map(step).collect();
+    let steps: Vec<_> = life.steps.iter().enumerate().skip(1).map(step).collect();
     [whole].into_iter().chain(steps).collect()
 }
 

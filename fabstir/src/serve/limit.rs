@@ -53,6 +53,8 @@ fn runs_the_evm(method: &str) -> bool {
             | "fabstir_sendUserOperationSync"
             | "eth_estimateUserOperationGas"
             | "fabstir_explainUserOperation"
+            | "fabstir_explorerSearch"
+            | "fabstir_explorerOperation"
             | "pm_getPaymasterStubData"
             | "pm_getPaymasterData"
             | "fabstir_prepareSponsoredUserOperation"

@@ -11,6 +11,7 @@ mod auth;
 mod budgets;
 mod console;
 mod events;
+pub mod pages;
 mod policies;
 mod switch;
 

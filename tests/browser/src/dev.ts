@@ -4,9 +4,10 @@ import { readFileSync } from "node:fs";
 
 export interface Dev {
   rpcUrl: string;
+  nodeUrl: string;
   adminUrl: string;
   adminKey: string;
-  deployment: { chainId: number; entryPoints: Record<string, string>; paymentEscrow: string; token: string };
+  deployment: { chainId: number; entryPoints: Record<string, string>; paymentEscrow: string; token: string; jobMarketplace: string; sessionMarketplace: string };
   host: { account: string };
 }
 

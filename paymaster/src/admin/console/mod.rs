@@ -2,20 +2,9 @@
 //!
 //! The key stays in the page's tab. Nothing is loaded from elsewhere, and nothing runs that is not in these files.
 
-use axum::{
-    Router,
-    http::{HeaderName, HeaderValue, header},
-    response::{IntoResponse, Redirect},
-    routing::get,
-};
+use axum::{Router, response::Redirect, routing::get};
 
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const JS: &str = "text/javascript; charset=utf-8";
-const SVG: &str = "image/svg+xml";
-
-/// Path under `/console/`, type and text of a file.
-type File = (&'static str, &'static str, &'static str);
+use super::pages::{self, File, HTML, JS};
 
 macro_rules! files {
     ($($kind:ident $name:literal),* $(,)?) => {
@@ -25,15 +14,10 @@ macro_rules! files {
 
 const FILES: &[File] = files![
     HTML "index.html",
-    SVG "icon.svg",
-    CSS "base.css",
-    CSS "parts.css",
     JS "app.js",
     JS "api.js",
     JS "chart.js",
-    JS "dom.js",
     JS "editor.js",
-    JS "format.js",
     JS "session.js",
     JS "views/audit.js",
     JS "views/budgets.js",
@@ -47,31 +31,10 @@ const FILES: &[File] = files![
     JS "views/usage.js",
 ];
 
-/// Nothing from elsewhere, nothing inline, no frames, and no text that becomes markup.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-                      require-trusted-types-for 'script'; trusted-types 'none'";
-
-const HEADERS: [(HeaderName, HeaderValue); 6] = [
-    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    // Another binary has other files under the same names.
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
-];
-
 /// All pages under `/console/`.
 pub(super) fn router() -> Router {
     let to_console = || async { Redirect::temporary("/console/") };
-    let mut router = Router::new().route("/", get(to_console)).route("/console", get(to_console));
-    for (name, kind, text) in FILES {
-        let file = move || async move { (HEADERS, [(header::CONTENT_TYPE, *kind)], *text).into_response() };
-        let path = format!("/console/{}", if *name == "index.html" { "" } else { name });
-        router = router.route(&path, get(file));
-    }
-    router
+    Router::new().route("/", get(to_console)).merge(pages::serve("/console", FILES.iter().chain(pages::SHARED)))
 }
 
 #[cfg(test)]
@@ -92,9 +55,10 @@ mod tests {
                 }
             }
         }
-        let served: BTreeSet<_> = FILES.iter().map(|(name, ..)| (*name).to_owned()).collect();
+        let all = || FILES.iter().chain(pages::SHARED);
+        let served: BTreeSet<_> = all().map(|(name, ..)| (*name).to_owned()).collect();
         assert_eq!(served, there);
-        for (name, _, text) in FILES {
+        for (name, _, text) in all() {
             // Names of XML's namespaces are no addresses.
             let text = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!text.contains("http://") && !text.contains("https://"), "{name}");
