@@ -16,8 +16,11 @@ use tokio::sync::broadcast;
 
 use crate::{Rejection, Validated, admission::Admitted, rules::Parties};
 
-/// Lives that are remembered; the oldest are forgotten first.
-const KEPT: usize = 10_000;
+/// Lives that are remembered when they are over; the oldest are forgotten first. A life takes about 2 KB.
+const KEPT: usize = 1_000;
+
+/// Lives at all, those that are not over among them: more than a mempool holds by default.
+const MOST: usize = 25_000;
 
 /// Steps of one life that are remembered: one that comes and goes with reorganisations has many.
 const STEPS: usize = 64;
@@ -213,7 +216,38 @@ pub struct Lives {
 #[derive(Debug, Default)]
 struct Inner {
     by_hash: HashMap<B256, Life>,
+    /// As they began; those that are forgotten may be in it still.
     order: VecDeque<B256>,
+    /// As they ended.
+    over: VecDeque<B256>,
+}
+
+impl Inner {
+    /// One has ended.
+    fn end(&mut self, hash: B256) {
+        self.over.push_back(hash);
+        if self.over.len() > KEPT
+            && let Some(oldest) = self.over.pop_front()
+            // It may have begun anew, or have ended again since.
+            && self.by_hash.get(&oldest).is_some_and(Life::is_over)
+            && !self.over.contains(&oldest)
+        {
+            self.by_hash.remove(&oldest);
+        }
+    }
+
+    /// Makes room for one more.
+    fn make_room(&mut self) {
+        while self.by_hash.len() >= MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_hash.remove(&oldest);
+        }
+        if self.order.len() > 2 * self.by_hash.len() + KEPT {
+            let by_hash = &self.by_hash;
+            self.order.retain(|hash| by_hash.contains_key(hash));
+        }
+    }
 }
 
 impl Default for Lives {
@@ -261,11 +295,7 @@ impl Lives {
         }
         if inner.by_hash.insert(hash, life).is_none() {
             inner.order.push_back(hash);
-        }
-        if inner.order.len() > KEPT
-            && let Some(oldest) = inner.order.pop_front()
-        {
-            inner.by_hash.remove(&oldest);
+            inner.make_room();
         }
     }
 
@@ -292,8 +322,10 @@ impl Lives {
         life.steps.push(Step { milestone, at, block, transaction, reason: reason.map(Into::into) });
         measure(life, milestone);
         if life.is_over() {
+            life.steps.shrink_to_fit();
             // Nobody may be listening.
             let _ = self.ended.send(Arc::new(life.clone()));
+            inner.end(hash);
         }
     }
 
@@ -467,13 +499,23 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_are_remembered() {
+    fn only_so_many_are_remembered_and_those_that_are_not_over_the_longest() {
         let lives = Lives::default();
-        for number in 0..=KEPT as u64 {
-            let hash = B256::from(alloy::primitives::U256::from(number));
-            lives.resume(hash, Address::ZERO, Address::ZERO);
+        let hash = |number: usize| B256::from(alloy::primitives::U256::from(number));
+        let count = 3 * KEPT + 2;
+        for number in 0..count {
+            lives.resume(hash(number), Address::ZERO, Address::ZERO);
+            if number > 0 {
+                lives.note(hash(number), Milestone::Dropped, None, None);
+            }
         }
-        assert_eq!(lives.newest(usize::MAX).len(), KEPT);
-        assert!(lives.get(B256::ZERO).is_none());
+        assert_eq!(lives.newest(usize::MAX).len(), KEPT + 1);
+        assert!(lives.get(hash(0)).is_some(), "it is not over");
+        assert!(lives.get(hash(1)).is_none() && lives.get(hash(count - 1)).is_some());
+        for number in 0..MOST {
+            lives.resume(hash(count + number), Address::ZERO, Address::ZERO);
+        }
+        let inner = lives.inner();
+        assert!(inner.by_hash.len() < MOST && inner.order.len() <= 2 * MOST + KEPT && inner.over.len() <= KEPT);
     }
 }
