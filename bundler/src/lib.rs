@@ -19,6 +19,7 @@
 //! - `follower`: heads and inclusions, from the chain back to the engine.
 //! - `journal`: what must outlive the process, and how it is taken up again.
 //! - `lives`: each operation's steps with their times, for those who watch.
+//! - `cluster`: many processes on one Redis: who holds what, and what they say to each other.
 //! - `index`: where each operation was executed, at any age, across restarts.
 //! - [`signer`]: the key that bundles are sent from.
 //! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
@@ -29,6 +30,7 @@
 
 mod admission;
 mod builder;
+mod cluster;
 pub mod config;
 mod engine;
 pub mod estimation;
@@ -52,6 +54,7 @@ pub mod signer;
 mod submitter;
 
 pub use admission::{Admitted, Evidence, Validated};
+pub use cluster::{Builder, ClusterConfig, ClusterError, Refusal, SeatState};
 pub use config::{BundlingMode, Config};
 pub use engine::{KeyVitals, Left, Record, Status, Vitals};
 pub use flow::{Ledger, LossCause};

@@ -4,7 +4,7 @@ use alloy::primitives::{Address, FixedBytes, U256};
 use erc4337::{FieldError, error_code, validation_data::InvalidWindow};
 use serde_json::{Value, json};
 
-use crate::{evm::SimulationError, node::NodeError, rules::Violation};
+use crate::{cluster::Refusal, evm::SimulationError, node::NodeError, rules::Violation};
 
 /// Who an error is about (ERC-7562's entities).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +127,8 @@ pub enum Rejection {
     Simulation(#[from] SimulationError),
     #[error("state could not be read, try again: {0}")]
     Node(#[from] NodeError),
+    #[error("{}", .0.message)]
+    Elsewhere(Box<Refusal>),
     #[error("internal: {0}")]
     Internal(&'static str),
 }
@@ -146,6 +148,7 @@ impl Rejection {
             Self::Paymaster { .. } => error_code::PAYMASTER_REJECTED,
             Self::AccountSignature { .. } | Self::PaymasterSignature { .. } => error_code::INVALID_SIGNATURE,
             Self::TimeRange { .. } | Self::Window { .. } => error_code::OUT_OF_TIME_RANGE,
+            Self::Elsewhere(refusal) => refusal.code,
             Self::Aggregator(_) => error_code::UNSUPPORTED_AGGREGATOR,
             Self::PaymasterDeposit { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
             Self::ExecutionReverted { .. } | Self::Unsteady => error_code::EXECUTION_REVERTED,
@@ -192,12 +195,16 @@ impl Rejection {
             | Self::Unsteady
             | Self::ExecutionReverted { .. } => true,
             Self::TooLow { field, .. } => *field == "maxFeePerGas",
+            Self::Elsewhere(refusal) => refusal.depends_on_state,
             _ => false,
         }
     }
 
     /// Whether it says something about the operation, and not about us or the node.
     pub(crate) fn is_verdict(&self) -> bool {
+        if let Self::Elsewhere(refusal) = self {
+            return refusal.is_verdict;
+        }
         !matches!(
             self,
             Self::Node(_)

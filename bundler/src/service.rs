@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use crate::{
     Config, Head, Rejection,
     admission::{self, Admitted, Examination, Grounds, entry_point_version},
+    cluster::{Asks, ClusterConfig, ClusterError, Connection, Relay},
     config::BundlingMode,
     engine::{
         Channels, Command, Engine, InclusionRecord, Interest, Left, Record, Resumed, Screened, Screening, Stage,
@@ -27,7 +28,7 @@ use crate::{
     estimation::{self, Estimate},
     evm::{BlockPin, SelfTestError, Wanted, self_test},
     flow::{Flow, Ledger, Policy},
-    follower::{self, Follower, finality},
+    follower::{self, Follower, Inclusion, finality},
     index::{self, Event, Index, IndexError, Logs, ResumeError},
     journal::{File, Journal, JournalError, Replay},
     lives::{Arrival, Lives},
@@ -51,6 +52,9 @@ const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// How long to wait for what is left to be written at shutdown.
 const LAST_WRITE: Duration = Duration::from_secs(2);
+
+/// Stands for whichever key will send a bundle, where validation needs one: an address without code.
+const SOME_BUNDLER: Address = Address::repeat_byte(0xb0);
 
 /// Why a bundler did not start.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +93,9 @@ pub enum StartError {
     /// What was accepted before cannot be taken up.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// It cannot work with others.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// A transaction of a key that is not configured any more may still be mined.
     #[error(
         "the journal has transactions of the bundler key {0}, which is not configured: start with it until the bundler \
@@ -126,6 +133,59 @@ pub struct Bundler {
     lives: Arc<Lives>,
 }
 
+/// What follows the chain, before anybody listens.
+struct Lookout {
+    heads: watch::Sender<Head>,
+    follower: Follower,
+    index: Arc<Index>,
+    logs: Arc<Logs>,
+    lives: Arc<Lives>,
+}
+
+impl Lookout {
+    /// The first head, and what was executed from `since` on up to it; transactions of `keys` are ours.
+    async fn start(
+        config: &Arc<Config>,
+        node: &NodeClient,
+        keys: Vec<Address>,
+        since: Option<u64>,
+    ) -> Result<(Self, Vec<Inclusion>), StartError> {
+        let file = config.data_dir.as_deref().map(|folder| folder.join("index.redb"));
+        let start = config.index_start;
+        let index = Arc::new(Index::open(file.as_deref(), config.chain.chain_id, start, config.index_retention)?);
+        index.resume(node, config.reorg_depth).await?;
+        let logs = Arc::new(Logs::new(node.clone(), config.entry_points.keys().copied().collect()));
+        let own = keys.into_iter().collect();
+        let follower = Follower::new(node.clone(), Arc::clone(config), Arc::clone(&index), Arc::clone(&logs), own);
+        let (first, inclusions) = follower.first(since).await?;
+        self_test::run(&config.chain, node, &first.block).await?;
+        Ok((Self { heads: watch::Sender::new(first), follower, index, logs, lives: Arc::default() }, inclusions))
+    }
+
+    /// Begins to tell `engine` of the chain; the handle to all of it.
+    fn watch(
+        self,
+        config: Arc<Config>,
+        node: NodeClient,
+        engine: mpsc::Sender<Command>,
+        interested: watch::Receiver<Interest>,
+        address: Address,
+    ) -> Bundler {
+        let Self { heads: heads_sender, follower, index, logs, lives } = self;
+        let (heads, wake) = (heads_sender.subscribe(), Arc::<Notify>::default());
+        if let Some(every) = config.preconfirmation_interval {
+            tokio::spawn(finality::preconfirm(node.clone(), every, interested.clone(), engine.downgrade()));
+        }
+        let (of, weak) = (Arc::clone(&config), engine.downgrade());
+        tokio::spawn(finality::safety(node.clone(), of, heads.clone(), interested.clone(), weak));
+        tokio::spawn(index::backfill(Arc::downgrade(&index), Arc::clone(&logs)));
+        // The follower holds the engine weakly, so that it is the handles that keep both alive.
+        tokio::spawn(follower.run(heads_sender, engine.downgrade(), Arc::clone(&wake), interested));
+        let lanes = Arc::new(Semaphore::new(config.max_concurrent_validations));
+        Bundler { config, node, heads, engine, address, lanes, index, logs, wake, lives }
+    }
+}
+
 /// One operation's validation, laid open.
 #[derive(Debug)]
 pub(crate) struct Explanation {
@@ -149,61 +209,76 @@ impl Bundler {
         signers: Vec<Signer>,
         funder: Option<Signer>,
     ) -> Result<(Self, JoinHandle<()>), StartError> {
+        // Before anything else: a process that is not alone is not to do anything.
+        let kept = journal_of(&config).await?;
+        Self::start_on(config, node, signers, funder, kept).await
+    }
+
+    /// The same on this journal, and what it holds.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) async fn start_on(
+        config: Config,
+        node: NodeClient,
+        signers: Vec<Signer>,
+        funder: Option<Signer>,
+        (journal, replay): (Journal, Replay),
+    ) -> Result<(Self, JoinHandle<()>), StartError> {
         let config = Arc::new(config);
         if signers.is_empty() {
             return Err(StartError::NoKey);
         }
+        check_chain(&config, &node).await?;
         for signer in &signers {
-            check(&config, &node, signer.address()).await?;
+            check_key(&config, &node, signer.address()).await?;
         }
-        // Before anything else: a process that is not alone is not to do anything.
-        let (journal, replay) = journal_of(&config).await?;
         let reputation = match config.reputation_file.as_deref() {
             Some(file) => store::read(file)?,
             None => replay.reputation.clone().unwrap_or_default(),
         };
-
-        let file = config.data_dir.as_deref().map(|folder| folder.join("index.redb"));
-        let start = config.index_start;
-        let index = Arc::new(Index::open(file.as_deref(), config.chain.chain_id, start, config.index_retention)?);
-        index.resume(&node, config.reorg_depth).await?;
-        let logs = Arc::new(Logs::new(node.clone(), config.entry_points.keys().copied().collect()));
         let submitter = Submitter::new(signers, funder, config.chain.chain_id);
-        let own = submitter.addresses().into_iter().collect();
-        let follower = Follower::new(node.clone(), Arc::clone(&config), Arc::clone(&index), Arc::clone(&logs), own);
         let since = replay.since.map(|block| block.saturating_sub(config.reorg_depth));
-        let (first, inclusions) = follower.first(since).await?;
-        self_test::run(&config.chain, &node, &first.block).await?;
-        let (heads_sender, heads) = watch::channel(first);
-        let (engine, inbox) = mpsc::channel(INBOX);
-        let (interest, interested) = watch::channel(Interest::default());
-        let wake = Arc::<Notify>::default();
-        let address = submitter.address();
+        let (lookout, inclusions) = Lookout::start(&config, &node, submitter.addresses(), since).await?;
         let mut nonces = Vec::new();
         for key in submitter.addresses() {
             nonces.push(Some(node.transaction_count(key).await?));
         }
-        let head = heads.borrow().clone();
+        let (engine, inbox) = mpsc::channel(INBOX);
+        let (interest, interested) = watch::channel(Interest::default());
+        let (address, head) = (submitter.address(), lookout.heads.borrow().clone());
         let mut flow = Flow::new(nonces.len(), Policy::of(&config));
         places(&replay, &submitter.addresses(), &mut flow, head.block.number).map_err(StartError::MissingKey)?;
         let actions = flow.advance(&nonces, head.block.number, head.fees);
-        let outbox = engine.downgrade();
-        let lives = Arc::<Lives>::default();
-        let channels = Channels { heads: heads.clone(), inbox, outbox, interest, lives: Arc::clone(&lives) };
+        let (heads, outbox) = (lookout.heads.subscribe(), engine.downgrade());
+        let channels = Channels { heads, inbox, outbox, interest, lives: Arc::clone(&lookout.lives) };
         let mut engine_task =
             Engine::new(Arc::clone(&config), node.clone(), submitter, flow, reputation, journal, channels);
         engine_task.resume(Resumed { operations: replay.operations, dropped: replay.dropped, inclusions, actions });
         let task = tokio::spawn(engine_task.run());
-        if let Some(every) = config.preconfirmation_interval {
-            tokio::spawn(finality::preconfirm(node.clone(), every, interested.clone(), engine.downgrade()));
-        }
-        let (of, weak) = (Arc::clone(&config), engine.downgrade());
-        tokio::spawn(finality::safety(node.clone(), of, heads.clone(), interested.clone(), weak));
-        tokio::spawn(index::backfill(Arc::downgrade(&index), Arc::clone(&logs)));
-        // The follower holds the engine weakly, so that it is the handles that keep both alive.
-        tokio::spawn(follower.run(heads_sender, engine.downgrade(), Arc::clone(&wake), interested.clone()));
-        let lanes = Arc::new(Semaphore::new(config.max_concurrent_validations));
-        Ok((Self { config, node, heads, engine, address, lanes, index, logs, wake, lives }, task))
+        Ok((lookout.watch(config, node, engine, interested, address), task))
+    }
+
+    /// Checks the node and starts following and admitting; what is admitted is stored, bundled and sent by builders
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and if Redis does not answer or others are configured otherwise.
+    pub async fn relay(
+        config: Config,
+        node: NodeClient,
+        cluster: ClusterConfig,
+    ) -> Result<(Self, JoinHandle<()>), StartError> {
+        let config = Arc::new(config);
+        check_chain(&config, &node).await?;
+        let connection = Connection::open(cluster, config.chain.chain_id).await?;
+        let asks = Asks::start(connection).await?;
+        let (lookout, _) = Lookout::start(&config, &node, Vec::new(), None).await?;
+        let (engine, inbox) = mpsc::channel(INBOX);
+        let (interest, interested) = watch::channel(Interest::default());
+        let lives = Arc::clone(&lookout.lives);
+        let task = tokio::spawn(Relay::new(Arc::clone(&config), asks, inbox, interest, lives).run());
+        Ok((lookout.watch(config, node, engine, interested, SOME_BUNDLER), task))
     }
 
     /// The key that bundles are sent from.
@@ -391,7 +466,7 @@ impl Bundler {
     /// # Errors
     /// If the bundler has stopped.
     pub async fn record(&self, hash: B256) -> Result<Option<Record>, Rejection> {
-        self.ask(|answer| Command::Look(hash, answer)).await
+        self.ask(|answer| Command::Look(hash, answer)).await?
     }
 
     /// The mempool, oldest first.
@@ -399,7 +474,7 @@ impl Bundler {
     /// # Errors
     /// If the bundler has stopped.
     pub async fn mempool(&self) -> Result<Vec<Admitted>, Rejection> {
-        self.ask(Command::Dump).await
+        self.ask(Command::Dump).await?
     }
 
     /// Sends a bundle now; its transaction, or nothing if there was nothing to bundle.
@@ -546,7 +621,7 @@ impl Bundler {
         Ok(Some(caught_up.map_err(|_| Rejection::ShuttingDown)?.clone()))
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Rejection> {
+    pub(crate) async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Rejection> {
         let (answer, answered) = oneshot::channel();
         self.engine.send(question(answer)).await.map_err(|_| Rejection::ShuttingDown)?;
         answered.await.map_err(|_| Rejection::ShuttingDown)
@@ -574,7 +649,7 @@ async fn journal_of(config: &Config) -> Result<(Journal, Replay), JournalError> 
     Journal::open(Arc::new(file), &path.display().to_string()).await
 }
 
-async fn check(config: &Config, node: &NodeClient, key: Address) -> Result<(), StartError> {
+async fn check_chain(config: &Config, node: &NodeClient) -> Result<(), StartError> {
     let (chain, configured) = (node.chain_id().await?, config.chain.chain_id);
     if chain != configured {
         return Err(StartError::WrongChain { node: chain, configured });
@@ -584,6 +659,10 @@ async fn check(config: &Config, node: &NodeClient, key: Address) -> Result<(), S
             return Err(StartError::NoEntryPoint { address: *address, version: *version });
         }
     }
+    Ok(())
+}
+
+async fn check_key(config: &Config, node: &NodeClient, key: Address) -> Result<(), StartError> {
     let serves_v0_9 = config.entry_points.values().any(|version| *version == EntryPointVersion::V0_9);
     if serves_v0_9 && is_delegation(&node.code(key).await?) {
         return Err(StartError::DelegatedKey(key));

@@ -9,7 +9,7 @@ const BLOCK_FLAG: u64 = 1 << 47;
 const BOUND_MASK: u64 = (1 << 48) - 1;
 
 /// Unpacked `validationData` (ERC-4337).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct ValidationData {
     /// Zero: valid; one: bad signature; else the aggregator that must check it.
     pub aggregator: Address,

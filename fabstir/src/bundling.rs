@@ -47,7 +47,7 @@ pub struct BundlingOptions {
 }
 
 /// What bundles are signed with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Signers {
     /// Each has nonces of its own.
     pub bundlers: Vec<Signer>,

@@ -151,6 +151,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         board: Arc::default(),
         explorer: true,
         debug_rpc: false,
+        cluster: None,
     };
     // Looked at before: a node that could not listen would hold its folder for a moment longer.
     let listen = match std::net::TcpListener::bind(options.listen) {

@@ -12,6 +12,7 @@
 //! - [`token_gas`]: the price of gas that is paid in a token.
 //! - [`sessions`]: the signing service of session keys, on the same endpoint.
 //! - `sponsorship`: the paymaster's policies, and the chain as it sees it.
+//! - [`cluster`]: processes that share the work.
 //! - [`ledger`]: where the paymaster's budgets are kept, and how they hear of the chain.
 //! - [`client`]: an account that acts without gas; [`host`] uses it.
 //! - [`prove`]: runs a small model on a job's input, proves the result with EZKL and submits it.
@@ -28,6 +29,7 @@ pub mod arenas;
 pub mod bundling;
 pub mod chain;
 pub mod client;
+pub mod cluster;
 pub mod deploy;
 pub mod deployment;
 pub mod dev;

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, U256};
-use anyhow::{Context, Result};
-use bundler::{Bundler, Left, Signer, mempool::MempoolConfig};
+use anyhow::{Context, Result, ensure};
+use bundler::{Builder, Bundler, ClusterConfig, Signer, mempool::MempoolConfig};
 use erc4337::ChainPreset;
 use jsonrpsee::{RpcModule, server::ServerHandle};
 use paymaster::Rehearsal;
@@ -14,6 +14,7 @@ use crate::{
     admin::{self, AdminOptions},
     bundling::{BundlingOptions, Signers, ether},
     chain,
+    cluster::{self, BuilderNode, ClusterOptions, Role},
     deployment::Deployment,
     explorer, ledger,
     observe::{self, Board, ObserveOptions, Watched},
@@ -80,9 +81,12 @@ pub struct Options {
     policies: Option<PathBuf>,
     #[command(flatten)]
     admin: AdminOptions,
-    /// Redis that keeps the budgets, shared by any number of nodes: redis://HOST:PORT. Durable only with appendonly.
+    /// Redis that keeps the budgets, shared by any number of nodes: redis://[USER:PASSWORD@]HOST:PORT, or rediss:// for
+    /// TLS. Durable only with appendonly.
     #[arg(long, env = "FABSTIR_REDIS", hide_env_values = true)]
     redis: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterOptions,
     #[command(flatten)]
     sessions: sessions::SessionOptions,
     #[command(flatten)]
@@ -109,6 +113,8 @@ pub struct Node {
     /// Where it serves.
     pub address: SocketAddr,
     bundler: Bundler,
+    /// The builder, in a process that shares the work and does both.
+    builder: Option<Builder>,
     server: ServerHandle,
     engine: JoinHandle<()>,
     /// Settles the budgets.
@@ -167,6 +173,8 @@ pub struct Setup {
     pub explorer: bool,
     /// Whether `debug_bundler_*` is served.
     pub debug_rpc: bool,
+    /// With whom the work is shared.
+    pub cluster: Option<(Role, ClusterConfig)>,
 }
 
 /// `fabstir node`: serves until it is told to stop.
@@ -177,6 +185,9 @@ pub async fn run(options: Options) -> Result<()> {
     // First of all: a start that takes its time, or fails, is to be seen.
     let board = Arc::<Board>::default();
     let metrics = options.observe.serve(&board).await?;
+    let cluster = options.cluster.config(options.redis.as_deref())?;
+    let role = options.cluster.role;
+    ensure!(role == Role::Alone || !options.debug_rpc, "--debug-rpc: only a node that is alone serves it");
     let budgets = ledger::Place::chosen(options.redis, options.chain.data_dir.clone());
     let deployment = Deployment::read(&options.deployment)?;
     let explorer = options.explorer;
@@ -187,7 +198,10 @@ pub async fn run(options: Options) -> Result<()> {
             calls_per_second: options.calls_per_second,
             behind_proxy: options.behind_proxy,
         },
-        signers: options.bundling.signers(deployment.chain_id).await?,
+        signers: match role {
+            Role::Rpc => Signers::default(),
+            _ => options.bundling.signers(deployment.chain_id).await?,
+        },
         bundling: options.bundling,
         sponsor_signers: options.sponsor_keys.signers(deployment.chain_id).await?,
         deployment,
@@ -211,7 +225,18 @@ pub async fn run(options: Options) -> Result<()> {
         board,
         explorer: options.explorer,
         debug_rpc: options.debug_rpc,
+        cluster,
     };
+    if role == Role::Builder {
+        let builder = start_builder(setup).await?;
+        if let Some((address, _)) = &metrics {
+            println!("metrics: http://{address}/metrics");
+        }
+        println!("ready: http://{}", builder.address);
+        stop_signal().await?;
+        builder.stop().await;
+        return Ok(());
+    }
     let node = Node::start(setup).await?;
     if let Some(admin) = &node.admin {
         println!("admin: http://{}", admin.address);
@@ -232,32 +257,55 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
+/// What the settings make of the bundler.
+fn bundler_config(setup: &Setup) -> Result<bundler::Config> {
+    let deployment = &setup.deployment;
+    let mut preset = ChainPreset::for_chain(deployment.chain_id);
+    preset.min_stake = setup.min_stake.unwrap_or(preset.min_stake);
+    let mut config = bundler::Config::new(preset);
+    setup.chain.apply(&mut config)?;
+    setup.bundling.apply(&mut config)?;
+    config.entry_points = deployment.entry_point_versions()?;
+    config.poll_interval = setup.poll_interval;
+    config.debug_rpc = setup.debug_rpc;
+    config.mempool = setup.mempool.clone();
+    config.mempool.allowed.extend(deployment.paymasters.values().chain(deployment.token_paymasters.values()));
+    config.reputation_file.clone_from(&setup.reputation_file);
+    Ok(config)
+}
+
+async fn start_builder(setup: Setup) -> Result<BuilderNode> {
+    let config = bundler_config(&setup)?;
+    let node = setup.chain.client(&config)?;
+    let (_, cluster) = setup.cluster.context("a builder without others")?;
+    BuilderNode::start(config, node, setup.signers, cluster, setup.serve, setup.board).await
+}
+
 impl Node {
     /// Checks everything, then serves.
     ///
     /// # Errors
     /// If the chain, the keys or the address to serve on are not usable.
     pub async fn start(setup: Setup) -> Result<Self> {
+        let config = bundler_config(&setup)?;
         let deployment = &setup.deployment;
         let mut pages = observe::pages(&setup.board);
-        let mut preset = ChainPreset::for_chain(deployment.chain_id);
-        preset.min_stake = setup.min_stake.unwrap_or(preset.min_stake);
-        let mut config = bundler::Config::new(preset);
-        setup.chain.apply(&mut config)?;
-        setup.bundling.apply(&mut config)?;
-        config.entry_points = deployment.entry_point_versions()?;
-        config.poll_interval = setup.poll_interval;
-        config.debug_rpc = setup.debug_rpc;
-        config.mempool = setup.mempool;
-        config.mempool.allowed.extend(deployment.paymasters.values().chain(deployment.token_paymasters.values()));
-        config.reputation_file = setup.reputation_file;
-
         let sponsor = sponsor_keys::sponsor(setup.sponsor_signers)?;
         let sponsorship = sponsorship::config(deployment, setup.sponsor_limits)?;
         let InForce { policies, source, watcher } = sponsorship::policies(deployment, setup.policies)?;
         let node = setup.chain.client(&config)?;
-        let (bundler, engine) =
-            Bundler::start(config, node.clone(), setup.signers.bundlers, setup.signers.funder).await?;
+        let Signers { bundlers, funder } = setup.signers;
+        let mut builder = None;
+        let (bundler, engine) = match setup.cluster {
+            None => Bundler::start(config, node.clone(), bundlers, funder).await?,
+            Some((role, cluster)) => {
+                if role == Role::Both {
+                    let (config, cluster) = (config.clone(), cluster.clone());
+                    builder = Some(Builder::start(config, node.clone(), bundlers, funder, cluster).await?);
+                }
+                Bundler::relay(config, node.clone(), cluster).await?
+            }
+        };
         tracing::info!(bundler = %bundler.address(), paymaster_signers = ?sponsor.addresses(), "keys");
 
         let mut module = RpcModule::new(());
@@ -307,21 +355,17 @@ impl Node {
         let admin = setup.admin.start(service, source, setup.chain.data_dir).await?;
         let (address, server) = serve::start(setup.serve, module, pages).await?;
         setup.board.started();
-        Ok(Self { address, bundler, server, engine, follower, signers, watcher, observers, admin })
+        Ok(Self { address, bundler, builder, server, engine, follower, signers, watcher, observers, admin })
     }
 
     /// Takes nothing more, waits for what was accepted, says what is given up, answers what was asked.
     pub async fn stop(self) {
         tracing::info!("stopping: no more operations are taken");
-        let left = self.bundler.drain().await;
-        for Left { user_op_hash, transaction, kept } in &left {
-            match transaction {
-                None if *kept => println!("kept: {user_op_hash} is sent after the next start"),
-                Some(transaction) => println!("sent: {user_op_hash} in {transaction}, not mined before shutdown"),
-                None => println!("dropped: {user_op_hash} was not sent before shutdown"),
-            }
+        let mut left = self.bundler.drain().await;
+        if let Some(builder) = self.builder {
+            left.extend(builder.stop().await);
         }
-        println!("stopped: {} accepted operations not mined", left.len());
+        cluster::report(&left);
         let _ = self.server.stop();
         // Connections that are kept alive do not hold the process up.
         let _ = tokio::time::timeout(Duration::from_millis(500), self.server.stopped()).await;

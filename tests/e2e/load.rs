@@ -21,7 +21,8 @@ async fn hostile_operations_are_refused_and_cost_no_memory() {
         assert!(told.keys().all(|answer| codes.contains(&answer.as_str())), "{nuisance}: {told:?}");
     };
     only("violate a rule", &["-32502"]);
-    only("burn to the gas cap", &["-32500"]);
+    // A machine that is busy stops it by the time that it takes, before its gas is used up.
+    only("burn to the gas cap", &["-32500", "-32502"]);
     only("malformed", &["-32602", "-32700"]);
     // The first is as good as any; then the nonce is used, or the pending one not outbid.
     only("flood one sender", &["accepted", "-32602", "-32500"]);

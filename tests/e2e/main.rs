@@ -41,6 +41,7 @@ mod push;
 mod reference;
 mod refusals;
 mod rules;
+mod scale;
 #[path = "../../session-keys/tests/memory/scan.rs"]
 mod scan;
 mod sdk;

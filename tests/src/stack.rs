@@ -231,6 +231,14 @@ impl NodeProcess {
         Ok(())
     }
 
+    /// Whether it ends by itself within this time.
+    pub async fn has_ended(&mut self, patience: Duration) -> Result<bool> {
+        match tokio::time::timeout(patience, self.child.wait()).await {
+            Ok(status) => status.map(|_| true).map_err(Into::into),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Ends it as a power cut would; whether it had ended by itself before.
     pub async fn kill(&mut self) -> Result<bool> {
         let ended = self.child.try_wait()?.is_some();

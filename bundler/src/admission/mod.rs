@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use alloy::primitives::{Address, B256, U256};
 use erc4337::{EntryPointVersion, HashContext, UserOperation, ValidationData};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use authorization::on_chain_delegate;
 pub(crate) use examination::{Examination, examine, first_reads, sequence_on_chain};
@@ -55,7 +56,7 @@ impl Admitted {
 }
 
 /// What a validation rests on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The block it was validated on.
     pub block: B256,

@@ -2,6 +2,7 @@
 
 use alloy::primitives::{Address, Bytes, U256};
 use erc4337::{EntryPointVersion, UserOperation, ValidationData, revert::EntryPointRevert};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Rejection,
@@ -13,7 +14,7 @@ use crate::{
 const MARGIN: u64 = 10;
 
 /// The account's and the paymaster's answers, joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validated {
     /// Of the account.
     pub account: ValidationData,

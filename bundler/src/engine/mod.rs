@@ -30,8 +30,7 @@ use erc4337::UserOperation;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use durable::{Resumed, places};
-use records::Records;
-pub(crate) use records::{InclusionRecord, Interest};
+pub(crate) use records::{InclusionRecord, Interest, Records};
 pub use records::{Record, Status};
 pub use vitals::{KeyVitals, Vitals};
 pub(crate) use watchers::{Stage, WAITING};
@@ -52,6 +51,9 @@ use crate::{
     submitter::{Attempt, KeyState, Submitter, Treasury},
 };
 
+/// Whoever asked something that another process may have to be asked for.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, Rejection>>;
+
 /// What the engine is told or asked.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -60,11 +62,11 @@ pub(crate) enum Command {
     /// Is there a reason not even to validate this operation?
     Screen(Screening, oneshot::Sender<Result<Screened, Rejection>>),
     /// What is pending under this nonce's key?
-    Lane { entry_point: Address, sender: Address, nonce: U256, answer: oneshot::Sender<Vec<Arc<UserOperation>>> },
+    Lane { entry_point: Address, sender: Address, nonce: U256, answer: Answer<Vec<Arc<UserOperation>>> },
     /// What is known of this operation?
-    Look(B256, oneshot::Sender<Option<Record>>),
+    Look(B256, Answer<Option<Record>>),
     /// What is in the mempool, oldest first?
-    Dump(oneshot::Sender<Vec<Admitted>>),
+    Dump(Answer<Vec<Admitted>>),
     /// Forget pending operations, reputations, or both.
     Clear { operations: bool, reputations: bool, done: oneshot::Sender<()> },
     /// Set these reputations.
@@ -285,13 +287,13 @@ impl Engine {
                 let _ = answer.send(self.reputations());
             }
             Command::Lane { entry_point, sender, nonce, answer } => {
-                let _ = answer.send(self.mempool.lane(entry_point, sender, nonce));
+                let _ = answer.send(Ok(self.mempool.lane(entry_point, sender, nonce)));
             }
             Command::Look(hash, answer) => {
-                let _ = answer.send(self.records.get(hash));
+                let _ = answer.send(Ok(self.records.get(hash)));
             }
             Command::Dump(answer) => {
-                let _ = answer.send(self.mempool.all().cloned().collect());
+                let _ = answer.send(Ok(self.mempool.all().cloned().collect()));
             }
             Command::Head(head, brought) => self.advance(*head, brought),
             Command::Ledger(answer) => {

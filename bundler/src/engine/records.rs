@@ -125,7 +125,7 @@ pub(crate) struct Interest {
 
 /// All records, bounded.
 #[derive(Debug)]
-pub(super) struct Records {
+pub(crate) struct Records {
     by_hash: HashMap<B256, Record>,
     ended: VecDeque<B256>,
     /// Operations on their way, with every transaction they were sent in.
@@ -138,7 +138,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(interest: watch::Sender<Interest>, lives: Arc<Lives>) -> Self {
+    pub(crate) fn new(interest: watch::Sender<Interest>, lives: Arc<Lives>) -> Self {
         Self {
             by_hash: HashMap::new(),
             ended: VecDeque::new(),
@@ -151,34 +151,34 @@ impl Records {
     }
 
     /// What has to be remembered, since the last time this was asked.
-    pub(super) fn take_noted(&mut self) -> Vec<Noted> {
+    pub(crate) fn take_noted(&mut self) -> Vec<Noted> {
         std::mem::take(&mut self.noted)
     }
 
     /// An operation that was dropped before a restart.
-    pub(super) fn restore_dropped(&mut self, hash: B256, entry_point: Address, reason: String) {
+    pub(crate) fn restore_dropped(&mut self, hash: B256, entry_point: Address, reason: String) {
         let record = Record { op: None, entry_point, version: None, status: Status::Dropped { reason } };
         self.by_hash.insert(hash, record);
         self.end(hash);
     }
 
-    pub(super) fn get(&self, hash: B256) -> Option<Record> {
+    pub(crate) fn get(&self, hash: B256) -> Option<Record> {
         self.by_hash.get(&hash).cloned()
     }
 
-    pub(super) fn insert(&mut self, hash: B256, record: Record) {
+    pub(crate) fn insert(&mut self, hash: B256, record: Record) {
         self.watchers.tell(hash, &record.status.stage());
         self.lives.note(hash, Milestone::Pooled, None, None);
         self.by_hash.insert(hash, record);
     }
 
     /// These are being put into a bundle: news for those who watch, and no more than that.
-    pub(super) fn bundled(&mut self, hashes: &[B256]) {
+    pub(crate) fn bundled(&mut self, hashes: &[B256]) {
         hashes.iter().for_each(|hash| self.watchers.tell(*hash, &Stage::Bundled));
         self.lives.note_all(hashes, Milestone::Bundled);
     }
 
-    pub(super) fn set(&mut self, hash: B256, status: Status) {
+    pub(crate) fn set(&mut self, hash: B256, status: Status) {
         let Some(record) = self.by_hash.get_mut(&hash) else { return };
         // A reorganisation may have it included elsewhere, but nothing else comes after inclusion.
         if matches!(record.status, Status::Included(_)) && !matches!(status, Status::Included(_)) {
@@ -213,7 +213,7 @@ impl Records {
     }
 
     /// Back to pending, unless it has come to an end.
-    pub(super) fn unsubmit(&mut self, hash: B256) {
+    pub(crate) fn unsubmit(&mut self, hash: B256) {
         if let Some(record) = self.by_hash.get_mut(&hash)
             && matches!(record.status, Status::Submitted { .. } | Status::Preconfirmed { .. })
         {
@@ -226,7 +226,7 @@ impl Records {
     }
 
     /// Takes back what was final: its block has left the chain.
-    pub(super) fn reopen(&mut self, hash: B256, status: Status) {
+    pub(crate) fn reopen(&mut self, hash: B256, status: Status) {
         let Some(record) = self.by_hash.get_mut(&hash) else { return };
         let stage = match &status {
             Status::Pending => Stage::Pending,
@@ -244,7 +244,7 @@ impl Records {
     }
 
     /// These transactions are in the block that is being built.
-    pub(super) fn preconfirm(&mut self, transactions: &BTreeSet<B256>) {
+    pub(crate) fn preconfirm(&mut self, transactions: &BTreeSet<B256>) {
         let seen =
             |(hash, sent): (&B256, &Vec<B256>)| Some((*hash, *sent.iter().find(|it| transactions.contains(*it))?));
         let seen: Vec<(B256, B256)> = self.sent.iter().filter_map(seen).collect();
@@ -253,7 +253,7 @@ impl Records {
         }
     }
 
-    pub(super) fn include(&mut self, event: Event) {
+    pub(crate) fn include(&mut self, event: Event) {
         let hash = event.hash;
         let Entry::Vacant(unknown) = self.by_hash.entry(hash) else {
             return self.set(hash, Status::Included(InclusionRecord(event)));
@@ -265,7 +265,7 @@ impl Records {
     }
 
     /// Tells this subscriber how the operation stands, `known` being what the index says, and all that follows.
-    pub(super) fn watch(&mut self, hash: B256, known: Option<Event>, sender: mpsc::Sender<Stage>) -> bool {
+    pub(crate) fn watch(&mut self, hash: B256, known: Option<Event>, sender: mpsc::Sender<Stage>) -> bool {
         let now = self.by_hash.get(&hash).map(|record| record.status.stage()).or(known.map(Stage::Included));
         let room = self.watchers.watch(hash, now, sender);
         self.tell_interest();
@@ -273,7 +273,7 @@ impl Records {
     }
 
     /// This block and those before it are safe.
-    pub(super) fn safe(&mut self, block: u64) {
+    pub(crate) fn safe(&mut self, block: u64) {
         self.watchers.safe(block);
         self.tell_interest();
     }

@@ -27,7 +27,7 @@ const BATCH: usize = 500;
 const CARRIED: usize = 6_000;
 
 /// What to fetch, or what was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Wanted {
     /// Accounts: balance, nonce and code.
     pub accounts: HashSet<Address>,

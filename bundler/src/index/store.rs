@@ -76,7 +76,7 @@ pub enum IndexError {
 }
 
 /// Where an operation was executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Event {
     pub(crate) hash: B256,
     pub(crate) entry_point: Address,

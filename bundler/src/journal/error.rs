@@ -41,6 +41,14 @@ pub enum JournalError {
     /// Another process has it open.
     #[error("journal {0} is open in another process")]
     InUse(String),
+    /// Somebody else writes it now.
+    #[error("journal {place}: another process has taken it over; the token {token} is not the last")]
+    Fenced {
+        /// Where it is.
+        place: String,
+        /// Ours.
+        token: u64,
+    },
     /// Not written, or not known to be.
     #[error("journal: {0}")]
     Storage(String),

@@ -11,7 +11,7 @@ use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable,
 use super::{Found, JournalError, JournalStore, Rows, crash_point};
 
 /// The layout of the rows. A file of another one is refused.
-pub(super) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 1;
 
 /// Bytes of the file that are held in memory.
 const CACHE: usize = 8 * 1024 * 1024;

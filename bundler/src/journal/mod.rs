@@ -33,7 +33,7 @@ pub(crate) use book::{Book, Kept, Replay};
 pub(crate) use crash::crash_point;
 pub(crate) use entry::Entry;
 pub use error::JournalError;
-pub(crate) use file::File;
+pub(crate) use file::{FORMAT, File};
 pub(crate) use queue::{Awaiting, Journal};
 
 /// Rows to write, by key; without a value, to delete.

@@ -18,6 +18,7 @@ mod tests;
 
 use alloy::primitives::{Address, U256};
 use erc4337::{ChainPreset, storage::DepositInfo};
+use serde::{Deserialize, Serialize};
 
 pub use rule::Rule;
 pub use violation::Violation;
@@ -31,7 +32,7 @@ use crate::{
 pub const MIN_UNSTAKE_DELAY: u32 = 86_400;
 
 /// How well an entity is staked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Standing {
     /// No stake, or one that is being withdrawn.
     #[default]
@@ -65,7 +66,7 @@ impl Standing {
 }
 
 /// A contract that an operation names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
     /// Where it is.
     pub address: Address,
@@ -81,7 +82,7 @@ impl Party {
 }
 
 /// Who is who in an operation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parties {
     /// The EntryPoint.
     pub entry_point: Address,

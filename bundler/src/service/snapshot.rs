@@ -129,6 +129,6 @@ impl Bundler {
         entry_point: Address,
     ) -> Result<Vec<Arc<UserOperation>>, Rejection> {
         let (sender, nonce) = (op.sender, op.nonce);
-        self.ask(|answer| Command::Lane { entry_point, sender, nonce, answer }).await
+        self.ask(|answer| Command::Lane { entry_point, sender, nonce, answer }).await?
     }
 }

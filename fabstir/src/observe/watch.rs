@@ -97,7 +97,8 @@ async fn look(watched: &Watched, board: &Board, options: &ObserveOptions) {
 fn judge(vitals: &Vitals, board: &Board) {
     let stopping = if vitals.stopping { Err("the node is stopping".into()) } else { Ok(()) };
     board.set("taking operations", stopping);
-    let usable = vitals.keys.iter().any(|key| key.usable);
+    // An rpc node among others has none.
+    let usable = vitals.keys.is_empty() || vitals.keys.iter().any(|key| key.usable);
     board.set("keys", if usable { Ok(()) } else { Err("no bundler key can be used: too poor, or delegated".into()) });
     if vitals.journal_kept {
         let failure = vitals.journal_failure.clone();

@@ -1,0 +1,136 @@
+//! The connection to Redis, and what our keys there are called.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use alloy::primitives::Address;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+
+use super::{ClusterConfig, ClusterError};
+
+/// How long Redis may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// See [`Connection::open`]. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    client: redis::Client,
+    manager: ConnectionManager,
+    chain: u64,
+    config: Arc<ClusterConfig>,
+    instance: Arc<str>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({}, {:?})", self.instance, self.config)
+    }
+}
+
+async fn connect(client: &redis::Client) -> Result<ConnectionManager, ClusterError> {
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(PATIENCE))
+        .set_connection_timeout(Some(PATIENCE))
+        .set_number_of_retries(2);
+    Ok(client.get_connection_manager_with_config(config).await?)
+}
+
+impl Connection {
+    /// Connects, and holds our settings against those of the others.
+    ///
+    /// # Errors
+    /// If Redis does not answer, or others deal the senders out otherwise.
+    pub(crate) async fn open(config: ClusterConfig, chain: u64) -> Result<Self, ClusterError> {
+        let client = redis::Client::open(config.url.as_str())?;
+        let manager = connect(&client).await?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let instance = format!("{:x}-{since:x}", std::process::id()).into();
+        let this = Self { client, manager, chain, config: Arc::new(config), instance };
+        this.agree().await?;
+        if !this.syncs().await {
+            tracing::warn!("redis does not sync each write (appendonly yes, appendfsync always): a crash may forget");
+        }
+        Ok(this)
+    }
+
+    /// The first process says how many partitions there are.
+    async fn agree(&self) -> Result<(), ClusterError> {
+        let key = format!("{{fabstir:{}}}:partitions", self.chain);
+        let mut redis = self.redis();
+        let configured = self.config.partitions;
+        let _: Option<String> = redis::cmd("SET").arg(&key).arg(configured).arg("NX").query_async(&mut redis).await?;
+        let found: String = redis::cmd("GET").arg(&key).query_async(&mut redis).await?;
+        if found == configured.to_string() { Ok(()) } else { Err(ClusterError::Partitions { found, configured }) }
+    }
+
+    /// Whether a write that was answered outlives a crash of Redis; false too if it does not tell.
+    async fn syncs(&self) -> bool {
+        let mut ask = redis::cmd("CONFIG");
+        ask.arg("GET").arg("appendonly").arg("appendfsync");
+        let settings: HashMap<String, String> = ask.query_async(&mut self.redis()).await.unwrap_or_default();
+        let is = |name: &str, value: &str| settings.get(name).is_some_and(|set| set == value);
+        is("appendonly", "yes") && is("appendfsync", "always")
+    }
+
+    /// Says what is in the way of accepting operations: Redis, or a partition that nobody holds.
+    ///
+    /// # Errors
+    /// With that.
+    pub(crate) async fn vacancy(&self) -> Result<(), String> {
+        for partition in 0..self.config.partitions {
+            let held: Result<bool, _> =
+                redis::cmd("EXISTS").arg(self.key(partition, "lease")).query_async(&mut self.redis()).await;
+            match held {
+                Ok(true) => {}
+                Ok(false) => return Err(format!("no builder holds partition {partition}")),
+                Err(error) => return Err(format!("redis: {}", error.category())),
+            }
+        }
+        Ok(())
+    }
+
+    /// To ask with.
+    pub(crate) fn redis(&self) -> ConnectionManager {
+        self.manager.clone()
+    }
+
+    /// One of its own, for commands that wait.
+    pub(crate) async fn waiting(&self) -> Result<ConnectionManager, ClusterError> {
+        connect(&self.client).await
+    }
+
+    pub(crate) fn config(&self) -> &ClusterConfig {
+        &self.config
+    }
+
+    /// This process, among all that ever were.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Whose partition this is.
+    pub(crate) fn partition_of(&self, sender: Address) -> u16 {
+        let last = u16::from_be_bytes([sender[18], sender[19]]);
+        last % self.config.partitions.max(1)
+    }
+
+    /// A key of a partition's.
+    pub(crate) fn key(&self, partition: u16, name: &str) -> String {
+        format!("{{fabstir:{}:{partition}}}:{name}", self.chain)
+    }
+
+    /// Where answers for this process go.
+    pub(crate) fn answers(&self) -> String {
+        format!("fabstir:{}:answers:{}", self.chain, self.instance)
+    }
+
+    /// Milliseconds since 1970 by the clock of Redis, which numbers the requests.
+    pub(crate) async fn now(&self) -> Result<u64, ClusterError> {
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.redis()).await?;
+        Ok(seconds * 1_000 + micros / 1_000)
+    }
+}

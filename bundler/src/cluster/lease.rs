@@ -1,0 +1,140 @@
+//! Who may write a partition's journal: a lease that expires, and a token that does not.
+
+use std::time::Duration;
+
+use redis::Script;
+use tokio::sync::watch;
+
+use super::{ClusterError, Connection};
+
+/// KEYS: lease, token, holder. ARGV: who, milliseconds. The token that was taken; 0 if the lease is held.
+const TAKE: &str = r"
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local token = redis.call('INCR', KEYS[2])
+local holder = token .. ':' .. ARGV[1]
+redis.call('SET', KEYS[3], holder)
+redis.call('SET', KEYS[1], holder, 'PX', ARGV[2])
+return token
+";
+
+/// KEYS: lease, holder. ARGV: holder, milliseconds. An expired lease that nobody took is still ours.
+const RENEW: &str = r"
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+";
+
+/// KEYS: lease, holder. ARGV: holder.
+const RELEASE: &str = r"
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+";
+
+/// A partition that is ours until somebody else takes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Lease {
+    connection: Connection,
+    partition: u16,
+    token: u64,
+    lost: watch::Sender<bool>,
+}
+
+impl Lease {
+    /// Takes it, if nobody holds it.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub(crate) async fn take(connection: &Connection, partition: u16) -> Result<Option<Self>, ClusterError> {
+        let key = |name| connection.key(partition, name);
+        let token: u64 = Script::new(TAKE)
+            .key(key("lease"))
+            .key(key("token"))
+            .key(key("holder"))
+            .arg(connection.instance())
+            .arg(millis(connection.config().lease))
+            .invoke_async(&mut connection.redis())
+            .await?;
+        let (connection, lost) = (connection.clone(), watch::Sender::new(false));
+        Ok((token > 0).then_some(Self { connection, partition, token, lost }))
+    }
+
+    /// The token: each holder's is greater than those of all before it.
+    pub(crate) fn token(&self) -> u64 {
+        self.token
+    }
+
+    pub(crate) fn partition(&self) -> u16 {
+        self.partition
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(crate) fn key(&self, name: &str) -> String {
+        self.connection.key(self.partition, name)
+    }
+
+    /// What every write is held against.
+    pub(crate) fn holder(&self) -> String {
+        format!("{}:{}", self.token, self.connection.instance())
+    }
+
+    /// Renews it until it is lost. Redis away is no loss: nobody else can take it then either.
+    pub(crate) async fn keep(self) {
+        let every = self.connection.config().lease / 3;
+        while !*self.lost.borrow() {
+            tokio::time::sleep(every).await;
+            match self.renew().await {
+                Ok(true) => {}
+                Ok(false) => self.lose(),
+                Err(error) => tracing::warn!(%error, self.partition, "the lease could not be renewed"),
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<bool, ClusterError> {
+        let mut call = Script::new(RENEW);
+        let renewed: u8 = call_on(&mut call, self)
+            .arg(millis(self.connection.config().lease))
+            .invoke_async(&mut self.connection.redis())
+            .await?;
+        Ok(renewed == 1)
+    }
+
+    /// Lets others have it.
+    pub(crate) async fn release(&self) {
+        let mut call = Script::new(RELEASE);
+        let released: Result<u8, _> = call_on(&mut call, self).invoke_async(&mut self.connection.redis()).await;
+        if let Err(error) = released {
+            tracing::warn!(error = error.category(), self.partition, "the lease was not given back: it expires");
+        }
+    }
+
+    /// The store said that it is somebody else's.
+    pub(crate) fn lose(&self) {
+        if !self.lost.send_replace(true) {
+            tracing::error!(self.partition, self.token, "another builder has taken this partition: given up");
+        }
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        *self.lost.borrow()
+    }
+
+    /// Returns when it is lost.
+    pub(crate) async fn lost(&self) {
+        // The sender is held by this very value.
+        let _ = self.lost.subscribe().wait_for(|lost| *lost).await;
+    }
+}
+
+fn call_on<'a>(script: &'a mut Script, lease: &Lease) -> redis::ScriptInvocation<'a> {
+    let mut call = script.prepare_invoke();
+    call.key(lease.key("lease")).key(lease.key("holder")).arg(lease.holder());
+    call
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
