@@ -26,7 +26,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash fuzz budgets hidden-calls redis prometheus chromium alerts reference pictures lint build contracts vectors proofs clean
+.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts reference pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -181,7 +181,7 @@ accuracy: build
 # The node first: the measurement starts it as a process of its own. The figures of rpc are written to target/bench.
 bench: contracts redis $(VIEM)/node_modules/.installed
 	cargo build --workspace --locked --profile bench
-	cargo bench --workspace --locked --bench validation --bench reserve --bench rpc --bench sponsored
+	cargo bench --workspace --locked --bench validation --bench reserve --bench rpc --bench sponsored --bench durable
 
 load: contracts
 	cargo build --workspace --locked --profile bench
@@ -196,9 +196,13 @@ chaos: build
 	FABSTIR_CHAOS_SEEDS=20 cargo test --workspace --locked --test e2e chaos -- --nocapture
 
 # FABSTIR_CRASH_SEED=… for others than the last time's.
-crash: build
+crash: build redis
 	FABSTIR_SEEDS=20000 cargo test --workspace --locked --lib journal -- --nocapture
 	FABSTIR_CRASH_RUNS=$${FABSTIR_CRASH_RUNS:-500} cargo test --workspace --locked --test e2e crash:: -- --nocapture
+
+# Two rpc nodes, two builders, one Redis, and what may happen to each.
+scale: build redis
+	FABSTIR_SCALE_OPERATIONS=$${FABSTIR_SCALE_OPERATIONS:-5000} cargo test --workspace --locked --test e2e scale:: -- --nocapture
 
 # FABSTIR_SEED=… for others than the last time's.
 fuzz: contracts

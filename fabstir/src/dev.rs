@@ -130,7 +130,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let console = Console::prepare(options).await?;
     let setup = |listen| Setup {
         chain: chain::ChainOptions { data_dir: Some(data_folder.clone()), ..chain::ChainOptions::of(&node_url) },
-        serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false },
+        serve: serve::Settings { listen, calls_per_second: serve::CALLS_PER_SECOND, behind_proxy: false, shared: None },
         sponsor_limits,
         rehearse: true,
         tokens: TokenOptions::at(DEMO_TOKEN_PRICE),

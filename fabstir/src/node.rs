@@ -18,7 +18,8 @@ use crate::{
     deployment::Deployment,
     explorer, ledger,
     observe::{self, Board, ObserveOptions, Watched},
-    serve, sessions,
+    serve::{self, SharedQuota},
+    sessions,
     sponsor_keys::{self, SponsorKeyOptions},
     sponsored::{self, InProcess},
     sponsorship::{self, InForce},
@@ -188,7 +189,7 @@ pub async fn run(options: Options) -> Result<()> {
     let cluster = options.cluster.config(options.redis.as_deref())?;
     let role = options.cluster.role;
     ensure!(role == Role::Alone || !options.debug_rpc, "--debug-rpc: only a node that is alone serves it");
-    let budgets = ledger::Place::chosen(options.redis, options.chain.data_dir.clone());
+    let budgets = ledger::Place::chosen(options.redis.clone(), options.chain.data_dir.clone());
     let deployment = Deployment::read(&options.deployment)?;
     let explorer = options.explorer;
     let setup = Setup {
@@ -197,6 +198,12 @@ pub async fn run(options: Options) -> Result<()> {
             listen: options.listen,
             calls_per_second: options.calls_per_second,
             behind_proxy: options.behind_proxy,
+            shared: match (role, options.redis.as_deref()) {
+                (Role::Rpc | Role::Both, Some(url)) if options.calls_per_second > 0 => {
+                    Some(SharedQuota::connect(url, deployment.chain_id).await?)
+                }
+                _ => None,
+            },
         },
         signers: match role {
             Role::Rpc => Signers::default(),

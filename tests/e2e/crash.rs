@@ -4,11 +4,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::Mutex,
-    time::Duration,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use alloy::primitives::{B256, U256, utils::parse_ether};
+use alloy::primitives::{Address, B256, U256, utils::parse_ether};
 use jsonrpsee::{
     core::{ClientError, client::ClientT},
     http_client::HttpClient,
@@ -17,7 +20,10 @@ use jsonrpsee::{
 use serde_json::{Value, json};
 use tests::{Anvil, Redis, Stack, accounts::SimpleAccount, stack::NodeProcess};
 
-use crate::inclusion::{accounts, executions, nth};
+use crate::{
+    attacks::{PER_ACCOUNT, VERSION, of_key, parse, sponsored},
+    inclusion::{accounts, executions, nth},
+};
 
 const SENDERS: usize = 8;
 const BLOCK: Duration = Duration::from_millis(200);
@@ -103,6 +109,49 @@ impl Load {
     }
 }
 
+/// Sponsorship that was granted to one account: as much as can be had, whichever life grants it.
+struct Grants {
+    op: Value,
+    next: AtomicU64,
+    /// When, and wei that it may cost.
+    granted: Mutex<Vec<(Instant, U256)>>,
+}
+
+impl Grants {
+    async fn of(stack: &Stack) -> Self {
+        let (_, op) = sponsored(stack).await;
+        let first = (Instant::now(), parse(&op).required_prefund(VERSION));
+        Self { op, next: AtomicU64::new(1), granted: Mutex::new(vec![first]) }
+    }
+
+    /// Asks for one after the other until the node is gone.
+    async fn ask(&self, rpc: &HttpClient, entry_point: Address) {
+        loop {
+            let op = of_key(&self.op, self.next.fetch_add(1, Ordering::SeqCst));
+            let params = rpc_params![&op, entry_point, U256::from(31_337), Value::Null];
+            let answer: Result<Value, _> = rpc.request("pm_getPaymasterData", params).await;
+            match answer {
+                Ok(_) => {
+                    let cost = parse(&op).required_prefund(VERSION);
+                    self.granted.lock().unwrap().push((Instant::now(), cost));
+                }
+                Err(ClientError::Call(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// The most that was granted within a minute: for longer than that each of them holds.
+    fn most(&self) -> U256 {
+        let granted = self.granted.lock().unwrap();
+        let minute = Duration::from_secs(60);
+        let since = |(start, _): &(Instant, U256)| {
+            granted.iter().filter(|(at, _)| at >= start && *at - *start < minute).map(|(_, cost)| *cost).sum::<U256>()
+        };
+        granted.iter().map(since).max().unwrap_or_default()
+    }
+}
+
 /// Mines a block every [`BLOCK`] as long as it is held.
 pub(crate) fn miner(stack: &Stack) -> tokio::task::JoinHandle<()> {
     let url = stack.anvil.url.clone();
@@ -167,14 +216,15 @@ fn number(name: &str, default: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_it_loses_nothing_that_it_acknowledged_and_does_nothing_twice() {
     let folder = Folder::new("crash");
-    lives("redb", &folder.arguments()).await;
+    lives("redb", &[&folder.arguments()[..], &["--sponsor-per-account", PER_ACCOUNT]].concat()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_it_loses_nothing_on_redis_either() {
     let redis = Redis::durable().await.unwrap();
     let arguments = ["--redis", &redis.url, "--role", "both", "--partitions", "1", "--lease-ms", "300"];
-    lives("redis", &[&arguments[..], &["--calls-per-second", "0"]].concat()).await;
+    lives("redis", &[&arguments[..], &["--calls-per-second", "0", "--sponsor-per-account", PER_ACCOUNT]].concat())
+        .await;
 }
 
 async fn lives(store: &str, arguments: &[&str]) {
@@ -183,6 +233,8 @@ async fn lives(store: &str, arguments: &[&str]) {
     let url = anvil.url.clone();
     let mut stack = Stack::on(anvil, &url, arguments).await.unwrap();
     let (accounts, template) = accounts(&stack, SENDERS).await;
+    let (grants, limit) = (Grants::of(&stack).await, parse_ether(PER_ACCOUNT).unwrap());
+    let entry_point = stack.deployment.entry_points[&VERSION.to_string()];
     stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
     let miner = miner(&stack);
 
@@ -206,7 +258,8 @@ async fn lives(store: &str, arguments: &[&str]) {
                 let life = Duration::from_millis(50 + random.below(LIFE));
                 let life = if point.is_some() { PATIENCE } else { life };
                 let before = load.acknowledged.lock().unwrap().len();
-                let sending = load.send(&rpc, &accounts, &template);
+                let sending =
+                    futures::future::join(load.send(&rpc, &accounts, &template), grants.ask(&rpc, entry_point));
                 let cut_off = tokio::time::timeout(life, sending).await.is_ok();
                 let by_itself = cut_off && stack.node.has_ended(PATIENCE).await.unwrap();
                 stack.node.kill().await.unwrap();
@@ -225,9 +278,13 @@ async fn lives(store: &str, arguments: &[&str]) {
     let acknowledged = load.acknowledged.lock().unwrap().clone();
     let (executed, dropped) = check(&stack, &acknowledged).await;
     miner.abort();
+    let (most, grants) = (grants.most(), grants.granted.into_inner().unwrap().len());
+    assert!(most <= limit, "{most} wei granted of {limit}");
+    assert!(grants > 1, "nothing was granted");
     println!(
         "{store}: {runs} lives from seed {seed}, ended {met:?}: {} operations acknowledged, {executed} executed once, {dropped} \
-         dropped with a reason, 0 lost, 0 twice; {unacknowledged} lives acknowledged none",
+         dropped with a reason, 0 lost, 0 twice; {unacknowledged} lives acknowledged none; {grants} sponsorships granted, \
+         {most} wei at a time of {limit}",
         acknowledged.len(),
     );
     assert!(acknowledged.len() as u64 >= runs, "{}", acknowledged.len());
@@ -298,7 +355,11 @@ async fn a_damaged_journal_and_one_of_a_key_that_is_gone_are_refused_and_never_m
     let hash = account.send(&stack, op.await.unwrap()).await.unwrap();
     for _ in 0..500 {
         let status = stack.node.ask("fabstir_getUserOperationStatus", vec![json!(hash)]).await.unwrap();
-        if status["status"] == "submitted" {
+        // What the node has been given is in the journal.
+        let transaction = vec![status["transactionHash"].clone()];
+        if status["status"] == "submitted"
+            && !stack.anvil.ask("eth_getTransactionByHash", transaction).await.unwrap().is_null()
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -23,11 +23,23 @@ pub(crate) async fn height(stack: &Stack) -> u64 {
 
 /// Every execution on the chain: operation, transaction, block.
 pub(crate) async fn executions(stack: &Stack) -> Vec<(B256, B256, u64)> {
-    let filter = json!({ "fromBlock": "0x0", "topics": [UserOperationEvent::SIGNATURE_HASH] });
-    let logs = stack.anvil.ask("eth_getLogs", vec![filter]).await.unwrap();
+    /// Blocks that are asked for at once: an answer has its limit too.
+    const RANGE: usize = 200;
     let word = |value: &Value| serde_json::from_value::<B256>(value.clone()).unwrap();
-    let logs = logs.as_array().unwrap().iter();
-    logs.map(|log| (word(&log["topics"][1]), word(&log["transactionHash"]), quantity(&log["blockNumber"]))).collect()
+    let (mut all, tip) = (Vec::new(), height(stack).await);
+    for from in (0..=tip).step_by(RANGE) {
+        let to = U256::from(tip.min(from + RANGE as u64 - 1));
+        let topics = [UserOperationEvent::SIGNATURE_HASH];
+        let filter = json!({ "fromBlock": U256::from(from), "toBlock": to, "topics": topics });
+        let logs = stack.anvil.ask("eth_getLogs", vec![filter]).await.unwrap();
+        all.extend(
+            logs.as_array()
+                .unwrap()
+                .iter()
+                .map(|log| (word(&log["topics"][1]), word(&log["transactionHash"]), quantity(&log["blockNumber"]))),
+        );
+    }
+    all
 }
 
 /// Deployed accounts, and what an operation of theirs looks like.

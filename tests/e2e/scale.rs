@@ -18,6 +18,10 @@ use jsonrpsee::{
 };
 use serde_json::{Value, json};
 use tests::{Anvil, Redis, Stack, accounts::SimpleAccount, anvil::KEYS, stack::NodeProcess};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
 
 use crate::{
     crash::{check, miner},
@@ -144,6 +148,25 @@ impl Load {
     }
 }
 
+/// What `/ready` answers.
+async fn ready(url: &str) -> u16 {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(b"GET /ready HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.unwrap();
+    line.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+async fn wait_for(url: &str, status: u16) {
+    for _ in 0..PATIENCE.as_millis() / 50 {
+        if ready(url).await == status {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{url} is {}", ready(url).await);
+}
+
 async fn state(process: &NodeProcess) -> String {
     let stat = tokio::fs::read_to_string(format!("/proc/{}/stat", process.pid().unwrap())).await.unwrap();
     stat.rsplit(") ").next().unwrap_or_default().chars().take(1).collect()
@@ -223,6 +246,22 @@ async fn whatever_ends_sleeps_or_is_cut_off_each_operation_is_executed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn callers_are_counted_by_all_rpc_nodes_together() {
+    let redis = Redis::start().await.unwrap();
+    let few = ["--redis", &redis.url, "--role", "rpc", "--calls-per-second", "2"];
+    let first = Stack::start(&few).await.unwrap();
+    let second = NodeProcess::start(&first.anvil.url, &first.deployment_file, &few).await.unwrap();
+    let mut codes = Vec::new();
+    for node in [&first.node, &second, &first.node, &second] {
+        // Malformed, and told so, as long as there is room.
+        let Err(ClientError::Call(error)) = node.ask("eth_sendUserOperation", vec![]).await else { panic!("taken") };
+        codes.push(error.code());
+    }
+    assert_eq!((codes[0], codes[3]), (-32602, -32005), "{codes:?}");
+    assert!(codes[..3].iter().filter(|code| **code == -32602).count() <= 2, "{codes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_redis_nothing_is_taken_and_others_partitions_are_refused() {
     let mut cluster = Cluster::start().await;
     cluster.all_held(&[0, 1]).await;
@@ -233,12 +272,15 @@ async fn without_redis_nothing_is_taken_and_others_partitions_are_refused() {
     let stack = &cluster.stack;
     assert!(NodeProcess::with(&stack.anvil.url, &stack.deployment_file, &otherwise, &[]).await.is_err());
 
+    wait_for(&cluster.stack.node.url, 200).await;
     cluster.redis.kill().await.unwrap();
     let (hash, op) = nth(&accounts[0], &template, 0);
     let params = vec![op.clone(), json!(accounts[0].entry_point)];
     let refused = cluster.stack.node.ask("eth_sendUserOperation", params.clone()).await;
     let Err(ClientError::Call(refused)) = refused else { panic!("taken, or no answer: {refused:?}") };
     assert_eq!(refused.code(), -32005, "{refused}");
+    wait_for(&cluster.stack.node.url, 503).await;
+    wait_for(&cluster.builders[0].url, 503).await;
     cluster.redis.restart().await.unwrap();
     let mut sent = Err(());
     for _ in 0..PATIENCE.as_millis() / 100 {
@@ -249,5 +291,7 @@ async fn without_redis_nothing_is_taken_and_others_partitions_are_refused() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(sent, Ok(json!(hash)));
+    wait_for(&cluster.stack.node.url, 200).await;
+    wait_for(&cluster.builders[0].url, 200).await;
     assert_eq!(check(&cluster.stack, &BTreeSet::from([hash])).await, (1, 0));
 }

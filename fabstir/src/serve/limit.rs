@@ -14,6 +14,8 @@ use jsonrpsee::{
     types::{ErrorObjectOwned, Request},
 };
 
+use super::SharedQuota;
+
 /// What a call that runs the EVM counts; others count one.
 const HEAVY: u32 = 10;
 
@@ -21,19 +23,30 @@ const HEAVY: u32 = 10;
 #[derive(Clone, Debug)]
 pub(super) struct Limiter {
     callers: Option<Arc<DefaultKeyedRateLimiter<IpAddr>>>,
+    /// Units a second.
+    units: u32,
+    /// Counted with other nodes, as long as that can be done.
+    shared: Option<SharedQuota>,
 }
 
 impl Limiter {
     /// At most so many calls a second that run the EVM, or ten times as many others, by each caller; 0: no limit.
-    pub(super) fn new(calls_per_second: u32) -> Self {
-        let quota = NonZeroU32::new(calls_per_second.saturating_mul(HEAVY)).map(Quota::per_second);
-        Self { callers: quota.map(|quota| Arc::new(DefaultKeyedRateLimiter::dashmap(quota))) }
+    pub(super) fn new(calls_per_second: u32, shared: Option<SharedQuota>) -> Self {
+        let units = calls_per_second.saturating_mul(HEAVY);
+        let quota = NonZeroU32::new(units).map(Quota::per_second);
+        let callers = quota.map(|quota| Arc::new(DefaultKeyedRateLimiter::dashmap(quota)));
+        Self { callers, units, shared }
     }
 
     /// Whether `caller` may make this call now.
-    fn admits(&self, caller: IpAddr, method: &str) -> bool {
+    async fn admits(&self, caller: IpAddr, method: &str) -> bool {
         let Some(callers) = &self.callers else { return true };
         let cost = if runs_the_evm(method) { HEAVY } else { 1 };
+        if let Some(shared) = &self.shared
+            && let Some(admitted) = shared.admits(caller, cost, self.units).await
+        {
+            return admitted;
+        }
         // A cost above the whole quota cannot be: the quota is a multiple of it.
         NonZeroU32::new(cost).is_none_or(|cost| matches!(callers.check_key_n(&caller, cost), Ok(Ok(()))))
     }
@@ -97,24 +110,31 @@ where
     type BatchResponse = S::BatchResponse;
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
-        let admitted = self.limiter.admits(self.caller, request.method_name());
-        let inner = self.inner.clone();
-        async move { if admitted { inner.call(request).await } else { MethodResponse::error(request.id, refusal()) } }
+        let (inner, limiter, caller) = (self.inner.clone(), self.limiter.clone(), self.caller);
+        async move {
+            match limiter.admits(caller, request.method_name()).await {
+                true => inner.call(request).await,
+                false => MethodResponse::error(request.id, refusal()),
+            }
+        }
     }
 
     fn batch<'a>(&self, mut batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
-        for entry in batch.iter_mut() {
-            let refused = match entry {
-                Ok(BatchEntry::Call(request)) if !self.limiter.admits(self.caller, request.method_name()) => {
-                    Some(request.id.clone())
+        let (inner, limiter, caller) = (self.inner.clone(), self.limiter.clone(), self.caller);
+        async move {
+            for entry in batch.iter_mut() {
+                let refused = match entry {
+                    Ok(BatchEntry::Call(request)) if !limiter.admits(caller, request.method_name()).await => {
+                        Some(request.id.clone())
+                    }
+                    _ => None,
+                };
+                if let Some(id) = refused {
+                    *entry = Err(BatchEntryErr::new(id, refusal()));
                 }
-                _ => None,
-            };
-            if let Some(id) = refused {
-                *entry = Err(BatchEntryErr::new(id, refusal()));
             }
+            inner.batch(batch).await
         }
-        self.inner.batch(batch)
     }
 
     fn notification<'a>(
@@ -129,21 +149,26 @@ where
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_caller_has_its_own_share_and_heavy_calls_weigh_ten_times_as_much() {
-        let limiter = Limiter::new(2);
+    #[tokio::test]
+    async fn each_caller_has_its_own_share_and_heavy_calls_weigh_ten_times_as_much() {
+        let limiter = Limiter::new(2, None);
         let [first, second] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
-        let send = |who| limiter.admits(who, "eth_sendUserOperation");
-        assert_eq!([send(first), send(first), send(first)], [true, true, false]);
-        assert!(send(second));
-        assert!((0..10).all(|_| limiter.admits(second, "eth_chainId")));
-        assert!(!limiter.admits(second, "eth_chainId"));
+        for expected in [true, true, false] {
+            assert_eq!(limiter.admits(first, "eth_sendUserOperation").await, expected);
+        }
+        assert!(limiter.admits(second, "eth_sendUserOperation").await);
+        for _ in 0..10 {
+            assert!(limiter.admits(second, "eth_chainId").await);
+        }
+        assert!(!limiter.admits(second, "eth_chainId").await);
     }
 
-    #[test]
-    fn zero_is_no_limit() {
-        let limiter = Limiter::new(0);
-        assert!((0..10_000).all(|_| limiter.admits(IpAddr::from([10, 0, 0, 1]), "eth_sendUserOperation")));
+    #[tokio::test]
+    async fn zero_is_no_limit() {
+        let limiter = Limiter::new(0, None);
+        for _ in 0..10_000 {
+            assert!(limiter.admits(IpAddr::from([10, 0, 0, 1]), "eth_sendUserOperation").await);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The JSON-RPC endpoint: HTTP and WebSocket on one port, with limits on size, batches, connections and callers.
 
 mod limit;
+mod quota;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -23,6 +24,7 @@ use tower_http::cors::CorsLayer;
 
 use crate::sessions;
 use limit::{Limited, Limiter, caller};
+pub use quota::SharedQuota;
 
 /// Largest request body, in bytes: a few operations of the largest size a transaction can carry.
 const MAX_REQUEST: u32 = 1024 * 1024;
@@ -36,7 +38,7 @@ pub const CALLS_PER_SECOND: u32 = 1_000;
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// Whom to serve, and how much.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen.
     pub listen: SocketAddr,
@@ -44,6 +46,8 @@ pub struct Settings {
     pub calls_per_second: u32,
     /// Whether `X-Forwarded-For` tells who calls: only behind a proxy that sets it.
     pub behind_proxy: bool,
+    /// Where callers are counted together with other nodes; else each node counts its own.
+    pub shared: Option<SharedQuota>,
 }
 
 /// Serves `methods`, and these pages to whoever gets them by HTTP; where, and the handle to stop it by.
@@ -73,7 +77,8 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
         .set_config(config)
         .set_http_middleware(tower::ServiceBuilder::new().layer(CorsLayer::permissive()))
         .to_service_builder();
-    let limiter = Limiter::new(settings.calls_per_second);
+    let limiter = Limiter::new(settings.calls_per_second, settings.shared);
+    let behind_proxy = settings.behind_proxy;
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         let (stream, peer) = tokio::select! {
@@ -100,7 +105,7 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
             let (sponsored, of_session) = sponsored_as(&request);
             request.extensions_mut().insert(sponsored);
             request.extensions_mut().insert(of_session);
-            let who = if settings.behind_proxy { forwarded_for(&request) } else { None };
+            let who = if behind_proxy { forwarded_for(&request) } else { None };
             let (limiter, who) = (limiter.clone(), caller(who.unwrap_or(peer.ip())));
             let limited = RpcServiceBuilder::new().layer_fn(move |inner| Limited {
                 inner,
