@@ -110,9 +110,9 @@ test-rust: build redis prometheus chromium $(VIEM)/node_modules/.installed $(BRO
 
 # A real one for the tests, which start it on ports of their own.
 redis:
-	@command -v redis-server >/dev/null || { \
+	@command -v redis-server >/dev/null && command -v openssl >/dev/null || { \
 		[ "$$(id -u)" = 0 ] && as= || as=sudo; \
-		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends redis-server; }
+		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends redis-server openssl; }
 
 # A real one too, for the alerts, with promtool.
 prometheus:

@@ -3,6 +3,8 @@
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
+    process::Stdio,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -21,6 +23,7 @@ use tests::{Anvil, Redis, Stack, accounts::SimpleAccount, anvil::KEYS, stack::No
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
+    process::Command,
 };
 
 use crate::{
@@ -259,6 +262,70 @@ async fn callers_are_counted_by_all_rpc_nodes_together() {
     }
     assert_eq!((codes[0], codes[3]), (-32602, -32005), "{codes:?}");
     assert!(codes[..3].iter().filter(|code| **code == -32602).count() <= 2, "{codes:?}");
+}
+
+/// A Redis that speaks TLS only, to a user who may do what `docs/scaling.md` says and no more.
+struct Secured {
+    folder: PathBuf,
+    _process: tokio::process::Child,
+}
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Secured {
+    /// Its folder has `ca.pem`, which has signed its certificate.
+    async fn start(port: u16) -> Self {
+        let folder = std::env::temp_dir().join(format!("fabstir-tls-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let script = "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca
+            openssl req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=redis
+            printf 'subjectAltName=IP:127.0.0.1\\nbasicConstraints=CA:FALSE\\n' > extensions
+            openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 \\
+                -extfile extensions";
+        let made = Command::new("sh").args(["-ec", script]).current_dir(&folder).output().await.unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let settings = format!(
+            "port 0\ntls-port {port}\ntls-cert-file cert.pem\ntls-key-file key.pem\ntls-ca-cert-file ca.pem\n\
+             tls-auth-clients no\nsave \"\"\nuser default off\nuser fabstir on >secret ~fabstir:* ~{{fabstir:* &* +@read \
+             +@write +@scripting +@blocking +@connection +time +config|get +wait\n"
+        );
+        std::fs::write(folder.join("redis.conf"), settings).unwrap();
+        let mut server = Command::new("redis-server");
+        let process = server.arg("redis.conf").current_dir(&folder).stdout(Stdio::null()).kill_on_drop(true).spawn();
+        for _ in 0..500 {
+            if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self { folder, _process: process.unwrap() }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_spoken_to_by_tls_as_a_user_of_few_rights_and_not_if_nobody_vouches_for_it() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let redis = Secured::start(port).await;
+    let mut stack = Stack::start(&[]).await.unwrap();
+    stack.node.kill().await.unwrap();
+    let url = format!("rediss://fabstir:secret@127.0.0.1:{port}");
+    let both = ["--redis", &url, "--role", "both", "--partitions", "1", "--lease-ms", "1000"];
+    let start = async |authority: &str| {
+        let environment = [("SSL_CERT_FILE", authority)];
+        NodeProcess::with(&stack.anvil.url, &stack.deployment_file, &both, &environment).await
+    };
+    assert!(start("/dev/null").await.is_err(), "of nobody that we know");
+    stack.node = start(redis.folder.join("ca.pem").to_str().unwrap()).await.unwrap();
+    wait_for(&stack.node.url, 200).await;
+    let (accounts, template) = accounts(&stack, 1).await;
+    let (hash, op) = nth(&accounts[0], &template, 0);
+    let sent = stack.node.ask("eth_sendUserOperation", vec![op, json!(accounts[0].entry_point)]).await.unwrap();
+    assert_eq!(sent, json!(hash));
+    assert_eq!(check(&stack, &BTreeSet::from([hash])).await, (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

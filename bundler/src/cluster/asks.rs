@@ -115,12 +115,14 @@ impl Asks {
     }
 }
 
+/// Which list, and what was at its head; nothing if nothing came.
+type Popped = Option<(String, Vec<Vec<u8>>)>;
+
 async fn listen(mut redis: redis::aio::ConnectionManager, list: String, pending: Arc<Pending>) {
     loop {
         let mut pop = redis::cmd("BLMPOP");
         pop.arg(1).arg(1).arg(&list).arg("LEFT").arg("COUNT").arg(AT_ONCE);
-        let popped: Result<Option<(String, Vec<Vec<u8>>)>, _> = pop.query_async(&mut redis).await;
-        let answers = match popped {
+        let answers = match pop.query_async::<Popped>(&mut redis).await {
             Ok(popped) => popped.map(|(_, answers)| answers).unwrap_or_default(),
             Err(error) => {
                 tracing::warn!(error = error.category(), "redis gives no answers");
