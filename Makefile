@@ -14,6 +14,7 @@
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
 #   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
+#   make scale  5,000 operations through two rpc nodes, two builders and one Redis, each of them killed on the way
 #   make fuzz   ten million spoilt inputs to the parsers
 #   make proofs EZKL's pipeline: both models to verifiers, compared with what is committed, and a proof of each
 #   make hidden-calls  200,000 batches with a forbidden call somewhere in them: no policy sponsors one

@@ -604,6 +604,21 @@ impl Bundler {
         }
     }
 
+    /// Returns when the head is as high as this.
+    ///
+    /// # Errors
+    /// If it does not come to be in time.
+    pub(crate) async fn reach(&self, height: u64) -> Result<(), Rejection> {
+        let mut heads = self.heads.clone();
+        if heads.borrow().block.number < height {
+            self.wake.notify_one();
+        }
+        let reached = heads.wait_for(|head| head.block.number >= height);
+        let reached = tokio::time::timeout(CATCH_UP, reached).await;
+        let behind = |_| Rejection::Busy("the block it was validated on has not been read yet");
+        reached.map_err(behind)?.map(drop).map_err(|_| Rejection::ShuttingDown)
+    }
+
     /// The head that follows `known`, if the node has one.
     ///
     /// # Errors

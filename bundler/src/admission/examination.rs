@@ -56,6 +56,7 @@ impl Examination {
         reads.slots.retain(|(account, _)| *account != entry_point);
         Evidence {
             block: on.head.block.hash,
+            height: on.head.block.number,
             reads,
             associated: rules::associated_contracts(&self.run.trace, &self.parties),
             code_hashes: self.code_hashes.clone(),

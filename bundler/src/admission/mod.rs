@@ -60,6 +60,8 @@ impl Admitted {
 pub struct Evidence {
     /// The block it was validated on.
     pub block: B256,
+    /// That block's number.
+    pub height: u64,
     /// State it read, the EntryPoint's own storage left out: nonces and deposits are kept book of instead.
     pub reads: Wanted,
     /// Code it depends on (COD-010).

@@ -267,6 +267,8 @@ async fn act(ask: Ask, bundler: &Bundler) -> Result<Value, Rejection> {
     match ask {
         Ask::Add(handover) => {
             let admitted = Box::new(handover.admitted().map_err(unreadable)?);
+            // On an older head than it was found good on it may be no good yet.
+            bundler.reach(admitted.evidence.height).await?;
             Ok(json!(bundler.ask(|answer| Command::Add(admitted, answer)).await??))
         }
         Ask::Screen { operation, hash, entry_point } => {
