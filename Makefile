@@ -1,5 +1,6 @@
 # The only commands a person needs. Every target installs what it needs, and does so once.
 #
+#   make quickstart  the least that a first sponsored operation takes, from a fresh clone
 #   make dev    a local chain with everything on it, one gasless job run through it, then served until Ctrl-C
 #   make test   every test
 #   make lint   formatting and static checks, storage layouts and Slither among them
@@ -20,14 +21,15 @@
 #   make hidden-calls  200,000 batches with a forbidden call somewhere in them: no policy sponsors one
 #   make pictures  the documentation's pictures of the web console, from the tests that use it in a browser
 #   make alerts  the alert rules, read by promtool
-#   make reference  docs/settings.md, of the definitions that the command line is read by
 #   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
+#   make verify  recompiles every contract of deployments/local.json from its bundle and compares it with a chain
+#   make reference  docs/settings.md, docs/rpc.md, docs/contracts.md, docs/addresses.md and deployments/local.json made anew; make book  the site
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts reference pictures lint build contracts vectors proofs clean
+.PHONY: help quickstart verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -96,6 +98,16 @@ contracts: $(CONTRACTS)/out/.built
 build: contracts
 	cargo build --workspace --locked
 
+# No tests, no optimisation. Whatever does not need the contracts is compiled while they are: that the first run of cargo
+# ends with an error where it needs them is foreseen.
+quickstart:
+	(cargo build --locked --profile quick --package fabstir --keep-going >/dev/null 2>&1 || true) & \
+	$(MAKE) --no-print-directory $(SDK)/node_modules/.installed $(CONTRACTS)/node_modules/.installed && \
+	(cd $(CONTRACTS) && $(FORGE) build --offline --quiet --skip 'test/**') && wait
+	cargo build --locked --profile quick --package fabstir
+	FABSTIR_ANVIL=$$(ls -d $(abspath $(CONTRACTS))/node_modules/@foundry-rs/anvil-*/bin/anvil) \
+		./target/quick/fabstir dev --once --run 'cd $(SDK) && node_modules/.bin/tsx examples/first.ts'
+
 dev: build $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed
 	./target/debug/fabstir dev --run 'npm --silent --prefix $(VIEM) run demo'
 
@@ -131,10 +143,6 @@ chromium:
 		[ "$$(id -u)" = 0 ] && as= || as=sudo; \
 		$$as apt-get update -qq && $$as apt-get install -y -qq --no-install-recommends chromium; }
 
-# docs/settings.md, of the program itself.
-reference: build
-	./target/debug/fabstir reference > docs/settings.md
-
 # The documentation's pictures of these pages, made anew by the tests that use them.
 pictures: build chromium $(BROWSER)/node_modules/.installed
 	FABSTIR_SCREENSHOTS=1 cargo test --workspace --locked --test e2e console -- --nocapture
@@ -147,10 +155,26 @@ budgets: contracts redis
 hidden-calls: contracts
 	FABSTIR_BATCHES=$${FABSTIR_BATCHES:-200000} cargo test --workspace --locked --lib a_forbidden_call_passes -- --nocapture
 
+# On a chain of its own. A minute of CPU time.
+verify: build
+	FABSTIR_VERIFY_ALL=1 cargo test --workspace --locked --test e2e verify:: -- --nocapture
+
+# First the deployment, which the pages are about; the test that writes it fails where it was old, and then no more.
+reference: build
+	./target/debug/fabstir reference > docs/settings.md
+	FABSTIR_WRITE_DEPLOYMENTS=1 cargo test --workspace --locked --test e2e the_program_tells_first
+	FABSTIR_WRITE_DOCS=1 cargo test --workspace --locked --test e2e the_reference_page_is_current
+	node $(CONTRACTS)/tools/reference.js --write
+
+# mdBook from crates.io, which takes minutes to compile; the pages are plain Markdown without it.
+book:
+	@command -v mdbook >/dev/null || cargo install mdbook --locked --version 0.4.52
+	mdbook build
+
 lint: contracts slither alerts $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cd $(CONTRACTS) && $(FORGE) fmt --check && node tools/layouts.js
+	cd $(CONTRACTS) && $(FORGE) fmt --check && node tools/layouts.js && node tools/reference.js
 	cd $(VIEM) && npm run --silent check
 	cd $(BROWSER) && npm run --silent check
 	cd $(SDK) && npm run --silent check
@@ -212,7 +236,7 @@ fuzz: contracts
 # Without the account's contracts, which do not compile without the optimizer. Sizes are not those that are deployed.
 coverage: contracts
 	cd $(CONTRACTS) && FOUNDRY_PROFILE=coverage $(FORGE) coverage --offline --report lcov \
-		--no-match-test test_every_contract_has_room --skip 'test/BaseAccount/**' 'test/Paymaster/**' 'test/symbolic/**' \
+		--no-match-test test_every_contract_has_room --skip 'test/Deploy/**' 'test/Docs/**' 'test/support/next/**' 'test/BaseAccount/**' 'test/Paymaster/**' 'test/symbolic/**' \
 		'test/gas/**' 'test/Integration/test_gas_usage.t.sol' 'test/*/account/**' 'test/invariant/**' 'test/ProofSystem/verifiers/**' 'src/account/**' 'src/paymaster/**' 'script/**'
 	cd $(CONTRACTS) && node tools/coverage.js
 

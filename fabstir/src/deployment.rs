@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256, Bytes};
 use anyhow::{Context, Result};
 use erc4337::EntryPointVersion;
 use serde::{Deserialize, Serialize};
+
+use crate::migrate::Layout;
 
 /// All addresses of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +42,29 @@ pub struct Deployment {
     /// What jobs are paid in and hosts stake.
     pub token: Address,
     /// Models that hosts may offer.
-    pub models: BTreeMap<String, alloy::primitives::B256>,
+    pub models: BTreeMap<String, B256>,
+    /// How each contract got there, in order: enough to make its address and its code again.
+    #[serde(default)]
+    pub contracts: Vec<Contract>,
+}
+
+/// One deployment by CREATE2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contract {
+    /// What it is; unique.
+    pub name: String,
+    /// The contract that was compiled.
+    pub artifact: String,
+    /// Where it is.
+    pub address: Address,
+    /// Of CREATE2.
+    pub salt: B256,
+    /// What follows the bytecode in the init code: the constructor's arguments, ABI-encoded.
+    pub arguments: Bytes,
+    /// What is behind a proxy has layouts, which a later version must not break.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layouts: BTreeMap<String, Layout>,
 }
 
 /// Where the community decides.

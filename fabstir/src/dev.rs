@@ -112,7 +112,14 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
 
     let rich = SecretKey::from_hex(RICH_KEY)?;
     let (bundler_key, paymaster_key, host_key) = (SecretKey::generate(), SecretKey::generate(), SecretKey::generate());
-    let deployment = deploy::deploy(&chain, rich.clone().into_signer(), paymaster_key.address(), None).await?;
+    let request = deploy::Request {
+        node: &chain,
+        deployer: rich.clone().into_signer(),
+        paymaster_signer: paymaster_key.address(),
+        guardian: None,
+        chain: deploy::ChainConfig::LOCAL,
+    };
+    let deployment = deploy::deploy(request, deploy::Mode::Send).await?.deployment;
     deploy::fund(&chain, rich.clone().into_signer(), bundler_key.address(), parse_ether("100")?).await?;
     let deployment_file = options.folder.join("deployment.json");
     deployment.write(&deployment_file)?;

@@ -12,6 +12,8 @@ use std::{fmt, path::PathBuf};
 use anyhow::{Result, bail};
 use serde::Serialize;
 
+pub(crate) use contracts::deposits;
+
 use crate::{bundling::BundlingOptions, chain::ChainOptions, deployment::Deployment};
 
 /// Settings of `fabstir doctor`: those of `fabstir node` that it looks at.
@@ -58,15 +60,15 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(check: impl Into<String>, seen: impl fmt::Display) -> Self {
+    pub(crate) fn ok(check: impl Into<String>, seen: impl fmt::Display) -> Self {
         Self { check: check.into(), verdict: Verdict::Ok, seen: seen.to_string(), remedy: String::new() }
     }
 
-    fn warning(check: impl Into<String>, seen: impl fmt::Display, remedy: impl Into<String>) -> Self {
+    pub(crate) fn warning(check: impl Into<String>, seen: impl fmt::Display, remedy: impl Into<String>) -> Self {
         Self { verdict: Verdict::Warning, remedy: remedy.into(), ..Self::ok(check, seen) }
     }
 
-    fn failure(check: impl Into<String>, seen: impl fmt::Display, remedy: impl Into<String>) -> Self {
+    pub(crate) fn failure(check: impl Into<String>, seen: impl fmt::Display, remedy: impl Into<String>) -> Self {
         Self { verdict: Verdict::Failure, remedy: remedy.into(), ..Self::ok(check, seen) }
     }
 }

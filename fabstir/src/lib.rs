@@ -22,6 +22,9 @@
 //! - `explorer`: the same for everybody, as a page.
 //! - [`trace`]: what became of one operation, step by step.
 //! - [`reference`]: what each command can be told.
+//! - [`monitor`]: whether the money is there, who may do what, what is about to change.
+//! - [`migrate`]: new code behind the proxies, by vote, there and back.
+//! - [`openrpc`]: the endpoint described by itself.
 //! - [`keys`]: where secret keys come from; [`arenas`]: less memory.
 
 pub mod admin;
@@ -38,8 +41,11 @@ mod explorer;
 pub mod host;
 pub mod keys;
 pub mod ledger;
+pub mod migrate;
+pub mod monitor;
 pub mod node;
 pub mod observe;
+pub mod openrpc;
 pub mod prove;
 pub mod reference;
 pub mod serve;

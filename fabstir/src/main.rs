@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use fabstir::{arenas, deploy, dev, doctor, host, node, prove, reference, trace};
+use fabstir::{arenas, deploy, dev, doctor, host, migrate, monitor, node, prove, reference, trace};
 use tracing_subscriber::EnvFilter;
 
 /// Account abstraction for a marketplace of LLM inference: bundler, paymaster and tools.
@@ -34,6 +34,10 @@ enum Command {
     Deploy(deploy::Options),
     /// Looks at node, contracts, keys and stores, and says what is wrong with them.
     Doctor(Box<doctor::Options>),
+    /// Looks at the contracts: solvency, stake, deposits, roles, upgrades and proposals; ends with 1 if anything is amiss.
+    Monitor(monitor::Options),
+    /// Compares this build with what is behind the proxies, and makes the proposal that changes it.
+    Migrate(migrate::Options),
     /// What a host does.
     #[command(subcommand)]
     Host(host::Command),
@@ -68,6 +72,8 @@ async fn run(command: Command, log_format: LogFormat) -> Result<()> {
         Command::Node(options) => node::run(*options).await,
         Command::Deploy(options) => deploy::run(options).await,
         Command::Doctor(options) => doctor::run(*options).await,
+        Command::Monitor(options) => monitor::run(options).await,
+        Command::Migrate(options) => migrate::run(options).await,
         Command::Host(command) => host::run(command).await,
         Command::Prove(options) => prove::run(options).await,
         Command::Reference => {

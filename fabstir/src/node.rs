@@ -18,6 +18,7 @@ use crate::{
     deployment::Deployment,
     explorer, ledger,
     observe::{self, Board, ObserveOptions, Watched},
+    openrpc,
     serve::{self, SharedQuota},
     sessions,
     sponsor_keys::{self, SponsorKeyOptions},
@@ -359,6 +360,7 @@ impl Node {
             deployment: deployment.clone(),
         };
         let observers = observe::start(&setup.observe, &setup.board, watched)?;
+        openrpc::register(&mut module)?;
         let admin = setup.admin.start(service, source, setup.chain.data_dir).await?;
         let (address, server) = serve::start(setup.serve, module, pages).await?;
         setup.board.started();

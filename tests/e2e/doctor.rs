@@ -86,6 +86,11 @@ async fn what_is_broken_is_named_and_nothing_else() {
             vec![json!(stack.deployment.entry_points["v0.6"]), json!("0x")],
             "EntryPoint v0.6".to_owned(),
         ),
+        (
+            "anvil_setCode",
+            vec![json!(stack.deployment.entry_points["v0.7"]), json!("0x00")],
+            "EntryPoint v0.7".to_owned(),
+        ),
     ];
     for (method, params, check) in breakages {
         let sound = stack.anvil.ask("evm_snapshot", vec![]).await.unwrap();

@@ -18,7 +18,7 @@ use erc4337::abi::{
 use serde_json::{Value, json};
 use session_keys::{
     SecretKey, SessionKey,
-    client::{ClientFailure, Session, SessionClient},
+    client::{Chat, ClientFailure, Session, SessionClient},
     service::Voucher,
     session_key::Curve,
     store::{Passphrase, StoredKey},
@@ -84,16 +84,15 @@ fn refusal<T: std::fmt::Debug>(result: Result<T, ClientFailure>) -> String {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_is_opened_paid_and_closed_by_the_rust_client() {
-    let world = World::start("vouchers").await;
-    let host = host(&world).await;
+/// A host, an account, its client and session, and a conversation of theirs with a deposit of 1,000,000.
+pub(crate) async fn conversation(world: &World) -> (SecretKey, Address, SessionClient, Session, Chat) {
+    let host = host(world).await;
     let at = world.marketplace();
     let mut data = daily(2_000_000);
     data["maxVoucher"] = json!("0x7530");
     data["vouchersPerMinute"] = json!("0x2710");
     data["jobs"] = json!(false);
-    let (_, account, client, session) = granted(&world, data).await;
+    let (_, account, client, session) = granted(world, data).await;
 
     let quote = SessionQuote {
         host: host.address(),
@@ -107,7 +106,15 @@ async fn a_conversation_is_opened_paid_and_closed_by_the_rust_client() {
         validUntil: U40::from(4_000_000_000_u64),
     };
     let offer = host.sign(quote.eip712_signing_hash(&at.session_domain())).unwrap().as_bytes();
-    let mut chat = session.open_chat(&at, quote, offer.into(), U256::from(1_000_000)).await.unwrap();
+    let chat = session.open_chat(&at, quote, offer.into(), U256::from(1_000_000)).await.unwrap();
+    (host, account, client, session, chat)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_is_opened_paid_and_closed_by_the_rust_client() {
+    let world = World::start("vouchers").await;
+    let at = world.marketplace();
+    let (host, account, client, session, mut chat) = conversation(&world).await;
 
     // Each voucher is for all so far; the marketplace pays the last one.
     let mut last = None;

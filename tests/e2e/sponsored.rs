@@ -87,7 +87,7 @@ async fn an_eoa_that_delegates_in_the_operation_is_prepared_for_in_one_call() {
 }
 
 /// An account of EntryPoint v0.9 that is there, and an operation that it has signed: sponsored but for our signature.
-async fn signed_first(stack: &Stack) -> (SimpleAccount, Value) {
+pub(crate) async fn signed_first(stack: &Stack) -> (SimpleAccount, Value) {
     let account = SimpleAccount::new(stack, EntryPointVersion::V0_9, U256::ZERO).await.unwrap();
     account.deploy(stack).await.unwrap();
     let Call { target, data, .. } = approval(stack, 1);

@@ -92,7 +92,8 @@ impl Stack {
         ));
         let signer = SecretKey::from_hex(KEYS[2])?.address();
         let done = Command::new(fabstir())
-            .args(["deploy", "--node-url", &anvil.url, "--paymaster-signer", &signer.to_string(), "--deployment"])
+            .args(["deploy", "--node-url", &anvil.url, "--chain", "local", "--broadcast"])
+            .args(["--paymaster-signer", &signer.to_string(), "--deployment"])
             .arg(&deployment_file)
             .env("FABSTIR_DEPLOYER_KEY", KEYS[0])
             .stdout(Stdio::null())

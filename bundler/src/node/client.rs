@@ -138,6 +138,11 @@ impl NodeClient {
         Ok(self.call::<U64>("eth_getTransactionCount", rpc_params![account, "latest"]).await?.to())
     }
 
+    /// The same, with those that wait to be mined.
+    pub async fn pending_transaction_count(&self, account: Address) -> Result<u64, NodeError> {
+        Ok(self.call::<U64>("eth_getTransactionCount", rpc_params![account, "pending"]).await?.to())
+    }
+
     /// Result of a call from nobody at the latest block.
     pub async fn eth_call(&self, to: Address, data: Bytes) -> Result<Bytes, NodeError> {
         self.call("eth_call", rpc_params![json!({"to": to, "data": data}), "latest"]).await

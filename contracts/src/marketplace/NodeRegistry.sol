@@ -135,11 +135,8 @@ contract NodeRegistry is INodeRegistry, Governed {
     bytes32 private constant REGISTRY_STORAGE = 0xb1849ed940e121315e41d940d6962b30ef7ab820ff68efd5f67fc07a1fb98a00;
 
     /// @inheritdoc INodeRegistry
-    function initialize(address owner_, address stakeToken_, StakePolicy calldata policy) external initializer {
-        if (stakeToken_ == address(0)) revert ZeroAddressGiven();
+    function initialize(address owner_, StakePolicy calldata policy) external initializer {
         __Ownable_init(owner_);
-        RegistryStorage storage $ = _registry();
-        $.stakeToken = stakeToken_;
         _setStakePolicy(policy);
         _setTier(0, Tier({ capacity: 16, feeDiscountBps: 0 }));
         _setTier(1, Tier({ capacity: 64, feeDiscountBps: 1_000 }));
@@ -155,14 +152,15 @@ contract NodeRegistry is INodeRegistry, Governed {
     // --------------------------------------------------------------------------------------------------- owner
 
     /// @inheritdoc INodeRegistry
-    function wire(address escrow_, address[] calldata markets) external onlyOwner {
-        RegistryStorage storage $ = _registry();
+    function wire(address escrow_, address stakeToken_, address[] calldata markets) external onlyOwner {
+        if (stakeToken_ == address(0)) revert ZeroAddressGiven();
         _setEscrow(escrow_);
+        _registry().stakeToken = stakeToken_;
         for (uint256 i; i < markets.length; ++i) {
             _setMarket(markets[i], true);
         }
         emit Wired(escrow_);
-        IPaymentEscrow(escrow_).openToken($.stakeToken);
+        IPaymentEscrow(escrow_).openToken(stakeToken_);
     }
 
     /// @inheritdoc INodeRegistry

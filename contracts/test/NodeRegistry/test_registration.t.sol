@@ -201,7 +201,7 @@ contract RegistrationTest is MarketTest {
     function test_wire_reverts_twice() public {
         vm.expectRevert(IGoverned.AlreadyWired.selector);
         vm.prank(owner);
-        registry.wire(address(escrow), new address[](0));
+        registry.wire(address(escrow), address(fab), new address[](0));
     }
 
     function test_wire_is_told() public {
@@ -210,20 +210,20 @@ contract RegistrationTest is MarketTest {
         vm.expectEmit(address(other));
         emit INodeRegistry.Wired(address(escrow));
         vm.prank(owner);
-        other.wire(address(escrow), new address[](0));
+        other.wire(address(escrow), address(fab), new address[](0));
     }
 
     function test_wire_reverts_without_escrow() public {
         INodeRegistry other = INodeRegistry(proxyOf("NodeRegistry.sol:NodeRegistry", registryInit()));
         vm.expectRevert(IGoverned.ZeroAddressGiven.selector);
         vm.prank(owner);
-        other.wire(address(0), new address[](0));
+        other.wire(address(0), address(fab), new address[](0));
     }
 
     function test_wire_is_for_owner_only() public {
         vm.expectRevert(abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", stranger));
         vm.prank(stranger);
-        registry.wire(address(escrow), new address[](0));
+        registry.wire(address(escrow), address(fab), new address[](0));
     }
 
     function test_market_cannot_be_zero() public {
@@ -238,15 +238,15 @@ contract RegistrationTest is MarketTest {
         registry.setMarket(stranger, true);
     }
 
-    function test_initialize_reverts_without_stake_token() public {
-        address implementation = deployCode("NodeRegistry.sol:NodeRegistry");
-        bytes memory init = abi.encodeCall(INodeRegistry.initialize, (owner, address(0), stakePolicy()));
+    function test_wire_reverts_without_stake_token() public {
+        INodeRegistry other = INodeRegistry(proxyOf("NodeRegistry.sol:NodeRegistry", registryInit()));
         vm.expectRevert(IGoverned.ZeroAddressGiven.selector);
-        this.proxyWith(implementation, init);
+        vm.prank(owner);
+        other.wire(address(escrow), address(0), new address[](0));
     }
 
     function test_initialize_reverts_twice() public {
         vm.expectRevert(bytes4(keccak256("InvalidInitialization()")));
-        registry.initialize(stranger, address(fab), stakePolicy());
+        registry.initialize(stranger, stakePolicy());
     }
 }

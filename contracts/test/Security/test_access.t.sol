@@ -94,16 +94,13 @@ contract AccessTest is GovernanceTest {
     function test_node_registry() public {
         begin("NodeRegistry", address(registry));
         governedFunctions();
-        denied(
-            "initialize(address,address,(uint88,uint88,uint32,uint16,uint16))",
-            Initializable.InvalidInitialization.selector
-        );
+        denied("initialize(address,(uint88,uint88,uint32,uint16,uint16))", Initializable.InvalidInitialization.selector);
         denied("setMarket(address,bool)", OWNER);
         denied("setModel(bytes32,bool)", OWNER);
         denied("setReputation(address)", OWNER);
         denied("setStakePolicy((uint88,uint88,uint32,uint16,uint16))", OWNER);
         denied("setTier(uint256,(uint16,uint16))", OWNER);
-        denied("wire(address,address[])", OWNER);
+        denied("wire(address,address,address[])", OWNER);
         denied("acquire(address,bytes32)", INodeRegistry.NotMarket.selector);
         denied("release(address)", INodeRegistry.NotMarket.selector);
         denied("slashEngagement(address,uint256,bytes32,address,address)", INodeRegistry.NotMarket.selector);

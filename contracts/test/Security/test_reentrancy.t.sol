@@ -409,13 +409,13 @@ contract ReentrancyTest is MarketTest {
     /// @dev The stake token turns hostile, and a host with it.
     function test_nothing_reenters_the_registry() public {
         string[15] memory harmless = [
-            "initialize(address,address,(uint88,uint88,uint32,uint16,uint16))",
+            "initialize(address,(uint88,uint88,uint32,uint16,uint16))",
             "setMarket(address,bool)",
             "setModel(bytes32,bool)",
             "setReputation(address)",
             "setStakePolicy((uint88,uint88,uint32,uint16,uint16))",
             "setTier(uint256,(uint16,uint16))",
-            "wire(address,address[])",
+            "wire(address,address,address[])",
             "setTierOf(address,uint8)",
             // The host's own terms, and engagements, which markets count under guards of their own.
             "setCapacity(uint16)",

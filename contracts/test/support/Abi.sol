@@ -39,6 +39,12 @@ contract AbiReader {
 library Abi {
     Vm private constant VM = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
+    /// @notice Signatures of all functions.
+    function functions(string memory contract_) internal view returns (string[] memory) {
+        string memory artifact = VM.readFile(string.concat("out/", contract_, ".sol/", contract_, ".json"));
+        return VM.parseJsonKeys(artifact, ".methodIdentifiers");
+    }
+
     /// @notice Signatures of the functions that are neither view nor pure.
     function mutating(string memory contract_) internal returns (string[] memory signatures) {
         AbiReader reader = new AbiReader();

@@ -91,7 +91,7 @@ abstract contract MarketTest is Test {
         address[] memory markets = new address[](2);
         (markets[0], markets[1]) = (address(jobs), address(sessions));
         vm.startPrank(owner);
-        registry.wire(address(escrow), markets);
+        registry.wire(address(escrow), address(fab), markets);
         registry.setModel(MODEL, true);
         registry.setModel(OTHER_MODEL, true);
         registry.setReputation(address(reputation));
@@ -115,7 +115,7 @@ abstract contract MarketTest is Test {
     }
 
     function registryInit() internal view returns (bytes memory) {
-        return abi.encodeCall(INodeRegistry.initialize, (owner, address(fab), stakePolicy()));
+        return abi.encodeCall(INodeRegistry.initialize, (owner, stakePolicy()));
     }
 
     function jobsInit() internal view returns (bytes memory) {

@@ -22,24 +22,25 @@ const STEP_INTERVAL: u32 = 7 * 86_400;
 /// Whole tokens that exist, and that a proposer needs.
 const SUPPLY: &str = "1000000000";
 const PROPOSAL_THRESHOLD: &str = "1000000";
-/// Base units of the market's token that may leave within an hour before entry can be closed.
-const HOURLY_OUTFLOW: u64 = 250_000_000_000;
 
 /// Deploys what is missing and hands the marketplace over. Each step looks whether it was done before, so that a
-/// deployment that was cut short can be run again; giving up the admin's role is the last.
+/// deployment that was cut short can be run again; giving up the admin's role is the last. The guardian's circuit breaker
+/// watches the market's token: their two addresses alone differ where the token does.
 pub(super) async fn deploy(
     sender: &mut Sender,
     deployer: Address,
     keeper: Address,
     market: &Marketplace,
-    market_token: Address,
+    watched: (Address, u64),
 ) -> Result<Governance> {
     let supply = parse_ether(SUPPLY)?;
-    let token = create(sender, &fab_token::BYTECODE, &fab_token::constructorCall { holder: deployer, supply }).await?;
-    let timelock = create(sender, &fab_timelock::BYTECODE, &fab_timelock::constructorCall { admin: deployer }).await?;
+    let arguments = fab_token::constructorCall { holder: deployer, supply };
+    let token = create(sender, "FabToken", &fab_token::BYTECODE, &arguments).await?;
+    let arguments = fab_timelock::constructorCall { admin: deployer };
+    let timelock = create(sender, "FabTimelock", &fab_timelock::BYTECODE, &arguments).await?;
     let arguments =
         fab_governor::constructorCall { token, timelock, proposalThreshold_: parse_ether(PROPOSAL_THRESHOLD)? };
-    let governor = create(sender, &fab_governor::BYTECODE, &arguments).await?;
+    let governor = create(sender, "FabGovernor", &fab_governor::BYTECODE, &arguments).await?;
     let targets_ = parameter_store::ParameterStore::Targets {
         jobs: market.jobs,
         sessions: market.sessions,
@@ -47,27 +48,29 @@ pub(super) async fn deploy(
         reputation: market.reputation,
     };
     let arguments = parameter_store::constructorCall { timelock_: timelock, targets_, parameters: parameters() };
-    let store = create(sender, &parameter_store::BYTECODE, &arguments).await?;
+    let store = create(sender, "ParameterStore", &parameter_store::BYTECODE, &arguments).await?;
     let governed = vec![market.registry, market.jobs, market.sessions, market.reputation];
     let arguments = guardian::constructorCall {
         timelock_: timelock,
         keeper_: keeper,
         targets_: governed.clone(),
         escrow: market.escrow,
-        tokens: vec![market_token],
-        caps: vec![U256::from(HOURLY_OUTFLOW)],
+        tokens: vec![watched.0],
+        caps: vec![U256::from(watched.1)],
     };
-    let guardian = create(sender, &guardian::BYTECODE, &arguments).await?;
+    let guardian = create(sender, "Guardian", &guardian::BYTECODE, &arguments).await?;
 
     // The proof system has no entry that a guardian could close, but its owner names the verifiers.
     let owned = [governed, vec![market.proofs]].concat();
     hand_over(sender, deployer, timelock, guardian, &owned, market.jobs).await?;
     wire(sender, deployer, timelock, governor, store).await?;
-    let circuit_breaker = sender.read(guardian, guardian::breakerCall {}).await?;
+    // The first that the guardian makes, in its constructor.
+    let circuit_breaker = guardian.create(1);
     Ok(Governance { token, governor, timelock, parameter_store: store, guardian, circuit_breaker })
 }
 
-/// Makes the timelock the owner of the marketplace and the receiver of its fees.
+/// Makes the timelock the owner of the marketplace and the receiver of its fees. Accepting is the last step for each:
+/// from then on the deployer can do none of the others.
 async fn hand_over(
     sender: &mut Sender,
     deployer: Address,
@@ -76,18 +79,25 @@ async fn hand_over(
     governed: &[Address],
     jobs: Address,
 ) -> Result<()> {
-    for contract in governed {
-        if sender.read(*contract, node_registry::ownerCall {}).await? != deployer {
+    let none = U256::ZERO;
+    for contract in governed.iter().copied() {
+        if sender.read(contract, node_registry::ownerCall {}).await?.is_some_and(|owner| owner != deployer) {
             continue;
         }
-        if *contract == jobs {
-            sender.call(jobs, job_marketplace::setTreasuryCall { treasury_: timelock }, U256::ZERO).await?;
+        if contract == jobs && sender.read(jobs, job_marketplace::treasuryCall {}).await? != Some(timelock) {
+            let call = job_marketplace::setTreasuryCall { treasury_: timelock };
+            sender.call("name the timelock as treasury", jobs, call, none).await?;
         }
-        sender.call(*contract, node_registry::setGuardianCall { guardian_: guardian }, U256::ZERO).await?;
-        let transfer = node_registry::transferOwnershipCall { newOwner: timelock };
-        sender.call(*contract, transfer, U256::ZERO).await?;
-        let accept = fab_timelock::acceptOwnershipOfCall { target: *contract };
-        sender.call(timelock, accept, U256::ZERO).await?;
+        if sender.read(contract, node_registry::guardianCall {}).await? != Some(guardian) {
+            let call = node_registry::setGuardianCall { guardian_: guardian };
+            sender.call("name the guardian", contract, call, none).await?;
+        }
+        if sender.read(contract, node_registry::pendingOwnerCall {}).await? != Some(timelock) {
+            let call = node_registry::transferOwnershipCall { newOwner: timelock };
+            sender.call("offer ownership to the timelock", contract, call, none).await?;
+        }
+        let accept = fab_timelock::acceptOwnershipOfCall { target: contract };
+        sender.call("let the timelock accept", timelock, accept, none).await?;
     }
     Ok(())
 }
@@ -100,20 +110,24 @@ async fn wire(
     governor: Address,
     store: Address,
 ) -> Result<()> {
-    let admin = B256::ZERO;
-    if !sender.read(timelock, fab_timelock::hasRoleCall { role: admin, account: deployer }).await? {
+    let (admin, none) = (B256::ZERO, U256::ZERO);
+    if sender.read(timelock, fab_timelock::hasRoleCall { role: admin, account: deployer }).await? == Some(false) {
         return Ok(());
     }
     let roles = [("PROPOSER_ROLE", governor), ("CANCELLER_ROLE", governor), ("EXECUTOR_ROLE", Address::ZERO)];
-    for (role, account) in roles {
-        let grant = fab_timelock::grantRoleCall { role: keccak256(role), account };
-        sender.call(timelock, grant, U256::ZERO).await?;
+    for (name, account) in roles {
+        let role = keccak256(name);
+        if sender.read(timelock, fab_timelock::hasRoleCall { role, account }).await? != Some(true) {
+            let grant = fab_timelock::grantRoleCall { role, account };
+            sender.call(&format!("grant {name}"), timelock, grant, none).await?;
+        }
     }
-    if sender.read(timelock, fab_timelock::parameterStoreCall {}).await?.is_zero() {
-        sender.call(timelock, fab_timelock::setParameterStoreCall { store }, U256::ZERO).await?;
+    if sender.read(timelock, fab_timelock::parameterStoreCall {}).await?.is_none_or(|it| it.is_zero()) {
+        let call = fab_timelock::setParameterStoreCall { store };
+        sender.call("name the parameter store", timelock, call, none).await?;
     }
     let renounce = fab_timelock::renounceRoleCall { role: admin, callerConfirmation: deployer };
-    sender.call(timelock, renounce, U256::ZERO).await
+    sender.call("give up the timelock's administration", timelock, renounce, none).await
 }
 
 /// Values that the marketplace starts with, and how far they may go. In the order of the store's keys.

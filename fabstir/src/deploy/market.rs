@@ -1,18 +1,22 @@
 //! The marketplace: upgradeable contracts behind proxies, around one immutable escrow.
 
-use alloy::primitives::{Address, B256, U256, aliases::U88};
+use alloy::primitives::{Address, B256, Bytes, U256, address, aliases::U88};
 use anyhow::Result;
 use erc4337::abi::{
     job_marketplace, node_registry, payment_escrow, proof_system, reputation_system, session_marketplace,
     signature_verifier,
 };
 
-use super::{DEMO_MODEL, init_code, model_id, proxy, sender::Sender};
+use super::{DEMO_MODEL, create, model_id, proxy, sender::Sender};
 
 /// A base unit of the token's fees weighs this much, in 1e-18.
 const ONE: u64 = 1_000_000_000_000_000_000;
 
+/// Uniswap's Permit2, at this address on every chain that has it; without code there the escrow refuses such deposits.
+const PERMIT2: Address = address!("0x000000000022D473030F116dDEE9F6B43aC78BA3");
+
 /// Where the marketplace is.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Marketplace {
     pub(super) registry: Address,
     pub(super) jobs: Address,
@@ -22,63 +26,104 @@ pub(super) struct Marketplace {
     pub(super) escrow: Address,
 }
 
-/// Proxies first: the escrow is immutable and must know them, they are told of it once.
-pub(super) async fn deploy(sender: &mut Sender, owner: Address, token: Address) -> Result<Marketplace> {
-    let registry_code = sender.create2(B256::ZERO, &node_registry::BYTECODE).await?;
-    let jobs_code = sender.create2(B256::ZERO, &job_marketplace::BYTECODE).await?;
-    let verifier = sender.create2(B256::ZERO, &signature_verifier::BYTECODE).await?;
+/// Proxies first: the escrow is immutable and must know them, they are told of it once. What differs between chains, the
+/// token, is in no constructor, so that the addresses are the same on all.
+pub(super) async fn deploy(sender: &mut Sender, owner: Address) -> Result<Marketplace> {
+    let registry_code = implementation(sender, "NodeRegistry", &node_registry::BYTECODE).await?;
+    let jobs_code = implementation(sender, "JobMarketplace", &job_marketplace::BYTECODE).await?;
+    let sessions_code = implementation(sender, "SessionMarketplace", &session_marketplace::BYTECODE).await?;
+    let reputation_code = implementation(sender, "ReputationSystem", &reputation_system::BYTECODE).await?;
+    let proofs_code = implementation(sender, "ProofSystem", &proof_system::BYTECODE).await?;
+    let verifier = sender
+        .create2("SignatureVerifier", "SignatureVerifier", B256::ZERO, &signature_verifier::BYTECODE, &[])
+        .await?;
 
-    let registry = proxy(
-        sender,
-        registry_code,
-        &node_registry::initializeCall { owner_: owner, stakeToken_: token, policy: stake_policy() },
-    )
-    .await?;
-    let jobs = proxy(
-        sender,
-        jobs_code,
-        &job_marketplace::initializeCall { owner_: owner, treasury_: owner, policy_: job_policy() },
-    )
-    .await?;
-    let sessions_code = sender.create2(B256::ZERO, &session_marketplace::BYTECODE).await?;
+    let initialize = node_registry::initializeCall { owner_: owner, policy: stake_policy() };
+    let registry = proxy(sender, "NodeRegistry", registry_code, &initialize).await?;
+    let initialize = job_marketplace::initializeCall { owner_: owner, treasury_: owner, policy_: job_policy() };
+    let jobs = proxy(sender, "JobMarketplace", jobs_code, &initialize).await?;
     let initialize = session_marketplace::initializeCall { owner_: owner, policy_: session_policy() };
-    let sessions = proxy(sender, sessions_code, &initialize).await?;
-    let reputation_code = sender.create2(B256::ZERO, &reputation_system::BYTECODE).await?;
-    let policy_ = reputation_policy();
-    let initialize = reputation_system::initializeCall { owner_: owner, registry_: registry, policy_ };
-    let reputation = proxy(sender, reputation_code, &initialize).await?;
-    let proofs_code = sender.create2(B256::ZERO, &proof_system::BYTECODE).await?;
-    let proofs = proxy(sender, proofs_code, &proof_system::initializeCall { owner_: owner }).await?;
+    let sessions = proxy(sender, "SessionMarketplace", sessions_code, &initialize).await?;
+    let initialize =
+        reputation_system::initializeCall { owner_: owner, registry_: registry, policy_: reputation_policy() };
+    let reputation = proxy(sender, "ReputationSystem", reputation_code, &initialize).await?;
+    let proofs = proxy(sender, "ProofSystem", proofs_code, &proof_system::initializeCall { owner_: owner }).await?;
     let arguments = payment_escrow::constructorCall {
         controllers: vec![registry, jobs, sessions, proofs],
-        permit2_: Address::ZERO,
+        permit2_: PERMIT2,
         signatureVerifier_: verifier,
     };
-    let escrow_code = init_code(&payment_escrow::BYTECODE, &arguments);
-    let fresh = sender.is_new(B256::ZERO, &escrow_code).await?;
-    let escrow = sender.create2(B256::ZERO, &escrow_code).await?;
-    if fresh {
-        let none = U256::ZERO;
-        let markets = vec![jobs, sessions];
-        sender.call(registry, node_registry::wireCall { escrow_: escrow, markets: markets.clone() }, none).await?;
-        let take_note = node_registry::setReputationCall { reputation_: reputation };
-        sender.call(registry, take_note, none).await?;
-        let weigh = reputation_system::setFeeWeightCall { token, weightPerUnit: U256::from(ONE) };
-        sender.call(reputation, weigh, none).await?;
-        for market in markets {
-            sender.call(reputation, reputation_system::setMarketCall { market, allowed: true }, none).await?;
-        }
-        let model = node_registry::setModelCall { modelId: model_id(DEMO_MODEL), allowed: true };
-        sender.call(registry, model, none).await?;
-        sender.call(jobs, job_marketplace::wireCall { escrow_: escrow, registry_: registry }, none).await?;
-        sender.call(jobs, job_marketplace::openTokenCall { token }, none).await?;
-        let wire = session_marketplace::wireCall { escrow_: escrow, registry_: registry };
-        sender.call(sessions, wire, none).await?;
-        let wire = proof_system::wireCall { escrow_: escrow, market_: jobs, reputation_: reputation };
-        sender.call(proofs, wire, none).await?;
-        sender.call(jobs, job_marketplace::setProofSystemCall { proofSystem_: proofs }, none).await?;
-    }
+    let escrow = create(sender, "PaymentEscrow", &payment_escrow::BYTECODE, &arguments).await?;
     Ok(Marketplace { registry, jobs, sessions, reputation, proofs, escrow })
+}
+
+/// Makes them known to one another, as far as they are not: each step looks whether it was done before. Nothing, once the
+/// owner has handed over: from then on it is for the community to say.
+pub(super) async fn wire(
+    sender: &mut Sender,
+    market: &Marketplace,
+    owner: Address,
+    token: Address,
+    demo_model: bool,
+) -> Result<()> {
+    let Marketplace { registry, jobs, sessions, reputation, proofs, escrow } = *market;
+    let none = U256::ZERO;
+    if sender.read(registry, node_registry::ownerCall {}).await?.is_some_and(|it| it != owner) {
+        return Ok(());
+    }
+    let unwired = |escrow: Option<Address>| escrow.is_none_or(|escrow| escrow.is_zero());
+    // This opens the token for everybody: it is what jobs are paid in too.
+    if unwired(sender.read(registry, node_registry::escrowCall {}).await?) {
+        let wire = node_registry::wireCall { escrow_: escrow, stakeToken_: token, markets: vec![jobs, sessions] };
+        sender.call("wire NodeRegistry", registry, wire, none).await?;
+    }
+    if sender.read(registry, node_registry::reputationCall {}).await? != Some(reputation) {
+        let take_note = node_registry::setReputationCall { reputation_: reputation };
+        sender.call("name ReputationSystem", registry, take_note, none).await?;
+    }
+    let weight = sender.read(reputation, reputation_system::feeWeightOfCall { token }).await?;
+    if weight.is_none_or(|weight| weight.is_zero()) {
+        let weigh = reputation_system::setFeeWeightCall { token, weightPerUnit: U256::from(ONE) };
+        sender.call("weigh fees in the token", reputation, weigh, none).await?;
+    }
+    for (name, contract) in [("JobMarketplace", jobs), ("SessionMarketplace", sessions)] {
+        let known = sender.read(reputation, reputation_system::isMarketCall { market: contract }).await?;
+        if known != Some(true) {
+            let call = reputation_system::setMarketCall { market: contract, allowed: true };
+            sender.call(&format!("let {name} rate"), reputation, call, none).await?;
+        }
+    }
+    let model_id = model_id(DEMO_MODEL);
+    if demo_model
+        && !sender
+            .read(registry, node_registry::modelInfoCall { modelId: model_id })
+            .await?
+            .is_some_and(|model| model.allowed)
+    {
+        let call = node_registry::setModelCall { modelId: model_id, allowed: true };
+        sender.call("allow the demo model", registry, call, none).await?;
+    }
+    if unwired(sender.read(jobs, job_marketplace::escrowCall {}).await?) {
+        let wire = job_marketplace::wireCall { escrow_: escrow, registry_: registry };
+        sender.call("wire JobMarketplace", jobs, wire, none).await?;
+    }
+    if unwired(sender.read(sessions, session_marketplace::escrowCall {}).await?) {
+        let wire = session_marketplace::wireCall { escrow_: escrow, registry_: registry };
+        sender.call("wire SessionMarketplace", sessions, wire, none).await?;
+    }
+    if unwired(sender.read(proofs, proof_system::escrowCall {}).await?) {
+        let wire = proof_system::wireCall { escrow_: escrow, market_: jobs, reputation_: reputation };
+        sender.call("wire ProofSystem", proofs, wire, none).await?;
+    }
+    if sender.read(jobs, job_marketplace::proofSystemCall {}).await? != Some(proofs) {
+        let call = job_marketplace::setProofSystemCall { proofSystem_: proofs };
+        sender.call("name ProofSystem", jobs, call, none).await?;
+    }
+    Ok(())
+}
+
+async fn implementation(sender: &mut Sender, artifact: &str, bytecode: &Bytes) -> Result<Address> {
+    sender.create2(&format!("{artifact} implementation"), artifact, B256::ZERO, bytecode, &[]).await
 }
 
 /// 100 tokens of stake to register, 10 locked per job, a week to leave.

@@ -1,5 +1,9 @@
-//! `fabstir deploy`: every contract by CREATE2, so that running it again changes nothing.
+//! `fabstir deploy`: every contract by CREATE2 and every step only if it was not done before, so that a run that was cut
+//! short goes on where it stopped, and another run changes nothing. It tells what it would do before it does it.
 
+mod chains;
+pub(crate) mod code;
+pub(crate) mod entry_points;
 mod governance;
 mod market;
 mod paymasters;
@@ -8,22 +12,25 @@ mod sender;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256, b256, keccak256},
+    primitives::{Address, B256, Bytes, U256, keccak256, utils::format_ether},
     signers::local::PrivateKeySigner,
     sol_types::{SolCall, SolConstructor},
 };
-use anyhow::{Context, Result};
-use bundler::node::NodeClient;
+use anyhow::{Result, bail, ensure};
+use bundler::{
+    fees::{FeePolicy, FeeSuggestion},
+    node::NodeClient,
+};
 use erc4337::{
     EntryPointVersion,
-    abi::{
-        entry_point_v06, entry_point_v07, entry_point_v08, entry_point_v09, erc1967_proxy, smart_account,
-        smart_account_factory, test_usdc,
-    },
+    abi::{erc1967_proxy, smart_account, smart_account_factory, test_usdc},
 };
 
 use crate::{deployment::Deployment, keys};
-use sender::Sender;
+pub(crate) use sender::{CREATE2_DEPLOYER, Sender};
+
+pub use chains::ChainConfig;
+pub use sender::{Mode, Step};
 
 /// The model that the demo host serves.
 pub const DEMO_MODEL: &str = "llama-3.3-70b-instruct";
@@ -34,9 +41,12 @@ pub struct Options {
     /// HTTP URL of an Ethereum node.
     #[arg(long, env = "FABSTIR_NODE_URL", hide_env_values = true)]
     node_url: String,
-    /// Where to write the addresses.
+    /// Where to write the addresses; else deployments/CHAIN.json.
     #[arg(long, env = "FABSTIR_DEPLOYMENT")]
-    deployment: PathBuf,
+    deployment: Option<PathBuf>,
+    /// How to deploy: local, base-sepolia or base; else as the node's chain id says.
+    #[arg(long)]
+    chain: Option<String>,
     /// File with the key that deploys and then owns the contracts; else FABSTIR_DEPLOYER_KEY.
     #[arg(long)]
     key_file: Option<PathBuf>,
@@ -46,6 +56,12 @@ pub struct Options {
     /// Address that may pause entry for a while; else the deployer.
     #[arg(long)]
     guardian: Option<Address>,
+    /// Send the transactions. Without it they are only told.
+    #[arg(long)]
+    broadcast: bool,
+    /// Stop after so many transactions; the next run goes on from there.
+    #[arg(long, requires = "broadcast")]
+    at_most: Option<usize>,
 }
 
 /// `fabstir deploy`.
@@ -55,51 +71,120 @@ pub struct Options {
 pub async fn run(options: Options) -> Result<()> {
     let key = keys::read(options.key_file.as_deref(), "FABSTIR_DEPLOYER_KEY")?;
     let node = NodeClient::new(&options.node_url)?;
-    let deployment = deploy(&node, key.into_signer(), options.paymaster_signer, options.guardian).await?;
-    deployment.write(&options.deployment)?;
-    println!("deployed: {}", options.deployment.display());
+    let chain = match &options.chain {
+        Some(name) => ChainConfig::named(name)?,
+        None => ChainConfig::of(node.chain_id().await?)?,
+    };
+    let file = options.deployment.unwrap_or_else(|| format!("deployments/{}.json", chain.name).into());
+    let (paymaster_signer, guardian) = (options.paymaster_signer, options.guardian);
+    let deployer = key.into_signer();
+    let request = Request { node: &node, deployer: deployer.clone(), paymaster_signer, guardian, chain };
+
+    let Deployed { steps, .. } = deploy(request.clone(), Mode::DryRun).await?;
+    tell(&node, deployer.address(), &steps, options.broadcast).await?;
+    if !options.broadcast {
+        println!("nothing was sent: --broadcast does");
+        return Ok(());
+    }
+    let mode = options.at_most.map_or(Mode::Send, Mode::SendAtMost);
+    let Deployed { deployment, steps } = deploy(request, mode).await?;
+    deployment.write(&file)?;
+    println!("sent {} transactions", steps.len());
+    println!("deployed: {}", file.display());
     Ok(())
 }
 
-/// Deploys whatever is missing, and hands the marketplace over to its governance. Without a `guardian`, the deployer is the
-/// one who may pause entry; all votes are its too, until it gives them away.
+/// Says what there is to do and what it may cost; an error if it is to be done and cannot be paid.
+async fn tell(node: &NodeClient, deployer: Address, steps: &[Step], to_be_done: bool) -> Result<()> {
+    for step in steps {
+        let value = if step.value.is_zero() { String::new() } else { format!(", {} ETH", format_ether(step.value)) };
+        println!("{}: {}{value}", step.what, step.to);
+    }
+    let value: U256 = steps.iter().map(|step| step.value).sum();
+    let gas: u64 = steps.iter().map(|step| step.gas_limit).sum();
+    let fees = FeeSuggestion::ask(node, &FeePolicy::UNBOUND).await?;
+    let fee = U256::from(gas) * U256::from(fees.base_fee + fees.priority_fee);
+    println!(
+        "{} transactions, {} ETH given away, {gas} gas at most: {} ETH at today's price",
+        steps.len(),
+        format_ether(value),
+        format_ether(fee)
+    );
+    let balance = node.balance(deployer).await?;
+    if to_be_done && balance < value {
+        bail!("{deployer} has {} ETH, which is less than is to be given away", format_ether(balance));
+    }
+    Ok(())
+}
+
+/// What to deploy where.
+#[derive(Clone)]
+pub struct Request<'a> {
+    /// A node of the chain.
+    pub node: &'a NodeClient,
+    /// Pays, and then owns the paymasters and has all votes, until it gives them away.
+    pub deployer: PrivateKeySigner,
+    /// Whose signatures the paymasters accept.
+    pub paymaster_signer: Address,
+    /// Who may pause entry; without, the deployer.
+    pub guardian: Option<Address>,
+    /// What is the chain's own.
+    pub chain: ChainConfig,
+}
+
+/// What is there now, or would be, and what was done for it.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// All addresses.
+    pub deployment: Deployment,
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+/// Deploys whatever is missing, and hands the marketplace over to its governance.
 ///
 /// # Errors
-/// Whatever stops it, with its context.
-pub async fn deploy(
-    node: &NodeClient,
-    deployer: PrivateKeySigner,
-    paymaster_signer: Address,
-    guardian: Option<Address>,
-) -> Result<Deployment> {
+/// Whatever stops it, with its context; run again, it goes on from there.
+pub async fn deploy(request: Request<'_>, mode: Mode) -> Result<Deployed> {
+    let Request { node, deployer, paymaster_signer, guardian, chain } = request;
     let owner = deployer.address();
-    let mut sender = Sender::new(node.clone(), deployer).await?;
+    let mut sender = Sender::new(node.clone(), deployer, mode).await?;
+    let sender = &mut sender;
 
-    let entry_points = entry_points(&mut sender).await?;
-    let token = sender.create2(B256::ZERO, &test_usdc::BYTECODE).await?;
+    sender.ensure_create2().await?;
+    let entry_points = entry_points::deploy(sender).await?;
+    let token = match chain.token {
+        Some(token) => {
+            ensure!(sender.exists(token).await?, "the token of chain {} is not there: {token}", chain.name);
+            token
+        }
+        None => sender.create2("DemoUSDC", "DemoUSDC", B256::ZERO, &test_usdc::BYTECODE, &[]).await?,
+    };
+    let market = market::deploy(sender, owner).await?;
+    let arguments = smart_account::constructorCall { entryPoint_: entry_points[&EntryPointVersion::V0_8] };
+    let smart_account = create(sender, "SmartAccount", &smart_account::BYTECODE, &arguments).await?;
+    let arguments = smart_account_factory::constructorCall { implementation_: smart_account };
+    let smart_account_factory =
+        create(sender, "SmartAccountFactory", &smart_account_factory::BYTECODE, &arguments).await?;
+    let endowment = paymasters::Endowment { deposit: chain.paymaster_deposit, stake: chain.paymaster_stake };
     let (mut paymasters, mut token_paymasters) = (BTreeMap::new(), BTreeMap::new());
     for (version, entry_point) in &entry_points {
         let owned = paymasters::Owned { entry_point: *entry_point, owner, signer: paymaster_signer };
-        paymasters.insert(version.to_string(), paymasters::verifying(&mut sender, *version, owned).await?);
-        token_paymasters.insert(version.to_string(), paymasters::token(&mut sender, *version, owned, token).await?);
+        let (name, version) = (version.to_string(), *version);
+        paymasters.insert(name.clone(), paymasters::verifying(sender, version, owned, endowment).await?);
+        token_paymasters.insert(name, paymasters::token(sender, version, owned, token, endowment).await?);
     }
-    let account = create(
-        &mut sender,
-        &smart_account::BYTECODE,
-        &smart_account::constructorCall { entryPoint_: entry_points[&EntryPointVersion::V0_8] },
-    )
-    .await?;
-    let factory_arguments = smart_account_factory::constructorCall { implementation_: account };
-    let smart_account_factory = create(&mut sender, &smart_account_factory::BYTECODE, &factory_arguments).await?;
-    let market = market::deploy(&mut sender, owner, token).await?;
-    let governance = governance::deploy(&mut sender, owner, guardian.unwrap_or(owner), &market, token).await?;
+    market::wire(sender, &market, owner, token, chain.demo_model).await?;
+    let (keeper, watched) = (guardian.unwrap_or(owner), (token, chain.hourly_outflow));
+    let governance = governance::deploy(sender, owner, keeper, &market, watched).await?;
 
-    Ok(Deployment {
+    let models = if chain.demo_model { vec![(DEMO_MODEL.to_owned(), model_id(DEMO_MODEL))] } else { Vec::new() };
+    let deployment = Deployment {
         chain_id: sender.chain_id(),
         entry_points: entry_points.into_iter().map(|(version, address)| (version.to_string(), address)).collect(),
         paymasters,
         token_paymasters,
-        smart_account: account,
+        smart_account,
         smart_account_factory,
         node_registry: market.registry,
         job_marketplace: market.jobs,
@@ -109,8 +194,10 @@ pub async fn deploy(
         payment_escrow: market.escrow,
         governance,
         token,
-        models: BTreeMap::from([(DEMO_MODEL.to_owned(), model_id(DEMO_MODEL))]),
-    })
+        models: models.into_iter().collect(),
+        contracts: std::mem::take(&mut sender.contracts),
+    };
+    Ok(Deployed { deployment, steps: std::mem::take(&mut sender.steps) })
 }
 
 /// Models are known on chain by the hash of their name.
@@ -118,51 +205,23 @@ pub fn model_id(name: &str) -> B256 {
     keccak256(name)
 }
 
-/// The canonical EntryPoints at their addresses; v0.9's canonical bytecode is in no package, so that its release
-/// candidate stands in wherever CREATE2 puts it.
-async fn entry_points(sender: &mut Sender) -> Result<BTreeMap<EntryPointVersion, Address>> {
-    let artifacts = [
-        (EntryPointVersion::V0_6, B256::ZERO, &entry_point_v06::BYTECODE),
-        (
-            EntryPointVersion::V0_7,
-            b256!("0x90d8084deab30c2a37c45e8d47f49f2f7965183cb6990a98943ef94940681de3"),
-            &entry_point_v07::BYTECODE,
-        ),
-        (
-            EntryPointVersion::V0_8,
-            b256!("0x0a59dbff790c23c976a548690c27297883cc66b4c67024f9117b0238995e35e9"),
-            &entry_point_v08::BYTECODE,
-        ),
-        (EntryPointVersion::V0_9, B256::ZERO, &entry_point_v09::BYTECODE),
-    ];
-    let mut deployed = BTreeMap::new();
-    for (version, salt, bytecode) in artifacts {
-        let canonical = version.canonical_address();
-        let address = if sender.exists(canonical).await? { canonical } else { sender.create2(salt, bytecode).await? };
-        deployed.insert(version, address);
-    }
-    Ok(deployed)
-}
-
-async fn proxy(sender: &mut Sender, implementation: Address, initialize: &impl SolCall) -> Result<Address> {
+async fn proxy(sender: &mut Sender, name: &str, implementation: Address, initialize: &impl SolCall) -> Result<Address> {
     let arguments = erc1967_proxy::constructorCall { implementation, _data: initialize.abi_encode().into() };
-    create(sender, &erc1967_proxy::BYTECODE, &arguments).await
+    let arguments = arguments.abi_encode();
+    sender.create2(name, "ERC1967Proxy", B256::ZERO, &erc1967_proxy::BYTECODE, &arguments).await
 }
 
-async fn create(sender: &mut Sender, bytecode: &Bytes, arguments: &impl SolConstructor) -> Result<Address> {
-    sender.create2(B256::ZERO, &init_code(bytecode, arguments)).await.context("deploying")
-}
-
-fn init_code(bytecode: &Bytes, arguments: &impl SolConstructor) -> Bytes {
-    [bytecode.as_ref(), &arguments.abi_encode()].concat().into()
+/// Of a contract whose name is also its artifact's.
+async fn create(sender: &mut Sender, name: &str, bytecode: &Bytes, arguments: &impl SolConstructor) -> Result<Address> {
+    sender.create2(name, name, B256::ZERO, bytecode, &arguments.abi_encode()).await
 }
 
 /// Sends native currency, for development chains.
 pub async fn fund(node: &NodeClient, from: PrivateKeySigner, to: Address, value: U256) -> Result<()> {
-    Sender::new(node.clone(), from).await?.transfer(to, value).await
+    Sender::new(node.clone(), from, Mode::Send).await?.transfer(to, value).await
 }
 
 /// Calls a contract, for development chains.
 pub async fn call(node: &NodeClient, from: PrivateKeySigner, to: Address, call: impl SolCall) -> Result<()> {
-    Sender::new(node.clone(), from).await?.call(to, call, U256::ZERO).await
+    Sender::new(node.clone(), from, Mode::Send).await?.call("call", to, call, U256::ZERO).await
 }

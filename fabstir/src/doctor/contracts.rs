@@ -15,7 +15,7 @@ use erc4337::{
 use serde_json::json;
 
 use super::Finding;
-use crate::deployment::Deployment;
+use crate::{deploy, deployment::Deployment};
 
 /// Wei under which a deposit sponsors next to nothing.
 const LOW_DEPOSIT: u64 = 10_000_000_000_000_000;
@@ -40,7 +40,7 @@ pub(super) async fn examine(node: &NodeClient, head: &Header, deployment: &Deplo
     }
 }
 
-/// The canonical ones are CREATE2 addresses: with code there, it is their code. Of another, nothing is known.
+/// The canonical ones must have the code that their published init code leaves. Of another, nothing is known.
 async fn entry_points(node: &NodeClient, head: &Header, deployment: &Deployment) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     for (address, version) in deployment.entry_point_versions()? {
@@ -48,7 +48,10 @@ async fn entry_points(node: &NodeClient, head: &Header, deployment: &Deployment)
         let canonical = version.canonical_address() == address;
         found.push(match (code(node, head, &[address]).await?[0], canonical) {
             (0, _) => Finding::failure(check, format!("no code at {address}"), "fabstir deploy puts it there"),
-            (size, true) => Finding::ok(check, format!("{address}, {size} bytes")),
+            (size, true) => match deploy::entry_points::check(node, version, address).await {
+                Ok(hash) => Finding::ok(check, format!("{address}, {size} bytes, code hash {hash}")),
+                Err(error) => Finding::failure(check, format!("{error:#}"), "this is not the published EntryPoint"),
+            },
             (size, false) => Finding::warning(
                 check,
                 format!("{address}, {size} bytes, is not the canonical {}", version.canonical_address()),
@@ -94,7 +97,8 @@ async fn contracts(node: &NodeClient, head: &Header, deployment: &Deployment) ->
     ))
 }
 
-async fn deposits(
+/// What the paymasters have in their EntryPoints.
+pub(crate) async fn deposits(
     node: &NodeClient,
     head: &Header,
     deployment: &Deployment,

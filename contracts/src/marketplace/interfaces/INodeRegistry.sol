@@ -242,16 +242,17 @@ interface INodeRegistry {
     /// @notice The endpoint is empty or longer than 256 bytes.
     error BadEndpoint(uint256 length);
 
-    /// @notice Sets owner, stake token and rules. Once, by the proxy's constructor.
+    /// @notice Sets owner and rules. Once, by the proxy's constructor.
     /// @param owner The owner, later the Timelock.
-    /// @param stakeToken The ERC-20 that stake is in; fixed for good.
     /// @param policy The rules for stake.
-    function initialize(address owner, address stakeToken, StakePolicy calldata policy) external;
+    function initialize(address owner, StakePolicy calldata policy) external;
 
-    /// @notice Connects the registry to the rest. Once, by the owner.
+    /// @notice Connects the registry to the rest. Once, by the owner. What differs from chain to chain is told here and
+    /// not at construction, so that addresses are the same everywhere.
     /// @param escrow The escrow; this registry is one of its controllers.
+    /// @param stakeToken The ERC-20 that stake is in; fixed for good.
     /// @param markets Contracts that may open engagements.
-    function wire(address escrow, address[] calldata markets) external;
+    function wire(address escrow, address stakeToken, address[] calldata markets) external;
 
     /// @notice Lets a contract open engagements, or no more. It can always close those it opened, and slash for them.
     /// Owner only.
