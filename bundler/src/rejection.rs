@@ -272,6 +272,7 @@ impl Rejection {
             Self::Overdrawn { paymaster, deposit, required } => Some(json!({
                 "rule": "EREP-010", "paymaster": paymaster, "deposit": deposit, "required": required,
             })),
+            Self::Elsewhere(refusal) => refusal.data.clone(),
             Self::Busy(_) => Some(json!({ "retryAfterMs": 500 })),
             Self::Unwritable | Self::ShuttingDown => Some(json!({ "retryAfterMs": 5_000 })),
             Self::Full { required } => {

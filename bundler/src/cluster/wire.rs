@@ -177,3 +177,24 @@ impl Seen {
         Ok(Record { op, entry_point: self.entry_point, version, status })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wallet_is_told_the_same_wherever_the_builder_is() {
+        let here = [
+            Rejection::TooLow { field: "maxFeePerGas", given: 1, required: 2 },
+            Rejection::Full { required: 7 },
+            Rejection::Unwritable,
+        ];
+        for rejection in here {
+            let text = serde_json::to_vec(&Refusal::from(&rejection)).unwrap();
+            let there = Rejection::Elsewhere(serde_json::from_slice(&text).unwrap());
+            let told = |it: &Rejection| (it.code(), it.to_string(), it.data(), it.depends_on_state(), it.is_verdict());
+            assert_eq!(told(&there), told(&rejection));
+            assert!(there.data().is_some());
+        }
+    }
+}
