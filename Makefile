@@ -22,8 +22,8 @@
 #   make pictures  the documentation's pictures of the web console, from the tests that use it in a browser
 #   make alerts  the alert rules, read by promtool
 #   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
-#   make verify  recompiles every contract of deployments/local.json from its bundle and compares it with a chain
-#   make reference  docs/settings.md, docs/rpc.md, docs/contracts.md, docs/addresses.md and deployments/local.json made anew; make book  the site
+#   make verify  recompiles every contract of deploy/addresses/local.json from its bundle and compares it with a chain
+#   make reference  docs/settings.md, docs/rpc.md, docs/contracts.md, docs/addresses.md and deploy/addresses/local.json made anew; make book  the site
 #   make build  contracts, then Rust
 
 SHELL := /bin/bash
@@ -135,7 +135,7 @@ prometheus:
 
 # What Prometheus is to be given is what it can read.
 alerts: prometheus
-	cd ops/prometheus && promtool check config prometheus.yml >/dev/null
+	cd deploy/prometheus && promtool check config prometheus.yml >/dev/null
 
 # A real one too, for the pages that the binary serves.
 chromium:

@@ -73,7 +73,7 @@ impl Config {
         let max_bid = chain.max_bid;
         Self {
             fees: FeePolicy { min_priority_fee: chain.min_priority_fee, cap: chain.max_bid, accept_per_cent: 100 },
-            preconfirmation_interval: chain.preconfirmation_millis.map(Duration::from_millis),
+            preconfirmation_interval: chain.flashblock_time,
             chain,
             entry_points: EntryPointVersion::ALL
                 .into_iter()

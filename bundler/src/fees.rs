@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn an_operation_offers_its_share_of_the_base_fee_and_of_the_least_priority_fee() {
-        let mut config = Config::new(erc4337::ChainPreset::LOCAL);
+        let mut config = Config::new(erc4337::ChainPreset::local());
         config.fees = FeePolicy { accept_per_cent: 50, ..POLICY };
         let fees = FeeSuggestion::flat(100, 20);
         assert!(accept(50, 5, &config, fees).is_ok());

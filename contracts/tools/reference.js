@@ -81,10 +81,10 @@ function contract([name, ...interfaces]) {
 const body = Object.entries(groups).map(([title, list]) => `## ${title}\n\n${list.map(contract).join("\n\n")}`);
 const head = "# Contract reference\n\nMade from the contracts' NatSpec; `make reference` makes it anew. Amounts are base units, times Unix seconds, unless said\notherwise. Selectors are given for errors.";
 
-const { contracts, governance } = JSON.parse(readFileSync(join(root, "..", "deployments", "local.json"), "utf8"));
+const { contracts, governance } = JSON.parse(readFileSync(join(root, "..", "deploy", "addresses", "local.json"), "utf8"));
 const addresses = `# Addresses
 
-Made from \`deployments/local.json\`, which \`fabstir deploy\` writes on a local chain with anvil's first key as deployer and its
+Made from \`deploy/addresses/local.json\`, which \`fabstir deploy\` writes on a local chain with anvil's first key as deployer and its
 third as the paymasters' signer; \`make reference\` makes it anew. They follow from code, deployer and signer: on Base, with
 other keys, they are others, but the same on Base and Base Sepolia. Only the guardian's and its circuit breaker's
 (\`${governance.circuitBreaker}\`) follow the chain's token too; EntryPoint v0.9 is a release candidate here.

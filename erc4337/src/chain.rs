@@ -1,27 +1,53 @@
-//! What differs from chain to chain, as data.
+//! What differs from chain to chain, as data: one TOML file for each chain in `deploy/chains`.
+
+use std::{sync::LazyLock, time::Duration};
+
+use alloy::primitives::Address;
+use serde::Deserialize;
+
+/// The files, compiled in.
+const FILES: [&str; 5] = [
+    include_str!("../../deploy/chains/local.toml"),
+    include_str!("../../deploy/chains/base-sepolia.toml"),
+    include_str!("../../deploy/chains/base.toml"),
+    include_str!("../../deploy/chains/optimism.toml"),
+    include_str!("../../deploy/chains/unichain.toml"),
+];
+
+#[expect(clippy::expect_used, reason = "the files are part of the program, and a test reads each of them")]
+static PRESETS: LazyLock<Vec<ChainPreset>> =
+    LazyLock::new(|| FILES.iter().map(|text| ChainPreset::parse(text).expect("a preset that is compiled in")).collect());
 
 /// Facts of one chain that no RPC call tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChainPreset {
     /// EIP-155 id.
     pub chain_id: u64,
     /// Name in configuration and logs.
-    pub name: &'static str,
-    /// Seconds between blocks.
-    pub block_time: u64,
+    pub name: String,
+    /// Time between blocks.
+    #[serde(rename = "block_time_ms", deserialize_with = "millis")]
+    pub block_time: Duration,
+    /// Between two flashblocks, where the block being built tells what will be mined; without, there is no status
+    /// `preconfirmed`.
+    #[serde(rename = "flashblock_ms", default, deserialize_with = "optional_millis")]
+    pub flashblock_time: Option<Duration>,
     /// Gas that one transaction, so one bundle, may use.
     pub max_transaction_gas: u64,
     /// The rules of the EVM there.
     pub hardfork: Hardfork,
     /// Whether calls of the secp256r1 precompile at 0x100 are accepted in validation (OP-062).
     pub p256: bool,
-    /// Whether transactions pay for their data on L1 beside their gas (OP stack).
-    pub l1_data_fee: bool,
-    /// Milliseconds between two looks at the block being built (flashblocks), where it tells what will be mined.
-    pub preconfirmation_millis: Option<u64>,
+    /// Whether transactions pay for their data on L1, and to the operator, beside their gas (OP stack).
+    pub op_stack: bool,
     /// Blocks on top of one that make it safe; by the node's `safe` tag without.
+    #[serde(default)]
     pub safe_confirmations: Option<u64>,
+    /// Transactions of one sender that a node's pool keeps.
+    pub pending_per_sender: usize,
     /// Whether the sequencer takes `eth_sendRawTransactionConditional`.
+    #[serde(default)]
     pub conditional_send: bool,
     /// Wei per gas below which the chain's nodes suggest no priority fee.
     pub min_priority_fee: u128,
@@ -29,10 +55,31 @@ pub struct ChainPreset {
     pub max_bid: u128,
     /// Wei from which an entity counts as staked (`MIN_STAKE_VALUE` of ERC-7562: about 1,000 US$).
     pub min_stake: u128,
+    /// How our contracts are deployed there; without, by hand only.
+    #[serde(default)]
+    pub deploy: Option<DeployPreset>,
+}
+
+/// How our contracts are deployed to a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployPreset {
+    /// What jobs are paid in and hosts stake; without one, a token that anybody can mint is deployed.
+    #[serde(default)]
+    pub token: Option<Address>,
+    /// Wei that each paymaster starts with in its EntryPoint.
+    pub paymaster_deposit: u128,
+    /// Wei that each paymaster stakes: what bundlers ask for.
+    pub paymaster_stake: u128,
+    /// Base units of the token that may leave the escrow within an hour before entry can be closed.
+    pub hourly_outflow: u64,
+    /// Whether the demo host's model is offered.
+    pub demo_model: bool,
 }
 
 /// An Ethereum hardfork, as far as the EVM is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Hardfork {
     /// Without the P256 precompile, but for chains that added it on their own (RIP-7212).
     Prague,
@@ -40,50 +87,80 @@ pub enum Hardfork {
     Osaka,
 }
 
-/// EIP-7825's cap, in force on Base too.
-const MAX_TRANSACTION_GAS: u64 = 16_777_216;
-/// One ether, in wei.
-const ETHER: u128 = 1_000_000_000_000_000_000;
-/// One gwei, in wei.
-const GWEI: u128 = 1_000_000_000;
-
 impl ChainPreset {
-    /// Base mainnet.
-    pub const BASE: Self = Self {
-        chain_id: 8453,
-        name: "base",
-        block_time: 2,
-        max_transaction_gas: MAX_TRANSACTION_GAS,
-        hardfork: Hardfork::Osaka,
-        p256: true,
-        l1_data_fee: true,
-        preconfirmation_millis: Some(200),
-        safe_confirmations: None,
-        conditional_send: false,
-        min_priority_fee: GWEI / 1_000,
-        max_bid: 100 * GWEI,
-        min_stake: ETHER / 4,
-    };
-    /// Base's test network, where ether is scarce rather than dear.
-    pub const BASE_SEPOLIA: Self = Self { chain_id: 84532, name: "base-sepolia", min_stake: ETHER / 100, ..Self::BASE };
-    /// A development node on this machine.
-    pub const LOCAL: Self = Self {
-        chain_id: 31337,
-        name: "local",
-        block_time: 1,
-        l1_data_fee: false,
-        preconfirmation_millis: None,
-        safe_confirmations: Some(2),
-        min_priority_fee: 0,
-        max_bid: 100_000 * GWEI,
-        ..Self::BASE
-    };
+    /// Reads one file of `deploy/chains`.
+    ///
+    /// # Errors
+    /// If a field is missing, unknown or of the wrong type; the error names it.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
 
-    /// The preset of a chain id; an unknown chain gets the strictest rules under its own id.
+    /// All that are known.
+    pub fn all() -> &'static [Self] {
+        &PRESETS
+    }
+
+    /// The preset of a chain id; an unknown chain gets Base's rules, which are the strictest, under its own id.
     pub fn for_chain(chain_id: u64) -> Self {
-        [Self::BASE, Self::BASE_SEPOLIA, Self::LOCAL]
-            .into_iter()
-            .find(|preset| preset.chain_id == chain_id)
-            .unwrap_or(Self { chain_id, name: "unknown", ..Self::BASE })
+        let known = Self::all().iter().find(|preset| preset.chain_id == chain_id);
+        known.cloned().unwrap_or_else(|| Self { chain_id, name: "unknown".into(), deploy: None, ..Self::base() })
+    }
+
+    /// The preset of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().iter().find(|preset| preset.name == name).cloned()
+    }
+
+    /// Base mainnet.
+    pub fn base() -> Self {
+        Self::for_chain(8_453)
+    }
+
+    /// A development node on this machine.
+    pub fn local() -> Self {
+        Self::for_chain(31_337)
+    }
+}
+
+fn millis<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+fn optional_millis<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    millis(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_can_be_read_and_is_found_by_name_and_id() {
+        for text in FILES {
+            let preset = ChainPreset::parse(text).unwrap();
+            assert_eq!(ChainPreset::for_chain(preset.chain_id), preset);
+            assert_eq!(ChainPreset::named(&preset.name), Some(preset));
+        }
+    }
+
+    #[test]
+    fn bases_block_comes_every_200_ms_and_it_has_no_flashblocks() {
+        let base = ChainPreset::base();
+        assert_eq!((base.block_time, base.flashblock_time), (Duration::from_millis(200), None));
+        assert_eq!(ChainPreset::for_chain(10).flashblock_time, Some(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn an_unknown_chain_keeps_its_id() {
+        let preset = ChainPreset::for_chain(4_242);
+        assert_eq!((preset.chain_id, preset.deploy), (4_242, None));
+    }
+
+    #[test]
+    fn a_field_that_is_missing_or_unknown_is_named() {
+        let error = |text: &str| ChainPreset::parse(text).unwrap_err().to_string();
+        assert!(error(&FILES[0].replace("block_time_ms", "block_time")).contains("block_time"));
+        assert!(error(&FILES[0].replace("p256 = true", "")).contains("p256"));
     }
 }

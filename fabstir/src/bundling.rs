@@ -81,10 +81,10 @@ impl BundlingOptions {
         addresses.sort_unstable();
         addresses.dedup();
         ensure!(addresses.len() == bundlers.len(), "a bundler key is given twice: its nonces would be given out twice");
-        let funder = match (&self.funder_key_file, std::env::var("FABSTIR_FUNDER_KEY")) {
+        let funder = match (&self.funder_key_file, keys::variable("FABSTIR_FUNDER_KEY")) {
             (Some(file), _) => Some(keys::read(Some(file), "FABSTIR_FUNDER_KEY")?),
-            (None, Ok(text)) => Some(SecretKey::from_hex(&text).context("environment variable FABSTIR_FUNDER_KEY")?),
-            (None, Err(_)) => None,
+            (None, Some(text)) => Some(SecretKey::from_hex(&text).context("environment variable FABSTIR_FUNDER_KEY")?),
+            (None, None) => None,
         };
         let funder = funder.map(|key| Signer::from(key.into_signer()));
         if let Some(funder) = &funder

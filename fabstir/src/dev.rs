@@ -1,9 +1,10 @@
 //! `fabstir dev`: a chain of one's own with everything on it.
 
+pub mod anvil;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Stdio,
     sync::Arc,
     time::Duration,
 };
@@ -16,9 +17,8 @@ use erc4337::abi::test_usdc;
 use serde_json::json;
 use session_keys::SecretKey;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
-    process::{Child, Command},
+    process::Command,
     signal::unix::{SignalKind, signal},
 };
 
@@ -53,9 +53,9 @@ pub struct Options {
     /// Port of the chain; 0 picks a free one.
     #[arg(long, default_value_t = 0)]
     anvil_port: u16,
-    /// The anvil program.
-    #[arg(long, env = "FABSTIR_ANVIL", default_value = "anvil")]
-    anvil: PathBuf,
+    /// The anvil program; by default the one that `make` installed, or else the one on the PATH.
+    #[arg(long, env = "FABSTIR_ANVIL")]
+    anvil: Option<PathBuf>,
     /// Folder for addresses and keys of this run.
     #[arg(long, default_value = ".dev")]
     folder: PathBuf,
@@ -72,7 +72,7 @@ pub struct Options {
 /// # Errors
 /// Whatever stops it, with its context.
 pub async fn run(options: Options) -> Result<()> {
-    let (_anvil, node_url) = start_anvil(&options).await?;
+    let (_anvil, node_url) = anvil::start(options.anvil.as_deref(), options.anvil_port).await?;
     let up = tokio::select! {
         up = bring_up(&options, node_url) => up?,
         // Leaving here stops the chain too.
@@ -117,7 +117,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         deployer: rich.clone().into_signer(),
         paymaster_signer: paymaster_key.address(),
         guardian: None,
-        chain: deploy::ChainConfig::LOCAL,
+        chain: deploy::ChainConfig::named("local")?,
     };
     let deployment = deploy::deploy(request, deploy::Mode::Send).await?.deployment;
     deploy::fund(&chain, rich.clone().into_signer(), bundler_key.address(), parse_ether("100")?).await?;
@@ -231,31 +231,6 @@ impl Console {
 struct DefaultOffer {
     #[command(flatten)]
     offer: host::Offer,
-}
-
-/// Starts a chain that mines each transaction at once, and a block every two seconds like Base.
-async fn start_anvil(options: &Options) -> Result<(Child, String)> {
-    let mut anvil = Command::new(&options.anvil)
-        .args(["--host", "127.0.0.1", "--port", &options.anvil_port.to_string()])
-        .args(["--block-time", "2", "--mixed-mining", "--hardfork", "osaka"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        // A signal from the terminal is for us: the chain must outlive the bundler's last bundle.
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("starting {}", options.anvil.display()))?;
-    let stdout = anvil.stdout.take().context("anvil has no output")?;
-    let mut lines = BufReader::new(stdout).lines();
-    while let Some(line) = lines.next_line().await? {
-        if let Some(address) = line.strip_prefix("Listening on ") {
-            let url = format!("http://{address}");
-            // Keep reading, or anvil stalls on a full pipe.
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return Ok((anvil, url));
-        }
-    }
-    bail!("anvil ended before it listened")
 }
 
 async fn run_command(command: &str, session: &Path) -> Result<()> {

@@ -6,12 +6,17 @@ use anyhow::{Context, Result, bail};
 use session_keys::SecretKey;
 use zeroize::Zeroizing;
 
+/// What this environment variable says; one that is empty counts as one that is not set.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
 /// The keys in these files, or else those in this environment variable, a comma between them.
 pub fn read_all(files: &[std::path::PathBuf], variable: &str) -> Result<Vec<SecretKey>> {
     if !files.is_empty() {
         return files.iter().map(|file| read(Some(file), variable)).collect();
     }
-    let text = std::env::var(variable).with_context(|| format!("no key: give a key file, or set {variable}"))?;
+    let text = self::variable(variable).with_context(|| format!("no key: give a key file, or set {variable}"))?;
     let each = text.split(',').map(str::trim);
     each.map(|key| SecretKey::from_hex(key).with_context(|| format!("environment variable {variable}"))).collect()
 }
@@ -22,9 +27,9 @@ pub fn read(file: Option<&Path>, variable: &str) -> Result<SecretKey> {
         let text = std::fs::read_to_string(path).with_context(|| format!("key file {}", path.display()))?;
         return SecretKey::from_hex(&text).with_context(|| format!("key file {}", path.display()));
     }
-    match std::env::var(variable) {
-        Ok(text) => SecretKey::from_hex(&text).with_context(|| format!("environment variable {variable}")),
-        Err(_) => bail!("no key: give a key file, or set {variable}"),
+    match self::variable(variable) {
+        Some(text) => SecretKey::from_hex(&text).with_context(|| format!("environment variable {variable}")),
+        None => bail!("no key: give a key file, or set {variable}"),
     }
 }
 
@@ -35,7 +40,7 @@ pub fn password(file: Option<&Path>, variable: &str) -> Result<Zeroizing<String>
             Zeroizing::new(std::fs::read_to_string(path).with_context(|| format!("password file {}", path.display()))?);
         return Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
-    std::env::var(variable)
+    self::variable(variable)
         .map(Zeroizing::new)
         .with_context(|| format!("no password: give a password file, or set {variable}"))
 }

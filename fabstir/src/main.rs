@@ -1,7 +1,7 @@
 //! The one binary. Thin: reads the command line and calls the library.
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use fabstir::{arenas, deploy, dev, doctor, host, migrate, monitor, node, prove, reference, trace};
 use tracing_subscriber::EnvFilter;
 
@@ -51,11 +51,22 @@ enum Command {
 }
 
 fn main() -> Result<()> {
-    let Cli { command, log_format } = Cli::parse();
+    let matches = unset_if_empty(Cli::command()).get_matches();
+    let Cli { command, log_format } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if matches!(command, Command::Node(_)) {
         arenas::limit();
     }
     run(command, log_format)
+}
+
+/// A variable that is empty is one that is not set, for every setting.
+fn unset_if_empty(command: clap::Command) -> clap::Command {
+    let empty = |arg: &clap::Arg| {
+        arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| if empty(&arg) { arg.env(None) } else { arg })
+        .mut_subcommands(unset_if_empty)
 }
 
 #[tokio::main]

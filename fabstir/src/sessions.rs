@@ -54,7 +54,7 @@ impl SessionOptions {
             Some(path) => {
                 std::fs::read_to_string(path).with_context(|| format!("passphrase file {}", path.display()))?
             }
-            None => std::env::var("FABSTIR_SESSION_PASSPHRASE")
+            None => crate::keys::variable("FABSTIR_SESSION_PASSPHRASE")
                 .context("no passphrase: give a passphrase file, or set FABSTIR_SESSION_PASSPHRASE")?,
         };
         let passphrase = Passphrase::new(zeroize::Zeroizing::new(text).trim_end_matches(['\r', '\n']))?;

@@ -335,7 +335,7 @@ async fn another_node(world: &mut World) {
 
 /// Every query of the dashboard is understood, and nearly all have something to show of such a day.
 async fn dashboard(world: &World) {
-    let file = root().join("ops/grafana/fabstir-node.json");
+    let file = root().join("deploy/grafana/fabstir-node.json");
     let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     for panel in dashboard["panels"].as_array().unwrap() {
         let mut series = 0;

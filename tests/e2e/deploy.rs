@@ -59,9 +59,9 @@ fn said(output: &Output) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_cut_short_at_every_step_goes_on_to_the_same_addresses() {
     let (straight, broken) = (Anvil::start().await.unwrap(), Anvil::start().await.unwrap());
-    let plan = deploy(&straight, ChainConfig::LOCAL, Mode::DryRun).await.unwrap();
+    let plan = deploy(&straight, ChainConfig::named("local").unwrap(), Mode::DryRun).await.unwrap();
     assert_eq!(sent(&straight).await, 0, "a dry run sends nothing");
-    let at_once = deploy(&straight, ChainConfig::LOCAL, Mode::Send).await.unwrap();
+    let at_once = deploy(&straight, ChainConfig::named("local").unwrap(), Mode::Send).await.unwrap();
     assert_eq!(sent(&straight).await, at_once.steps.len());
     let names = |deployed: &Deployed| deployed.steps.iter().map(|step| step.what.clone()).collect::<Vec<_>>();
     assert_eq!(names(&plan), names(&at_once), "what is told is what is done");
@@ -69,7 +69,7 @@ async fn a_deployment_cut_short_at_every_step_goes_on_to_the_same_addresses() {
 
     let mut runs = 0;
     let resumed = loop {
-        match deploy(&broken, ChainConfig::LOCAL, Mode::SendAtMost(1)).await {
+        match deploy(&broken, ChainConfig::named("local").unwrap(), Mode::SendAtMost(1)).await {
             Ok(deployed) => break deployed,
             Err(stopped) => assert!(stopped.to_string().starts_with("stopped after 1 transactions"), "{stopped:#}"),
         }
@@ -106,12 +106,12 @@ async fn the_program_tells_first_sends_when_told_and_then_has_nothing_left_to_do
     assert!(said(&output).contains("sent 0 transactions"), "{}", said(&output));
     assert_eq!((sent(&anvil).await, Deployment::read(&file).unwrap()), (count, first.clone()));
 
-    let committed = root().join("deployments/local.json");
+    let committed = root().join("deploy/addresses/local.json");
     if std::env::var_os("FABSTIR_WRITE_DEPLOYMENTS").is_some() {
         first.write(&committed).unwrap();
     }
     let current = Deployment::read(&committed).unwrap();
-    assert!(current == first, "deployments/local.json is of other contracts: make deployments writes it anew");
+    assert!(current == first, "deploy/addresses/local.json is of other contracts: make reference writes it anew");
     std::fs::remove_file(file).unwrap();
 }
 
@@ -139,14 +139,14 @@ async fn a_deployment_killed_with_a_transaction_in_the_air_goes_on() {
     anvil.ask("evm_setAutomine", vec![json!(true)]).await.unwrap();
     anvil.ask("evm_mine", vec![]).await.unwrap();
     assert!(running.wait_with_output().await.unwrap().status.success());
-    assert_eq!(Deployment::read(&file).unwrap(), Deployment::read(&root().join("deployments/local.json")).unwrap());
+    assert_eq!(Deployment::read(&file).unwrap(), Deployment::read(&root().join("deploy/addresses/local.json")).unwrap());
     std::fs::remove_file(file).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_point_with_other_code_is_not_believed() {
     let anvil = Anvil::start().await.unwrap();
-    let Deployed { deployment, .. } = deploy(&anvil, ChainConfig::LOCAL, Mode::Send).await.unwrap();
+    let Deployed { deployment, .. } = deploy(&anvil, ChainConfig::named("local").unwrap(), Mode::Send).await.unwrap();
     for version in [EntryPointVersion::V0_6, EntryPointVersion::V0_7, EntryPointVersion::V0_8] {
         let at = deployment.entry_points[&version.to_string()];
         assert_eq!(at, version.canonical_address());
@@ -156,7 +156,7 @@ async fn an_entry_point_with_other_code_is_not_believed() {
         let mut code = code.to_vec();
         *code.last_mut().unwrap() ^= 1;
         anvil.ask("anvil_setCode", vec![json!(at), json!(Bytes::from(code))]).await.unwrap();
-        let refused = deploy(&anvil, ChainConfig::LOCAL, Mode::Send).await.unwrap_err().to_string();
+        let refused = deploy(&anvil, ChainConfig::named("local").unwrap(), Mode::Send).await.unwrap_err().to_string();
         assert!(refused.starts_with(&format!("EntryPoint {version} at {at} has the code hash 0x")), "{refused}");
         anvil.ask("evm_revert", vec![snapshot]).await.unwrap();
     }
@@ -165,15 +165,15 @@ async fn an_entry_point_with_other_code_is_not_believed() {
 /// Of all addresses only the token and what watches it differ.
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_are_the_same_on_every_chain() {
-    let local = Deployment::read(&root().join("deployments/local.json")).unwrap();
+    let local = Deployment::read(&root().join("deploy/addresses/local.json")).unwrap();
     let demo = local.contracts.iter().find(|contract| contract.name == "DemoUSDC").unwrap();
     let anvil = Anvil::start().await.unwrap();
-    deploy(&anvil, ChainConfig::LOCAL, Mode::Send).await.unwrap();
+    deploy(&anvil, ChainConfig::named("local").unwrap(), Mode::Send).await.unwrap();
     let usdc = anvil.ask("eth_getCode", vec![json!(demo.address), json!("latest")]).await.unwrap();
     drop(anvil);
-    for chain in [ChainConfig::BASE_SEPOLIA, ChainConfig::BASE] {
+    for chain in ["base-sepolia", "base"].map(|name| ChainConfig::named(name).unwrap()) {
         let anvil = Anvil::start_with(&["--chain-id", &chain.chain_id.to_string()]).await.unwrap();
-        let token = chain.token.unwrap();
+        let token = chain.terms.token.unwrap();
         let refused = deploy(&anvil, chain.clone(), Mode::Send).await.unwrap_err().to_string();
         assert!(refused.contains("is not there"), "{refused}");
         anvil.ask("anvil_setCode", vec![json!(token), usdc.clone()]).await.unwrap();
@@ -186,7 +186,7 @@ async fn addresses_are_the_same_on_every_chain() {
         as_local.governance.circuit_breaker = local.governance.circuit_breaker;
         as_local.contracts = local.contracts.clone();
         assert_eq!(as_local, local, "{}", chain.name);
-        assert_eq!((deployment.token, deployment.models.len()), (token, usize::from(chain.demo_model)));
+        assert_eq!((deployment.token, deployment.models.len()), (token, usize::from(chain.terms.demo_model)));
         assert_ne!(deployment.governance.guardian, local.governance.guardian);
     }
 }

@@ -69,7 +69,7 @@ async fn a_batch_beyond_the_limit_and_a_body_beyond_the_limit_are_refused_whole(
 async fn a_chain_with_another_evm_is_refused_at_the_start_by_the_name_of_the_difference() {
     let start = async |hardfork| {
         let anvil = Anvil::start_with(&["--hardfork", hardfork]).await.unwrap();
-        let mut config = Config::new(ChainPreset::LOCAL);
+        let mut config = Config::new(ChainPreset::local());
         config.entry_points.clear();
         Bundler::start(
             config,

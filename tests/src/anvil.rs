@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use anyhow::{Context, Result, bail};
+use fabstir::dev::anvil::KEPT_STATES;
 use jsonrpsee::{
     core::{
         client::ClientT,
@@ -48,6 +49,7 @@ impl Anvil {
         let mut process = Command::new(program)
             .args(["--port", "0"])
             .args(hardfork)
+            .args(["--prune-history", KEPT_STATES])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -130,17 +132,10 @@ impl Anvil {
 }
 
 /// `FABSTIR_ANVIL`, or the program that `make` installed.
+///
+/// # Errors
+/// If it is nowhere.
 pub fn program() -> Result<std::path::PathBuf> {
-    if let Some(program) = std::env::var_os("FABSTIR_ANVIL") {
-        return Ok(program.into());
-    }
-    let packages = crate::stack::root().join("contracts/node_modules/@foundry-rs");
-    std::fs::read_dir(&packages)
-        .context("anvil is not installed: run make build")?
-        .filter_map(|entry| Some(entry.ok()?.path().join("bin/anvil")))
-        .find(|path| {
-            path.parent().and_then(|bin| bin.parent()).is_some_and(|p| p.to_string_lossy().contains("anvil-"))
-                && path.exists()
-        })
-        .context("anvil is not installed: run make build")
+    let given = std::env::var_os("FABSTIR_ANVIL").map(std::path::PathBuf::from);
+    fabstir::dev::anvil::program(given.as_deref(), &crate::stack::root())
 }

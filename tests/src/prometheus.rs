@@ -70,7 +70,7 @@ impl Prometheus {
         let listen = free_port()?;
         let folder = std::env::temp_dir().join(format!("fabstir-prometheus-{}-{}", std::process::id(), listen.port()));
         std::fs::create_dir_all(&folder)?;
-        let rules = std::fs::read_to_string(root().join("ops/prometheus/alerts.yml"))?;
+        let rules = std::fs::read_to_string(root().join("deploy/prometheus/alerts.yml"))?;
         std::fs::write(folder.join("alerts.yml"), hurried(&rules))?;
         let config = format!(
             "global: {{ scrape_interval: 500ms, scrape_timeout: 400ms, evaluation_interval: 500ms }}\n\

@@ -29,7 +29,7 @@ impl Engine {
     /// Reports after an eighth of the time between blocks, or [`GATHER`].
     pub(super) fn gather(&self) {
         let Some(outbox) = self.outbox() else { return };
-        let pause = (Duration::from_secs(self.config.chain.block_time) / 8).min(GATHER);
+        let pause = (self.config.chain.block_time / 8).min(GATHER);
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             tell(&outbox, Report::Gathered).await;

@@ -302,8 +302,8 @@ mod tests {
 
     #[test]
     fn probes_tell_hardforks_and_precompiles_apart() {
-        let osaka = ChainPreset::LOCAL;
-        let prague = ChainPreset { hardfork: Hardfork::Prague, ..ChainPreset::LOCAL };
+        let osaka = ChainPreset::local();
+        let prague = ChainPreset { hardfork: Hardfork::Prague, ..ChainPreset::local() };
         let without_p256 = ChainPreset { p256: false, ..prague.clone() };
         assert!(words(&osaka, "CLZ").is_some() && words(&prague, "CLZ").is_none());
         let p256 = [&osaka, &prague, &without_p256].map(|chain| words(chain, "P256").unwrap());
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn probes_measure_what_they_are_named_for() {
-        let chain = ChainPreset::LOCAL;
+        let chain = ChainPreset::local();
         // Two looks at the gas are 2 apart; pushes cost 3.
         assert_eq!(words(&chain, "cold SLOAD"), Some(vec![2 + 3 + 2_100, 0]));
         assert_eq!(words(&chain, "KECCAK256").unwrap()[0], 2 + 6 + 30 + 6 * 8 + memory(8));

@@ -96,7 +96,7 @@ impl Follower {
         wake: Arc<Notify>,
         interest: watch::Receiver<Interest>,
     ) {
-        let block_time = Duration::from_secs(self.config.chain.block_time);
+        let block_time = self.config.chain.block_time;
         let mut timer = HeadTimer::new(self.node.clone(), self.config.poll_interval, block_time, wake, interest);
         let mut found = true;
         loop {
@@ -148,7 +148,7 @@ impl Follower {
     }
 
     async fn head(&self, block: BlockPin, view: StateView, fees: FeeSuggestion) -> Result<Head, NodeError> {
-        let l1 = if self.config.chain.l1_data_fee {
+        let l1 = if self.config.chain.op_stack {
             view.prefetch(&L1Prices::reads()).await?;
             L1Prices::of(&view)
         } else {

@@ -13,7 +13,7 @@ interface ISees {
     function permit2() external view returns (address);
 }
 
-/// @notice `deployments/local.json` is what this build deploys, at the addresses that CREATE2 gives on every chain.
+/// @notice `deploy/addresses/local.json` is what this build deploys, at the addresses that CREATE2 gives on every chain.
 contract DeploymentFileTest is DeploymentTest {
     function test_every_contract_lands_where_the_file_says() public {
         createAll();

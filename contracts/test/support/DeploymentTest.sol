@@ -26,7 +26,7 @@ abstract contract DeploymentTest is Test {
             CREATE2_DEPLOYER,
             hex"7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
         );
-        file = vm.readFile("../deployments/local.json");
+        file = vm.readFile("../deploy/addresses/local.json");
         for (uint256 i; vm.keyExistsJson(file, key(i, "")); ++i) {
             entries.push(
                 Entry({

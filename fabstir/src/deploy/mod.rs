@@ -41,7 +41,7 @@ pub struct Options {
     /// HTTP URL of an Ethereum node.
     #[arg(long, env = "FABSTIR_NODE_URL", hide_env_values = true)]
     node_url: String,
-    /// Where to write the addresses; else deployments/CHAIN.json.
+    /// Where to write the addresses; else deploy/addresses/CHAIN.json.
     #[arg(long, env = "FABSTIR_DEPLOYMENT")]
     deployment: Option<PathBuf>,
     /// How to deploy: local, base-sepolia or base; else as the node's chain id says.
@@ -75,7 +75,7 @@ pub async fn run(options: Options) -> Result<()> {
         Some(name) => ChainConfig::named(name)?,
         None => ChainConfig::of(node.chain_id().await?)?,
     };
-    let file = options.deployment.unwrap_or_else(|| format!("deployments/{}.json", chain.name).into());
+    let file = options.deployment.unwrap_or_else(|| format!("deploy/addresses/{}.json", chain.name).into());
     let (paymaster_signer, guardian) = (options.paymaster_signer, options.guardian);
     let deployer = key.into_signer();
     let request = Request { node: &node, deployer: deployer.clone(), paymaster_signer, guardian, chain };
@@ -153,7 +153,7 @@ pub async fn deploy(request: Request<'_>, mode: Mode) -> Result<Deployed> {
 
     sender.ensure_create2().await?;
     let entry_points = entry_points::deploy(sender).await?;
-    let token = match chain.token {
+    let token = match chain.terms.token {
         Some(token) => {
             ensure!(sender.exists(token).await?, "the token of chain {} is not there: {token}", chain.name);
             token
@@ -166,7 +166,7 @@ pub async fn deploy(request: Request<'_>, mode: Mode) -> Result<Deployed> {
     let arguments = smart_account_factory::constructorCall { implementation_: smart_account };
     let smart_account_factory =
         create(sender, "SmartAccountFactory", &smart_account_factory::BYTECODE, &arguments).await?;
-    let endowment = paymasters::Endowment { deposit: chain.paymaster_deposit, stake: chain.paymaster_stake };
+    let endowment = paymasters::Endowment { deposit: chain.terms.paymaster_deposit, stake: chain.terms.paymaster_stake };
     let (mut paymasters, mut token_paymasters) = (BTreeMap::new(), BTreeMap::new());
     for (version, entry_point) in &entry_points {
         let owned = paymasters::Owned { entry_point: *entry_point, owner, signer: paymaster_signer };
@@ -174,11 +174,11 @@ pub async fn deploy(request: Request<'_>, mode: Mode) -> Result<Deployed> {
         paymasters.insert(name.clone(), paymasters::verifying(sender, version, owned, endowment).await?);
         token_paymasters.insert(name, paymasters::token(sender, version, owned, token, endowment).await?);
     }
-    market::wire(sender, &market, owner, token, chain.demo_model).await?;
-    let (keeper, watched) = (guardian.unwrap_or(owner), (token, chain.hourly_outflow));
+    market::wire(sender, &market, owner, token, chain.terms.demo_model).await?;
+    let (keeper, watched) = (guardian.unwrap_or(owner), (token, chain.terms.hourly_outflow));
     let governance = governance::deploy(sender, owner, keeper, &market, watched).await?;
 
-    let models = if chain.demo_model { vec![(DEMO_MODEL.to_owned(), model_id(DEMO_MODEL))] } else { Vec::new() };
+    let models = if chain.terms.demo_model { vec![(DEMO_MODEL.to_owned(), model_id(DEMO_MODEL))] } else { Vec::new() };
     let deployment = Deployment {
         chain_id: sender.chain_id(),
         entry_points: entry_points.into_iter().map(|(version, address)| (version.to_string(), address)).collect(),

@@ -115,8 +115,8 @@ mod tests {
         let known: BTreeSet<&str> =
             [COUNTERS, GAUGES, HISTOGRAMS].into_iter().flatten().map(|(name, _)| *name).collect();
         for (place, text) in [
-            ("alerts", include_str!("../../../ops/prometheus/alerts.yml")),
-            ("dashboard", include_str!("../../../ops/grafana/fabstir-node.json")),
+            ("alerts", include_str!("../../../deploy/prometheus/alerts.yml")),
+            ("dashboard", include_str!("../../../deploy/grafana/fabstir-node.json")),
             ("documentation", include_str!("../../../docs/operating.md")),
         ] {
             let words = text.split(|it: char| !it.is_ascii_alphanumeric() && it != '_');

@@ -3,7 +3,7 @@
 //! ```text
 //!  bundler ──vitals──┐                      ┌─► /live, /ready   (also on the JSON-RPC port)
 //!  paymaster ────────┼─► watch ──► Board ───┤
-//!  node, deposits ───┘         └► figures ──┴─► /metrics        ─► Prometheus ─► alerts (ops/prometheus)
+//!  node, deposits ───┘         └► figures ──┴─► /metrics        ─► Prometheus ─► alerts (deploy/prometheus)
 //!
 //!  bundler ──lives──► traces ─► OTLP collector
 //! ```

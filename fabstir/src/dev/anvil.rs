@@ -1,0 +1,105 @@
+//! The chain of `fabstir dev`: where its program is, and how it is started.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+/// States of this many blocks are kept, in memory: without a limit anvil writes megabytes a block to disk, and leaves
+/// them there.
+pub const KEPT_STATES: &str = "300";
+
+/// Where npm puts it, from the repository's root.
+const PACKAGES: &str = "contracts/node_modules/@foundry-rs";
+
+/// The anvil program: `given`, unless that is empty; else the one that `make` has installed in the repository that
+/// `from` lies in; else the one on the `PATH`.
+///
+/// # Errors
+/// If it is nowhere: what to do about it.
+pub fn program(given: Option<&Path>, from: &Path) -> Result<PathBuf> {
+    if let Some(given) = given.filter(|path| !path.as_os_str().is_empty()) {
+        return match which(given) {
+            Some(path) => Ok(path),
+            None => bail!("no anvil at {}, which --anvil or FABSTIR_ANVIL names", given.display()),
+        };
+    }
+    from.ancestors()
+        .find_map(installed)
+        .or_else(|| which(Path::new("anvil")))
+        .context("anvil is not installed: run `make contracts`, or name the program with --anvil or FABSTIR_ANVIL")
+}
+
+/// The one that npm has installed in the repository at `root`.
+fn installed(root: &Path) -> Option<PathBuf> {
+    let packages = std::fs::read_dir(root.join(PACKAGES)).ok()?;
+    packages
+        .filter_map(|package| Some(package.ok()?.path()))
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("anvil-")))
+        .map(|path| path.join("bin/anvil"))
+        .find(|path| path.is_file())
+}
+
+/// A program by its path, or by its name on the `PATH`.
+fn which(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_owned());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// Starts a chain that mines each transaction at once, and a block every two seconds.
+///
+/// # Errors
+/// If the program is nowhere, or ends before it listens.
+pub(super) async fn start(given: Option<&Path>, port: u16) -> Result<(Child, String)> {
+    let program = program(given, &std::env::current_dir()?)?;
+    let mut anvil = Command::new(&program)
+        .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--block-time", "2", "--mixed-mining", "--hardfork", "osaka", "--prune-history", KEPT_STATES])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        // A signal from the terminal is for us: the chain must outlive the bundler's last bundle.
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("starting {}", program.display()))?;
+    let stdout = anvil.stdout.take().context("anvil has no output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Some(address) = line.strip_prefix("Listening on ") {
+            let url = format!("http://{address}");
+            // Keep reading, or anvil stalls on a full pipe.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok((anvil, url));
+        }
+    }
+    bail!("anvil ended before it listened")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_found_from_any_folder_of_the_repository_and_not_before_it_is_installed() {
+        let root = std::env::temp_dir().join(format!("fabstir-anvil-{}", std::process::id()));
+        let (package, below) = (root.join(PACKAGES).join("anvil-linux-amd64/bin"), root.join("a/b"));
+        std::fs::create_dir_all(&below).unwrap();
+        assert_eq!(installed(&root), None);
+        std::fs::create_dir_all(&package).unwrap();
+        std::fs::write(package.join("anvil"), "").unwrap();
+        assert_eq!(program(None, &below).unwrap(), package.join("anvil"));
+        assert_eq!(program(Some(Path::new("")), &below).unwrap(), package.join("anvil"), "empty is unset");
+        let wrong = program(Some(Path::new("/nowhere/anvil")), &below).unwrap_err().to_string();
+        assert!(wrong.contains("/nowhere/anvil") && wrong.contains("FABSTIR_ANVIL"), "{wrong}");
+        std::fs::remove_dir_all(root).unwrap();
+    }
+}
