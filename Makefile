@@ -1,7 +1,8 @@
-# The only commands a person needs. Every target installs what it needs, and does so once.
+# The only commands a person needs. Each of them may be the first one in a fresh clone: every target installs what it
+# needs, and does so once.
 #
 #   make quickstart  the least that a first sponsored operation takes, from a fresh clone
-#   make dev    a local chain with everything on it, one gasless job run through it, then served until Ctrl-C
+#   make dev    a local chain with everything on it, one gasless job run through it, then served until Ctrl-C; ONCE=1 ends then
 #   make test   every test
 #   make lint   formatting and static checks, storage layouts and Slither among them
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
@@ -29,17 +30,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quickstart verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help quick quickstart tests-built verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
 BROWSER := tests/browser
 SDK := sdk
-# The programs themselves rather than npm's wrappers around them: the wrapper of forge ends with 0 when tests have failed,
-# and stopping that of anvil would leave the program running.
+# The program itself rather than npm's wrapper around it, which ends with 0 when tests have failed. The shell looks it up
+# when a recipe runs, after it was installed: what make looks up, it looks up before.
 FORGE := node_modules/@foundry-rs/forge-*/bin/forge
-ANVIL = $(abspath $(firstword $(wildcard $(CONTRACTS)/node_modules/@foundry-rs/anvil-*/bin/anvil)))
-export FABSTIR_ANVIL = $(ANVIL)
 # Not `npm ci`: it refuses a lockfile without the packages of other platforms, which not every registry mirror has.
 NPM_INSTALL := npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 
@@ -88,8 +87,15 @@ $(TINY)/stamp.json: $(PROOFS)/.venv/.installed $(PROOFS)/pipeline.py $(PROOFS)/t
 	rm -rf $(TINY)
 	$(PIPELINE) setup $(TINY) tiny $(PROOFS)/tiny.srs $(CONTRACTS)/test/ProofSystem/verifiers/TinyVerifier.sol
 
-# Artifacts: the Rust bindings are made from them, so they come first.
-$(CONTRACTS)/out/.built: $(CONTRACTS)/node_modules/.installed $(CONTRACTS)/foundry.toml $(shell find $(CONTRACTS)/src $(CONTRACTS)/test $(CONTRACTS)/script -name '*.sol' 2>/dev/null)
+# What is deployed, without tests: the Rust bindings are made from these artifacts, so they come first.
+$(CONTRACTS)/out/.built: $(CONTRACTS)/node_modules/.installed $(CONTRACTS)/foundry.toml $(shell find $(CONTRACTS)/src $(CONTRACTS)/script -name '*.sol')
+	@echo "== contracts: about a minute"
+	cd $(CONTRACTS) && $(FORGE) build --offline --quiet --skip 'test/**'
+	touch $@
+
+# And their tests.
+$(CONTRACTS)/out/.tests-built: $(CONTRACTS)/out/.built $(shell find $(CONTRACTS)/test -name '*.sol')
+	@echo "== tests of the contracts: five minutes on one core"
 	cd $(CONTRACTS) && $(FORGE) build --offline --quiet
 	touch $@
 
@@ -98,28 +104,45 @@ contracts: $(CONTRACTS)/out/.built
 build: contracts
 	cargo build --workspace --locked
 
-# No tests, no optimisation. Whatever does not need the contracts is compiled while they are: that the first run of cargo
-# ends with an error where it needs them is foreseen.
-quickstart:
-	(cargo build --locked --profile quick --package fabstir --keep-going >/dev/null 2>&1 || true) & \
-	$(MAKE) --no-print-directory $(SDK)/node_modules/.installed $(CONTRACTS)/node_modules/.installed && \
-	(cd $(CONTRACTS) && $(FORGE) build --offline --quiet --skip 'test/**') && wait
+# The program as `dev` and `quickstart` run it: no tests, no optimisation. What does not need the contracts is compiled
+# beside them; that cargo's first run ends with an error where it needs them is foreseen, and not shown.
+quick:
+	@echo "== npm packages and contracts, and beside them what the program is built on: three minutes"
+	@mkdir -p target && ($(MAKE) --no-print-directory -j3 $(QUICK_NEEDS) contracts >target/contracts.log 2>&1) & contracts=$$!; \
+	(cargo build --locked --profile quick --package fabstir --keep-going 2>&1 || true) | \
+		grep --line-buffered -E '^ *(Compiling|Downloading)' || true; \
+	wait $$contracts || { cat target/contracts.log; exit 1; }
+	@echo "== the program: another minute"
 	cargo build --locked --profile quick --package fabstir
-	FABSTIR_ANVIL=$$(ls -d $(abspath $(CONTRACTS))/node_modules/@foundry-rs/anvil-*/bin/anvil) \
-		./target/quick/fabstir dev --once --run 'cd $(SDK) && node_modules/.bin/tsx examples/first.ts'
 
-dev: build $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed
-	./target/debug/fabstir dev --run 'npm --silent --prefix $(VIEM) run demo'
+quickstart: QUICK_NEEDS := $(SDK)/node_modules/.installed
+quickstart: quick
+	./target/quick/fabstir dev --once --run 'cd $(SDK) && node_modules/.bin/tsx examples/first.ts'
 
-test: test-contracts test-rust
+dev: QUICK_NEEDS := $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed
+dev: quick
+	@echo "== a chain, its contracts, a node, and one job: half a minute"
+	./target/quick/fabstir dev $(if $(ONCE),--once )--run 'npm --silent --prefix $(VIEM) run demo'
 
-test-contracts: contracts
+# The contracts' tests are compiled on one core, while what Rust tests are built on is on the other.
+test: contracts
+	$(MAKE) --no-print-directory -j2 $(CONTRACTS)/out/.tests-built tests-built
+	$(MAKE) --no-print-directory test-contracts
+	$(MAKE) --no-print-directory test-rust
+
+test-contracts: $(CONTRACTS)/out/.tests-built
 	cd $(CONTRACTS) && $(FORGE) test --offline
 
 # All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
+RUST_TESTS := cargo test --workspace --locked --lib --bins --tests
+
+tests-built: contracts
+	@echo "== the program and its tests: ten minutes"
+	$(RUST_TESTS) --no-run
+
 # The end-to-end tests come last and close the run with their summary.
-test-rust: build redis prometheus chromium $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
-	cargo test --workspace --locked --lib --bins --tests
+test-rust: tests-built $(CONTRACTS)/out/.tests-built redis prometheus chromium $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
+	$(RUST_TESTS)
 
 # A real one for the tests, which start it on ports of their own.
 redis:

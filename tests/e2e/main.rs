@@ -30,6 +30,7 @@ mod keys;
 mod l1_fee;
 mod limits;
 mod load;
+mod make;
 mod mempool_debug;
 mod mempool_limits;
 mod mempool_queue;
