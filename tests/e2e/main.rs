@@ -63,3 +63,4 @@ mod traces;
 mod traps;
 mod traps_post_op;
 mod verify;
+mod windows;
