@@ -324,8 +324,9 @@ async fn a_node_that_knows_only_the_heads_time_is_not_believed_about_the_next_bl
         for version in EntryPointVersion::ALL {
             for whose in [Whose::Account, Whose::Paymaster] {
                 let (_, now) = ground.head().await;
-                // Not valid at the head, whichever way this version compares; soon after it.
-                let op = ground.operation(version, whose, now + 1, now + 3_600);
+                // Valid a second after the head, and so before there is another.
+                let after = now + 1 - u64::from(version.excludes_valid_after());
+                let op = ground.operation(version, whose, after, now + 3_600);
                 let hash = ground.send(version, &op).await.unwrap();
                 ground.mined(hash).await.unwrap_or_else(|status| panic!("{version} {whose:?}: {status}"));
             }

@@ -154,3 +154,90 @@ pub(crate) fn later(
     }
     Ok(Some(opens))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use EntryPointVersion::{V0_6, V0_7, V0_8, V0_9};
+
+    /// Blocks of 200 ms whose next has second 1,000 or 1,001, and number 50.
+    const NEXT: NextBlock =
+        NextBlock { number: 50, earliest: 1_000, latest: 1_001, block_time: Duration::from_millis(200) };
+
+    fn valid(after: u64, until: u64) -> Validated {
+        let account = ValidationData { valid_after: after, valid_until: until, ..ValidationData::VALID };
+        Validated { account, paymaster: None, gas_used: 0 }
+    }
+
+    fn of_paymaster(validated: Validated) -> Validated {
+        Validated { account: ValidationData::VALID, paymaster: Some(validated.account), ..validated }
+    }
+
+    fn by_block(after: u64, until: u64) -> Validated {
+        let Validated { account, .. } = valid(after, until);
+        Validated { account: ValidationData { by_block: true, ..account }, ..valid(0, 0) }
+    }
+
+    #[test]
+    fn what_may_be_mined_a_second_too_early_is_early_as_the_version_compares() {
+        for version in EntryPointVersion::ALL {
+            for whose in [|it| it, of_paymaster as fn(Validated) -> Validated] {
+                let early = |after| whose(valid(after, 9_999)).is_early(&NEXT, version);
+                assert!(!early(999), "{version}: valid in 1,000 and 1,001");
+                assert_eq!(early(1_000), matches!(version, V0_8 | V0_9), "{version}: these want to be after it");
+                assert!(early(1_001), "{version}: not valid in 1,000");
+            }
+        }
+        assert!(!by_block(49, 99).is_early(&NEXT, V0_9));
+        assert!(by_block(50, 99).is_early(&NEXT, V0_9), "the next block itself is number 50");
+    }
+
+    #[test]
+    fn what_goes_into_a_bundle_holds_for_two_seconds_after_the_last_second_of_the_next_block() {
+        assert!(valid(0, 1_003).is_open(&NEXT, V0_7));
+        assert!(!valid(0, 1_002).is_open(&NEXT, V0_7));
+        assert!(!of_paymaster(valid(0, 1_002)).is_open(&NEXT, V0_7));
+        assert!(by_block(0, 60).is_open(&NEXT, V0_9) && !by_block(0, 59).is_open(&NEXT, V0_9), "ten blocks");
+    }
+
+    #[test]
+    fn it_is_over_when_no_second_of_the_next_block_is_in_it() {
+        assert!(valid(0, 999).is_over(&NEXT));
+        assert!(!valid(0, 1_000).is_over(&NEXT));
+        assert!(by_block(0, 49).is_over(&NEXT) && !by_block(0, 50).is_over(&NEXT));
+    }
+
+    #[test]
+    fn what_comes_in_must_hold_for_ten_seconds_from_when_it_may_be_mined() {
+        let check = |validated: Validated, margin| validated.check_end(&NEXT, V0_6, margin).is_ok();
+        assert!(check(valid(0, 1_011), MARGIN) && !check(valid(0, 1_010), MARGIN));
+        assert!(check(valid(0, 1_001), Duration::ZERO) && !check(valid(0, 1_000), Duration::ZERO));
+        // From then on, not from now on.
+        assert!(check(valid(1_020, 1_030), MARGIN) && !check(valid(1_020, 1_029), MARGIN));
+        assert!(by_block(0, 100).check_end(&NEXT, V0_9, MARGIN).is_ok());
+        let refused = by_block(0, 99).check_end(&NEXT, V0_9, MARGIN);
+        assert!(matches!(refused, Err(Rejection::TimeRange { valid_until: Some(99), .. })), "50 blocks are ten seconds");
+    }
+
+    #[test]
+    fn two_windows_open_when_both_do() {
+        let both = Validated { paymaster: Some(valid(1_020, 9_999).account), ..valid(1_010, 9_999) };
+        let opens = |version| opening(both.windows(), &NEXT, version);
+        assert_eq!(opens(V0_7), Some(Moment { number: 50, timestamp: 1_020 }));
+        assert_eq!(opens(V0_8), Some(Moment { number: 50, timestamp: 1_021 }));
+        let mixed = Validated { paymaster: Some(by_block(70, 99).account), ..valid(1_010, 9_999) };
+        assert_eq!(opening(mixed.windows(), &NEXT, V0_9), Some(Moment { number: 71, timestamp: 1_011 }));
+        assert_eq!(opening(valid(999, 9_999).windows(), &NEXT, V0_9), None);
+    }
+
+    #[test]
+    fn only_the_entry_points_words_about_time_are_about_time() {
+        for about in ["AA22 expired or not due", "AA27 outside valid block range", "AA32 paymaster expired or not due"] {
+            assert!(is_about_time(about));
+        }
+        for other in ["AA24 signature error", "AA23 reverted", "AA33 reverted", ""] {
+            assert!(!is_about_time(other));
+        }
+    }
+}

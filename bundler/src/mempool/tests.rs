@@ -501,6 +501,35 @@ async fn erep_010_a_deposit_that_shrinks_takes_the_newest_out() {
 }
 
 #[tokio::test]
+async fn what_is_not_valid_yet_waits_until_it_is_whichever_second_the_next_block_has_and_holds_nobody_up() {
+    let mut pool = Mempool::default();
+    let mut early = operation(1, 0, 100, 1);
+    early.validated.account.valid_after = NOW;
+    insert(&mut pool, early).unwrap();
+    insert(&mut pool, operation(2, 0, 100, 2)).unwrap();
+    let waiting = |pool: &Mempool| pool.waiting().map(|it| it.hash[0]).collect::<Vec<_>>();
+    // The head's second or the next, which it may be: v0.8 takes it in the next only.
+    pool.look_to(NextBlock { latest: NOW + 1, ..next(NOW) });
+    assert_eq!((waiting(&pool), pool.waits_for_time()), (vec![2], true));
+    assert!(pool.advance(&head_at(2, 1, 0), &head_at(1, 1, 0).view, &[], next(NOW)).is_empty(), "and is not dropped");
+    assert_eq!(waiting(&pool), [2]);
+    pool.look_to(next(NOW + 1));
+    assert_eq!((waiting(&pool), pool.waits_for_time()), (vec![1, 2], false));
+}
+
+#[tokio::test]
+async fn what_may_be_over_before_it_is_mined_is_in_no_bundle_any_more() {
+    let mut pool = Mempool::default();
+    let mut ending = operation(1, 0, 100, 1);
+    ending.validated.account.valid_until = NOW + 2;
+    insert(&mut pool, ending).unwrap();
+    pool.look_to(next(NOW));
+    assert_eq!(pool.waiting().count(), 1);
+    pool.look_to(NextBlock { latest: NOW + 1, ..next(NOW) });
+    assert_eq!(pool.waiting().count(), 0);
+}
+
+#[tokio::test]
 async fn expired_operations_go() {
     let mut pool = Mempool::default();
     let mut admitted = operation(1, 0, 100, 1);
