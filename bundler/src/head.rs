@@ -1,9 +1,6 @@
 //! The chain's head as every stage sees it: one block, its state, its fees.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use crate::{
     evm::{BlockPin, StateView},
@@ -22,9 +19,4 @@ pub struct Head {
     pub fees: FeeSuggestion,
     /// What data on L1 costs, where the chain charges for it.
     pub l1: Option<L1Prices>,
-}
-
-/// Seconds since 1970 by this machine's clock.
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -30,6 +30,7 @@
 
 mod admission;
 mod builder;
+mod clock;
 mod cluster;
 pub mod config;
 mod engine;

@@ -8,13 +8,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use alloy::primitives::{Address, B256};
 use tokio::sync::broadcast;
 
-use crate::{Rejection, Validated, admission::Admitted, rules::Parties};
+use crate::{Rejection, Validated, admission::Admitted, clock::now, rules::Parties};
 
 /// Lives that are remembered when they are over; the oldest are forgotten first. A life takes about 2 KB.
 const KEPT: usize = 1_000;
@@ -415,9 +415,6 @@ impl<'a> Arrival<'a> {
     }
 }
 
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
 
 #[cfg(test)]
 mod tests {

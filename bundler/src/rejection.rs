@@ -1,7 +1,7 @@
 //! Why an operation was not taken, as ERC-7769 wants it said.
 
 use alloy::primitives::{Address, FixedBytes, U256};
-use erc4337::{FieldError, error_code, validation_data::InvalidWindow};
+use erc4337::{FieldError, error_code};
 use serde_json::{Value, json};
 
 use crate::{cluster::Refusal, evm::SimulationError, node::NodeError, rules::Violation};
@@ -77,8 +77,6 @@ pub enum Rejection {
     PaymasterSignature { paymaster: Address, message: String },
     #[error("{entity}: {message}")]
     TimeRange { entity: Entity, message: String, valid_after: Option<u64>, valid_until: Option<u64> },
-    #[error("{entity}: {window}")]
-    Window { entity: Entity, window: InvalidWindow },
     #[error("account: aggregator {0} is not supported")]
     Aggregator(Address),
     #[error("paymaster: {message}")]
@@ -147,7 +145,7 @@ impl Rejection {
             Self::EntryPoint { .. } => error_code::ENTRY_POINT_REJECTED,
             Self::Paymaster { .. } => error_code::PAYMASTER_REJECTED,
             Self::AccountSignature { .. } | Self::PaymasterSignature { .. } => error_code::INVALID_SIGNATURE,
-            Self::TimeRange { .. } | Self::Window { .. } => error_code::OUT_OF_TIME_RANGE,
+            Self::TimeRange { .. } => error_code::OUT_OF_TIME_RANGE,
             Self::Elsewhere(refusal) => refusal.code,
             Self::Aggregator(_) => error_code::UNSUPPORTED_AGGREGATOR,
             Self::PaymasterDeposit { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
@@ -220,7 +218,7 @@ impl Rejection {
     pub(crate) fn culprit(&self) -> Option<Entity> {
         match self {
             Self::Rule(violation) => Some(violation.entity),
-            Self::TimeRange { entity, .. } | Self::Window { entity, .. } => Some(*entity),
+            Self::TimeRange { entity, .. } => Some(*entity),
             Self::AccountSignature { .. } | Self::Authorization { .. } | Self::Aggregator(_) => Some(Entity::Account),
             Self::Paymaster { .. } | Self::PaymasterSignature { .. } | Self::PaymasterDeposit { .. } => {
                 Some(Entity::Paymaster)

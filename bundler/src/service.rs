@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 use crate::{
     Config, Head, Rejection,
     admission::{self, Admitted, Examination, Grounds, entry_point_version},
+    clock,
     cluster::{Asks, ClusterConfig, ClusterError, Connection, Relay},
     config::BundlingMode,
     engine::{
@@ -27,7 +28,7 @@ use crate::{
         Status, Vitals, WAITING, places,
     },
     estimation::{self, Estimate},
-    evm::{BlockPin, SelfTestError, Wanted, self_test},
+    evm::{BlockPin, NextBlock, SelfTestError, Wanted, self_test},
     flow::{Flow, Ledger, Policy},
     follower,
     index::{Event, Index, IndexError, Logs, ResumeError},
@@ -239,6 +240,11 @@ impl Bundler {
     /// The head that operations are judged by.
     pub fn head(&self) -> Head {
         self.heads.borrow().clone()
+    }
+
+    /// The block that comes after the head, as far as it is known: when what is signed now has to hold.
+    pub fn next_block(&self) -> NextBlock {
+        self.heads.borrow().block.next(&self.config.chain, clock::now())
     }
 
     /// Validates an operation and takes it into the mempool; its `userOpHash`.

@@ -45,6 +45,11 @@ impl EntryPointVersion {
         matches!(self, Self::V0_9)
     }
 
+    /// Whether an operation is not valid yet at `validAfter` itself, but only after it (`<=` in the contract, not `<`).
+    pub const fn excludes_valid_after(self) -> bool {
+        matches!(self, Self::V0_8 | Self::V0_9)
+    }
+
     /// Whether validity bounds may be block numbers (top bit set on both).
     pub const fn supports_block_validity(self) -> bool {
         matches!(self, Self::V0_9)

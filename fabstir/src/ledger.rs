@@ -105,7 +105,7 @@ fn block_of(header: &Header) -> Block {
 
 impl Follower {
     async fn catch_up(&mut self) -> Result<()> {
-        let latest = block_of(&self.node.latest().await?);
+        let latest = block_of(&self.node.latest().await?.header);
         if self.seen == Some(latest) {
             return Ok(());
         }

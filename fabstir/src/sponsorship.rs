@@ -121,6 +121,10 @@ impl View {
 }
 
 impl Chain for View {
+    fn time(&self) -> u64 {
+        self.bundler.next_block().latest
+    }
+
     fn read(&self, reads: Vec<Read>) -> Later<'_, Answers> {
         Box::pin(async move {
             let block = self.bundler.head().block.hash;

@@ -42,6 +42,10 @@ pub struct Answers {
 
 /// Whoever knows the chain.
 pub trait Chain: fmt::Debug + Send + Sync + 'static {
+    /// The second, since 1970, that the next block has at the latest. Its own clock, not ours: what is signed has to hold
+    /// in its blocks.
+    fn time(&self) -> u64;
+
     /// The answers, all as of one block: the newest that operations are simulated on.
     fn read(&self, reads: Vec<Read>) -> Later<'_, Answers>;
 

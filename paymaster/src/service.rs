@@ -229,8 +229,8 @@ impl Service {
     async fn try_grant(&self, ask: &Ask, rehearsed: bool) -> Result<(Terms, Signed), Refusal> {
         if let Some(choice) = &ask.token {
             self.unless_paused(ask)?;
-            let (chain_id, sponsor) = (self.config.chain_id, &self.sponsor);
-            let (paymaster, charge) = self.taking(choice)?.grant(ask, choice, sponsor, chain_id).await?;
+            let (chain_id, sponsor, now) = (self.config.chain_id, &self.sponsor, self.chain.time());
+            let (paymaster, charge) = self.taking(choice)?.grant(ask, choice, sponsor, chain_id, now).await?;
             return Ok((Terms { paymaster, charge: Some(charge) }, Signed::default()));
         }
         let (op, limits) = complete(&ask.operation, ask.deployed)?;
@@ -240,11 +240,11 @@ impl Service {
             let with_stub = Paymaster { data: self.sponsor.stub_data(), ..limits.clone() };
             self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask).await?;
         }
-        let now = assessed.reservation.now;
+        let validity = assessed.validity;
         let signed = assessed.signed();
         self.reserve(assessed.reservation, &ask.scope).await?;
         let (version, chain_id) = (ask.deployed.version, self.config.chain_id);
-        let data = self.sponsor.sponsor(&op, version, &limits, ask.entry_point, chain_id, now).await?;
+        let data = self.sponsor.sponsor(&op, version, &limits, ask.entry_point, chain_id, validity).await?;
         Ok((Terms { paymaster: Paymaster { data, ..limits }, charge: None }, signed))
     }
 
@@ -273,7 +273,7 @@ impl Service {
         if paymaster.address != ask.deployed.paymaster {
             return Err(FieldError::Malformed { field: "paymaster", expected: "ours for this EntryPoint" }.into());
         }
-        let now = unix_now();
+        let now = self.chain.time();
         let latest = validity(now).until;
         let holds = Validity::from_paymaster_data(&paymaster.data)
             .filter(|holds| (now + 1..=latest).contains(&holds.until) && holds.after <= now)
@@ -372,7 +372,7 @@ fn verification_gas(op: &UserOperation) -> u128 {
     VERIFICATION_GAS + VERIFICATION_GAS_PER_WORD * words
 }
 
-/// Seconds since 1970.
+/// Seconds since 1970 by our clock: for periods of budgets and for what people read. What is signed goes by the chain's.
 pub(crate) fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -138,9 +138,9 @@ impl Sponsor {
         Err(failure)
     }
 
-    /// `paymasterData` that sponsors `op` for one to two minutes from `now` (seconds since 1970).
+    /// `paymasterData` that sponsors `op` for this time.
     ///
-    /// The same within a minute, as long as the same key signs: asked again, it answers the same.
+    /// With a [`validity`] the same within a minute, as long as the same key signs: asked again, it answers the same.
     ///
     /// # Errors
     /// As [`Self::sign`].
@@ -151,9 +151,8 @@ impl Sponsor {
         limits: &Paymaster,
         entry_point: Address,
         chain_id: u64,
-        now: u64,
+        validity: Validity,
     ) -> Result<Bytes, NotSigned> {
-        let validity = validity(now);
         let digest = sponsorship::digest(op, version, limits, validity, entry_point, chain_id);
         Ok(validity.to_paymaster_data(&self.sign_digest(limits.address, digest).await?))
     }
@@ -195,7 +194,8 @@ impl Key for InMemory {
     }
 }
 
-/// When a sponsorship of `now` (seconds since 1970) holds.
+/// When a sponsorship of `now` (the chain's time in seconds since 1970) holds: for one to two minutes, and for one to two
+/// minutes before already, so that it holds whichever second the next block has, and at the head.
 pub fn validity(now: u64) -> Validity {
     let minute = now - now % STEP;
     Validity { until: minute + 2 * STEP, after: minute.saturating_sub(STEP) }
@@ -244,7 +244,7 @@ mod tests {
         let stub = sponsor.stub_data();
         for minute in 0..200 {
             let now = 1_800_000_000 + minute * 60;
-            let data = sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, now).await.unwrap();
+            let data = sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, validity(now)).await.unwrap();
             assert_eq!(stub.len(), data.len());
             assert!(zeros(&stub) <= zeros(&data));
         }
@@ -254,7 +254,7 @@ mod tests {
     async fn the_answer_is_the_same_within_a_minute_and_holds_for_one_at_least() {
         let sponsor = Sponsor::of(PrivateKeySigner::random()).unwrap();
         let (op, limits) = operation();
-        let at = async |now| sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, now).await.unwrap();
+        let at = async |now| sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, validity(now)).await.unwrap();
         assert_eq!(at(1_800_000_000).await, at(1_800_000_059).await);
         assert_ne!(at(1_800_000_000).await, at(1_800_000_060).await);
         let until = u64::from_be_bytes([&[0, 0], &at(1_800_000_059).await[..6]].concat().try_into().unwrap());
@@ -265,9 +265,9 @@ mod tests {
     async fn the_signature_is_over_every_field() {
         let sponsor = Sponsor::of(PrivateKeySigner::random()).unwrap();
         let (op, limits) = operation();
-        let data = sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, 1_800_000_000).await.unwrap();
-        let signature = Signature::from_raw(&data[12..]).unwrap();
         let validity = Validity { until: 1_800_000_120, after: 1_799_999_940 };
+        let data = sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, validity).await.unwrap();
+        let signature = Signature::from_raw(&data[12..]).unwrap();
         let signer = |op: &UserOperation, limits: &Paymaster| {
             signature
                 .recover_address_from_prehash(&sponsorship::digest(op, VERSION, limits, validity, Address::ZERO, 1))

@@ -64,3 +64,4 @@ mod traces;
 mod traps;
 mod traps_post_op;
 mod verify;
+mod windows;

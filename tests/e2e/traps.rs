@@ -70,23 +70,31 @@ async fn prevrandao_goes_by_the_name_it_had_before_the_merge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bounds_that_are_no_time_are_refused_by_every_version() {
-    let windows = |version: EntryPointVersion| -> &[(u64, u64)] {
-        match version {
-            // One is a block and one is not; or a bare flag, which is no block.
-            V0_9 => &[(BY_BLOCK | 9_999, 0), (0, BY_BLOCK | 1), (BY_BLOCK | 9_999, 1), (BY_BLOCK | 9_999, BY_BLOCK)],
-            // The EntryPoint itself would take the first for a far future.
-            _ => &[(BY_BLOCK, 0), (BY_BLOCK | 9_999, BY_BLOCK | 1), (0, BY_BLOCK)],
-        }
-    };
+async fn bounds_with_their_top_bit_set_are_a_far_future_but_where_v0_9_reads_block_numbers() {
+    // `(validUntil, validAfter)`, and whether that is valid now.
+    let far: [((u64, u64), bool); 5] = [
+        ((BY_BLOCK, 0), true),
+        // "For ever", as many write it.
+        ((2 * BY_BLOCK - 1, 1), true),
+        // A bare flag is no block: a time.
+        ((BY_BLOCK | 9_999, BY_BLOCK), false),
+        ((9_999, BY_BLOCK | 1), false),
+        ((0, BY_BLOCK), false),
+    ];
+    let blocks = [((BY_BLOCK | 9_999, BY_BLOCK | 1), true), ((0, BY_BLOCK | 1), true)];
     for version in EntryPointVersion::ALL {
         let bench = Bench::new(version).await;
-        let of = |(until, after): &(u64, u64)| bench.account(vec![answer(window(*until, *after))]);
-        let ops = bench.place(windows(version).iter().map(of)).await;
-        for (op, bounds) in ops.iter().zip(windows(version)) {
-            let refusal = bench.send(op).await.unwrap_err();
-            assert_eq!(refusal.code, -32503, "{version} {bounds:x?}: {}", refusal.message);
+        let windows = far.into_iter().chain(blocks.map(|(bounds, valid)| (bounds, valid && version == V0_9)));
+        let windows: Vec<_> = windows.collect();
+        let of = |((until, after), _): &((u64, u64), bool)| bench.account(vec![answer(window(*until, *after))]);
+        let ops = bench.place(windows.iter().map(of)).await;
+        for (op, (bounds, valid)) in ops.iter().zip(windows) {
+            match bench.send(op).await {
+                Ok(_) => assert!(valid, "{version} {bounds:x?} was taken"),
+                Err(refusal) => assert_eq!((refusal.code, valid), (-32503, false), "{version} {bounds:x?}: {refusal:?}"),
+            }
         }
+        bench.bundle().await;
     }
 }
 
@@ -97,20 +105,27 @@ async fn v0_9_validity_by_block_number_is_kept_and_runs_out_with_the_blocks() {
     let between = |after: u64, until: u64| {
         bench.account(vec![answer(window(BY_BLOCK | (head + until), BY_BLOCK | (head + after)))])
     };
-    let scenarios = [between(0, 40), between(0, 4_000), between(100, 4_000), between(0, 1)];
+    // Time is counted in blocks of 200 ms: ten seconds that it must hold yet, thirty that it is held before it does.
+    let scenarios = [between(0, 140), between(0, 4_000), between(400, 4_000), between(0, 40)];
     let [short, long, early, late] = bench.place(scenarios).await.try_into().unwrap();
     for op in [&early, &late] {
         let refusal = bench.send(op).await.unwrap_err();
         assert_eq!(refusal.code, -32503, "{}", refusal.message);
     }
     let (of_short, of_long) = (bench.send(&short).await.unwrap(), bench.send(&long).await.unwrap());
-    bench.anvil("anvil_mine", vec![json!("0x32")]).await;
+    bench.anvil("anvil_mine", vec![json!("0x96")]).await;
     assert_eq!(bench.reason(of_short).await, "its validity is over");
     bench.bundle().await;
     bench.until(of_long, "included").await;
     // Blocks, not seconds, have also made the early one due.
+    bench.anvil("anvil_mine", vec![json!("0xc8")]).await;
+    bench.catch_up().await;
+    let of_early = bench.send(&early).await.unwrap();
+    assert_eq!(bench.ask("debug_bundler_sendBundleNow", vec![]).await.unwrap(), json!(null), "it is held");
     bench.anvil("anvil_mine", vec![json!("0x64")]).await;
-    bench.send(&early).await.unwrap();
+    bench.catch_up().await;
+    bench.bundle().await;
+    bench.until(of_early, "included").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,6 +47,10 @@ pub enum Fault {
     Narrow(u64),
     /// A transaction is sent on without its condition, and refused if it has none.
     Unconditional,
+    /// A call with more parameters than this is refused.
+    AtMost(usize),
+    /// Of a call's parameters, those after so many are taken no notice of.
+    Ignored(usize),
 }
 
 /// What is to go wrong.
@@ -165,6 +169,7 @@ impl State {
             let befalls = |plan: &Plan, call: &Value| {
                 (plan.method == ANY || call["method"] == plan.method)
                     && !matches!(plan.fault, Fault::Narrow(most) if blocks(&call["params"][0]) <= most)
+                    && !matches!(plan.fault, Fault::AtMost(most) | Fault::Ignored(most) if count(&call["params"]) <= most)
             };
             let Some(plan) = plan.as_mut().filter(|plan| calls(asked).any(|call| befalls(plan, call))) else {
                 return false;
@@ -237,6 +242,13 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
             return forward(state, asked.to_string().into()).await.map(Some);
         }
         Fault::Unconditional => Some(error(-32602, "no condition")),
+        Fault::Ignored(most) => {
+            for params in calls_mut(&mut asked).filter_map(|call| call["params"].as_array_mut()) {
+                params.truncate(most);
+            }
+            return forward(state, asked.to_string().into()).await.map(Some);
+        }
+        Fault::AtMost(_) => Some(error(-32602, "too many arguments")),
         Fault::ShortBatch => None,
         Fault::UnknownBlock => Some(error(-32001, "unknown block")),
         Fault::Narrow(_) => Some(error(-32602, "block range is too wide")),
@@ -260,6 +272,10 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
     let mut response = Response::new(Full::new(answers.to_string().into()));
     *response.status_mut() = parts.status;
     Ok(Some(response))
+}
+
+fn count(params: &Value) -> usize {
+    params.as_array().map_or(0, Vec::len)
 }
 
 /// Blocks that a filter is for.

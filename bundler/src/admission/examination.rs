@@ -11,12 +11,11 @@ use erc4337::{
     storage::{self, DepositInfo},
 };
 
-use super::{Evidence, Grounds, Validated, blocking, counted, in_line, state_after, verdict};
+use super::{Evidence, Grounds, Validated, blocking, counted, in_line, later, state_after, verdict};
 use crate::{
     Rejection,
-    evm::{Budget, HandleOps, Run, SimulationError, StateView, StopAt, Wanted},
+    evm::{Budget, HandleOps, NextBlock, Run, SimulationError, StateView, StopAt, Wanted},
     gas,
-    head::unix_now,
     rules::{self, Parties, Party, Standing, Violation},
 };
 
@@ -116,9 +115,10 @@ pub(crate) async fn examine(
     let (outcome, op) = {
         let (head, chain, bundler) = (on.head.clone(), on.config.chain.clone(), on.bundler);
         let budget = Budget { time: on.config.max_validation_time, fetches: on.config.max_validation_reads };
+        let next_block = on.next_block();
         blocking(move || {
-            let validate = |overrides: &StateOverride| {
-                let run = HandleOps {
+            let run_in = |next: &NextBlock, overrides: &StateOverride| {
+                HandleOps {
                     version,
                     entry_point,
                     chain: &chain,
@@ -129,25 +129,40 @@ pub(crate) async fn examine(
                     stop_at: StopAt::Validation,
                     trust_signatures: false,
                     overrides,
-                    now: unix_now(),
+                    at: next.first(),
                     budget,
                 }
-                .run(&head.view, &head.block)?;
-                let verdict = verdict(&run, &op, entry_point, version);
-                Ok::<_, SimulationError>((run, verdict))
+                .run(&head.view, &head.block)
+            };
+            let validate = |next: &NextBlock, overrides: &StateOverride| {
+                let run = run_in(next, overrides)?;
+                match later(&run, &op, (entry_point, version), next) {
+                    // Soon it is valid: it is judged by what it does then.
+                    Ok(Some(opens)) => {
+                        let run = run_in(&next.not_before(opens), overrides)?;
+                        let verdict = verdict(&run, &op, entry_point, version);
+                        Ok::<_, SimulationError>((run, verdict))
+                    }
+                    Ok(None) => {
+                        let verdict = verdict(&run, &op, entry_point, version);
+                        Ok((run, verdict))
+                    }
+                    Err(early) => Ok((run, Err(early))),
+                }
             };
             let judge = || -> Result<Judged, SimulationError> {
                 let (run, verdict) = if before.is_empty() {
-                    validate(&StateOverride::default())?
+                    validate(&next_block, &StateOverride::default())?
                 } else {
-                    validate(&counted(&op, entry_point))?
+                    validate(&next_block, &counted(&op, entry_point))?
                 };
                 // It may rest on what those before it do, such as make the account: their calls are run only then.
                 if !before.is_empty()
                     && verdict.as_ref().is_err_and(Rejection::depends_on_state)
-                    && let Some(state) = state_after(&before, entry_point, version, &chain, bundler, &head, budget)?
+                    && let Some((state, next)) =
+                        state_after(&before, entry_point, version, &chain, bundler, &head, next_block, budget)?
                 {
-                    let (run, verdict) = validate(&state)?;
+                    let (run, verdict) = validate(&next, &state)?;
                     let made = state.into_iter().filter(|(_, pretend)| pretend.code.is_some());
                     return Ok((run, verdict, made.map(|(address, _)| address).collect()));
                 }

@@ -10,9 +10,9 @@ use erc4337::{ChainPreset, EntryPointVersion, UserOperation, storage};
 
 use crate::{
     Head,
-    evm::{Budget, Ending, HandleOps, SimulationError, StopAt, overlay},
+    admission::later,
+    evm::{Budget, Ending, HandleOps, NextBlock, SimulationError, StopAt, overlay},
     gas,
-    head::unix_now,
 };
 
 /// Those of `lane` that go before `op`, whose sequence number the chain has come to `next` of; none unless the line
@@ -33,10 +33,12 @@ pub(crate) fn counted(op: &UserOperation, entry_point: Address) -> StateOverride
 }
 
 /// The state that `ahead`, each in a bundle of its own, leave behind: the account one of them makes, the key another
-/// installs. None if one of them would fail its bundle. Blocks: call on a blocking thread.
+/// installs; and the first block that what comes after them may be in, which is not `next` if one of them is not valid
+/// yet. None if one of them would fail its bundle. Blocks: call on a blocking thread.
 ///
 /// # Errors
 /// If state cannot be read, or the budget is spent.
+#[allow(clippy::too_many_arguments, reason = "what a run takes, which its callers have apart")]
 pub(crate) fn state_after(
     ahead: &[Arc<UserOperation>],
     entry_point: Address,
@@ -44,29 +46,38 @@ pub(crate) fn state_after(
     chain: &ChainPreset,
     bundler: Address,
     head: &Head,
+    mut next: NextBlock,
     budget: Budget,
-) -> Result<Option<StateOverride>, SimulationError> {
+) -> Result<Option<(StateOverride, NextBlock)>, SimulationError> {
     let mut state = StateOverride::default();
     for op in ahead {
-        let (run, changes) = HandleOps {
-            version,
-            entry_point,
-            chain,
-            operations: &[op],
-            bundler,
-            gas_limit: u64::try_from(gas::bundle_gas_limit([&**op], version)).unwrap_or(u64::MAX),
-            priority_fee: 0,
-            stop_at: StopAt::End,
-            trust_signatures: false,
-            overrides: &state,
-            now: unix_now(),
-            budget,
+        let run_in = |next: &NextBlock, state: &StateOverride| {
+            HandleOps {
+                version,
+                entry_point,
+                chain,
+                operations: &[op],
+                bundler,
+                gas_limit: u64::try_from(gas::bundle_gas_limit([&**op], version)).unwrap_or(u64::MAX),
+                priority_fee: 0,
+                stop_at: StopAt::End,
+                trust_signatures: false,
+                overrides: state,
+                at: next.first(),
+                budget,
+            }
+            .run_and_keep(&head.view, &head.block)
+        };
+        let (mut run, mut changes) = run_in(&next, &state)?;
+        // What is not valid for too long fails.
+        if let Ok(Some(opens)) = later(&run, op, (entry_point, version), &next) {
+            next = next.not_before(opens);
+            (run, changes) = run_in(&next, &state)?;
         }
-        .run_and_keep(&head.view, &head.block)?;
         if !matches!(run.ending, Ending::Completed(_)) {
             return Ok(None);
         }
         overlay(&mut state, changes);
     }
-    Ok(Some(state))
+    Ok(Some((state, next)))
 }

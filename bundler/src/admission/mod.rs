@@ -14,8 +14,9 @@ mod examination;
 mod lane;
 mod limits;
 mod verdict;
+mod window;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, B256, U256};
 use erc4337::{EntryPointVersion, HashContext, UserOperation, ValidationData};
@@ -26,8 +27,14 @@ pub(crate) use examination::{Examination, examine, first_reads, sequence_on_chai
 pub(crate) use lane::{counted, in_line, state_after};
 pub use verdict::Validated;
 pub(crate) use verdict::{reject_revert, verdict};
+pub(crate) use window::{is_about_time, later};
 
-use crate::{Config, Head, Rejection, evm::Wanted, head::unix_now, rules::Parties};
+use crate::{
+    Config, Head, Rejection, clock,
+    evm::{NextBlock, Wanted},
+    rules::Parties,
+};
+use window::MARGIN;
 
 /// An operation that may enter the mempool.
 #[derive(Clone, Debug)]
@@ -84,6 +91,13 @@ pub(crate) struct Grounds<'a> {
     pub(crate) bundler: Address,
 }
 
+impl Grounds<'_> {
+    /// The block that what is judged now may be mined in first.
+    pub(crate) fn next_block(&self) -> NextBlock {
+        self.head.block.next(&self.config.chain, clock::now())
+    }
+}
+
 /// The EntryPoint at this address.
 ///
 /// # Errors
@@ -135,10 +149,22 @@ pub(crate) async fn admit(
     lane: &[Arc<UserOperation>],
     on: Grounds<'_>,
 ) -> Result<Admitted, Rejection> {
+    admit_for(MARGIN, op, hash, entry_point, lane, on).await
+}
+
+/// The same for one that must be valid for so long yet.
+async fn admit_for(
+    margin: Duration,
+    op: Arc<UserOperation>,
+    hash: B256,
+    entry_point: Address,
+    lane: &[Arc<UserOperation>],
+    on: Grounds<'_>,
+) -> Result<Admitted, Rejection> {
     let version = entry_point_version(on.config, entry_point)?;
     let examination = examine(Arc::clone(&op), entry_point, version, lane, on).await?;
     let (validated, evidence) = examination.accept(entry_point, on)?;
-    verdict::check_expiry(&validated, on.head.block.next_timestamp(unix_now()), on.head.block.number + 1)?;
+    validated.check_end(&on.next_block(), version, margin)?;
     Ok(Admitted { op, hash, entry_point, version, validated, evidence: Arc::new(evidence) })
 }
 
@@ -183,7 +209,8 @@ pub(crate) async fn prefetch_again(
     Ok(on.head.view.prefetch(&wanted).await?)
 }
 
-/// Validates again what was accepted, on a newer head: fees and limits are not asked about again.
+/// Validates again what was accepted, on a newer head: fees and limits are not asked about again, nor how long it is
+/// valid yet.
 ///
 /// # Errors
 /// The first reason for which it can no longer be included.
@@ -194,7 +221,7 @@ pub(crate) async fn revalidate(
 ) -> Result<Admitted, Rejection> {
     prefetch_again([admitted], on).await?;
     authorization::check(&admitted.op, on.config.chain.chain_id, &on.head.view).await?;
-    admit(Arc::clone(&admitted.op), admitted.hash, admitted.entry_point, lane, on).await
+    admit_for(Duration::ZERO, Arc::clone(&admitted.op), admitted.hash, admitted.entry_point, lane, on).await
 }
 
 /// Runs CPU-bound or state-reading work off the async threads.

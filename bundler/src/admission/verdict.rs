@@ -10,9 +10,6 @@ use crate::{
     rejection::Entity,
 };
 
-/// Seconds (or, as blocks, a tenth of them) that an operation must still hold, to be mined and not only proven.
-const MARGIN: u64 = 10;
-
 /// The account's and the paymaster's answers, joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validated {
@@ -34,26 +31,11 @@ pub(crate) fn verdict(
     entry_point: Address,
     version: EntryPointVersion,
 ) -> Result<Validated, Rejection> {
-    let selectors = version.selectors();
-    let answer = |target: Address, selector: [u8; 4], word: usize| -> Option<U256> {
-        let (_, frame) = run.trace.children(0).find(|(_, frame)| {
-            frame.caller == entry_point && frame.target == target && frame.selector == Some(selector) && frame.success
-        })?;
-        frame.output.get(word * 32..word * 32 + 32).map(U256::from_be_slice)
-    };
-    let account = answer(op.sender, selectors.validate_user_op, 0)
-        .map(|word| read(word, Entity::Account, version))
-        .transpose()?;
+    let (account, paymaster) = answers(run, op, entry_point, version);
     // An aggregator is not an error of the EntryPoint's but of ours: it would fail as AA24 below.
     if let Some(data) = account.filter(|data| !data.aggregator.is_zero() && !data.is_signature_failure()) {
         return Err(Rejection::Aggregator(data.aggregator));
     }
-    let paymaster = op
-        .paymaster_address()
-        .and_then(|paymaster| answer(paymaster, selectors.validate_paymaster_user_op, 1))
-        .map(|word| read(word, Entity::Paymaster, version))
-        .transpose()?;
-
     match &run.ending {
         Ending::Reverted(data) => Err(reject_revert(data, op, account, paymaster)),
         Ending::Halted(reason) => Err(Rejection::EntryPoint { message: format!("validation halted: {reason:?}") }),
@@ -67,25 +49,24 @@ pub(crate) fn verdict(
     }
 }
 
-fn read(word: U256, entity: Entity, version: EntryPointVersion) -> Result<ValidationData, Rejection> {
-    ValidationData::unpack(word, version).map_err(|window| Rejection::Window { entity, window })
-}
-
-/// Refuses what would be over before it could be mined.
-pub(crate) fn check_expiry(validated: &Validated, timestamp: u64, block: u64) -> Result<(), Rejection> {
-    for (entity, data) in [(Entity::Account, Some(validated.account)), (Entity::Paymaster, validated.paymaster)] {
-        let Some(data) = data else { continue };
-        let needed = if data.by_block { block + MARGIN / 10 } else { timestamp + MARGIN };
-        if data.valid_until < needed {
-            return Err(Rejection::TimeRange {
-                entity,
-                message: format!("expires at {}, too soon to be mined", data.valid_until),
-                valid_after: Some(data.valid_after),
-                valid_until: Some(data.valid_until),
-            });
-        }
-    }
-    Ok(())
+/// What account and paymaster answered, as far as they came to it.
+pub(super) fn answers(
+    run: &Run,
+    op: &UserOperation,
+    entry_point: Address,
+    version: EntryPointVersion,
+) -> (Option<ValidationData>, Option<ValidationData>) {
+    let selectors = version.selectors();
+    let answer = |target: Address, selector: [u8; 4], word: usize| -> Option<ValidationData> {
+        let (_, frame) = run.trace.children(0).find(|(_, frame)| {
+            frame.caller == entry_point && frame.target == target && frame.selector == Some(selector) && frame.success
+        })?;
+        let word = frame.output.get(word * 32..word * 32 + 32).map(U256::from_be_slice)?;
+        Some(ValidationData::unpack(word, version))
+    };
+    let account = answer(op.sender, selectors.validate_user_op, 0);
+    let of_paymaster = |paymaster| answer(paymaster, selectors.validate_paymaster_user_op, 1);
+    (account, op.paymaster_address().and_then(of_paymaster))
 }
 
 /// Puts a revert of `handleOps` under its ERC-7769 code, by the EntryPoint's `AAxx` text.

@@ -1,21 +1,27 @@
 //! The node's word against a bundle that our EVM has passed: a safety net, and an alarm.
 
 use alloy::{
-    primitives::{Address, B256, Bytes},
+    primitives::{Address, Bytes},
     rpc::types::state::StateOverride,
 };
-use erc4337::pack;
+use erc4337::{pack, revert::EntryPointRevert};
 
 use super::Bundle;
-use crate::node::{NodeClient, NodeError};
+use crate::{
+    admission,
+    evm::{BlockPin, Moment},
+    node::{NodeClient, NodeError},
+};
 
-/// What the node says against a bundle on this block, after what is in flight. Nothing if it cannot be asked.
+/// What the node says against a bundle on the state of this block, in the block to come that it was proven in, after what
+/// is in flight. Nothing if it cannot be asked, or can only tell how things are at the head's own second.
 pub(crate) async fn contest(
     node: &NodeClient,
     bundle: &Bundle,
     mut in_flight: StateOverride,
     bundler: Address,
-    block: B256,
+    head: &BlockPin,
+    at: Moment,
 ) -> Option<String> {
     if bundle.operations.is_empty() {
         return None;
@@ -27,13 +33,46 @@ pub(crate) async fn contest(
         pretend.code = Some(Bytes::from([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat()));
         pretend.nonce = Some(auth.nonce.saturating_add(1));
     }
+    let (to, gas) = (bundle.entry_point, bundle.gas_limit());
     let input = pack::handle_ops(bundle.version, operations(), bundler);
-    match node.call_from(bundler, bundle.entry_point, input, bundle.gas_limit(), block, &in_flight).await {
-        Err(NodeError::Refused { message, .. }) if message.contains("revert") => Some(message),
+    let mut answer = node.call_from_at(bundler, to, input.clone(), gas, (head.hash, at), &in_flight).await;
+    if answer.as_ref().is_err_and(|error| matches!(error, NodeError::Refused { .. }) && !is_revert(error)) {
+        // It may not know of the block to come, and say more without.
+        answer = node.call_from(bundler, to, input, gas, head.hash, &in_flight).await;
+    }
+    match answer {
+        Err(NodeError::Refused { data, .. }) if is_of_its_own_time(&data, bundle, head) => {
+            tracing::debug!("the node looked at the bundle at the head's time, at which it is not valid yet");
+            None
+        }
+        Err(error) if is_revert(&error) => Some(words(error)),
         Err(error) => {
             tracing::warn!(%error, "the node did not say what it makes of the bundle");
             None
         }
         Ok(_) => None,
     }
+}
+
+fn is_revert(error: &NodeError) -> bool {
+    matches!(error, NodeError::Refused { message, .. } if message.contains("revert"))
+}
+
+fn words(error: NodeError) -> String {
+    match error {
+        NodeError::Refused { message, data, .. } if !data.is_empty() => {
+            format!("{message} ({})", EntryPointRevert::decode(&data))
+        }
+        NodeError::Refused { message, .. } => message,
+        other => other.to_string(),
+    }
+}
+
+/// Whether this revert says no more than that an operation is out of its time at the head, which it is: the bundle is not
+/// for the head but for what comes after it.
+fn is_of_its_own_time(data: &Bytes, bundle: &Bundle, head: &BlockPin) -> bool {
+    let EntryPointRevert::FailedOp { index, reason, .. } = EntryPointRevert::decode(data) else { return false };
+    let its_own = Moment { number: head.number, timestamp: head.timestamp };
+    admission::is_about_time(&reason)
+        && bundle.operations.get(index).is_some_and(|it| !it.validated.is_valid_at(its_own, it.version))
 }

@@ -10,9 +10,9 @@ use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, pack, rever
 use super::{Bundle, Expected};
 use crate::{
     admission::{Admitted, reject_revert},
-    evm::{Budget, Ending, HandleOps, SimulationError, StopAt},
+    evm::{Budget, Ending, HandleOps, NextBlock, SimulationError, StopAt},
     gas,
-    head::{Head, unix_now},
+    head::Head,
     rejection::Entity,
     submitter::Fees,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Proven {
     pub(crate) disturbed: Vec<Failed>,
     /// What may be innocent: for another bundle.
     pub(crate) returned: Vec<B256>,
-    /// What fails only after what is in flight: for another block.
+    /// What fails only after what is in flight, or is not valid whichever second the next block has: for another block.
     pub(crate) waiting: Vec<B256>,
     /// What works but would cost us more than it pays, as fees are: for another block.
     pub(crate) held: Vec<B256>,
@@ -54,13 +54,15 @@ pub(crate) struct Failed {
     pub(crate) culprit: Option<Entity>,
 }
 
-/// Executes the bundle on this head, after what is in flight, until it goes through. Blocks: call on a blocking thread.
+/// Executes the bundle on this head, after what is in flight, in the next block as early as that may be, until it goes
+/// through. Blocks: call on a blocking thread.
 ///
 /// # Errors
 /// If state cannot be read: nothing is known then, and nothing is dropped.
 pub(crate) fn prove(
     bundle: Bundle,
     head: &Head,
+    next: NextBlock,
     in_flight: &StateOverride,
     same_state: bool,
     chain: &ChainPreset,
@@ -79,6 +81,7 @@ pub(crate) fn prove(
         same_state: same_state && alone,
         disagreement: None,
     };
+    proven.waiting.extend(out_of_time(&mut proven.bundle, &next));
     proven.held.extend(unprofitable(&mut proven.bundle, head, LEAST_SHARE));
     while !proven.bundle.operations.is_empty() {
         let bundle = &mut proven.bundle;
@@ -97,7 +100,7 @@ pub(crate) fn prove(
             stop_at: StopAt::End,
             trust_signatures: false,
             overrides: in_flight,
-            now: unix_now(),
+            at: next.first(),
             budget: Budget::EXECUTION,
         }
         .run_and_keep(&head.view, &head.block)?;
@@ -134,6 +137,15 @@ pub(crate) fn prove(
         }
     }
     Ok(proven)
+}
+
+/// Takes out what is not valid in this block: time has passed since it was chosen, or gone back with a reorganisation. That
+/// is nobody's fault.
+fn out_of_time(bundle: &mut Bundle, next: &NextBlock) -> Vec<B256> {
+    let valid = |admitted: &Admitted| admitted.validated.is_open(next, admitted.version);
+    let (stay, out): (Vec<_>, Vec<_>) = std::mem::take(&mut bundle.operations).into_iter().partition(valid);
+    bundle.operations = stay;
+    out.into_iter().map(|admitted| admitted.hash).collect()
 }
 
 /// What the bundle will bring in and cost at this bid.

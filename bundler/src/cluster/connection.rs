@@ -1,16 +1,12 @@
 //! The connection to Redis, and what our keys there are called.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use alloy::primitives::Address;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
 use super::{ClusterConfig, ClusterError};
+use crate::clock;
 
 /// How long Redis may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,7 +43,7 @@ impl Connection {
     pub(crate) async fn open(config: ClusterConfig, chain: u64) -> Result<Self, ClusterError> {
         let client = redis::Client::open(config.url.as_str())?;
         let manager = connect(&client).await?;
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let since = clock::now().as_nanos();
         let instance = format!("{:x}-{since:x}", std::process::id()).into();
         let this = Self { client, manager, chain, config: Arc::new(config), instance };
         this.agree().await?;

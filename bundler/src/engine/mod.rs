@@ -374,6 +374,7 @@ impl Engine {
             return;
         }
         let Some(key) = self.flow.next_key() else { return };
+        self.mempool.look_to(self.next_block());
         let wanted = asked || self.closed || self.mode == BundlingMode::Auto || !self.waiting_for_bundle.is_empty();
         let most = self.config.chain.max_transaction_gas.min(self.affordable(key));
         let chosen = if wanted { builder::choose(&self.mempool, most, self.head.fees) } else { None };
@@ -386,7 +387,12 @@ impl Engine {
             }
             // What is being validated again may come to be bundled yet.
             None if self.refreshing => {}
-            None => self.refuse_bundle_requests(),
+            None => {
+                self.refuse_bundle_requests();
+                if wanted && self.passes_without_heads() {
+                    self.wait_for_time();
+                }
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::{Command, Engine, Report};
 use crate::{
     builder::{self, Bundle},
+    clock,
     evm::overlay,
     flow::{Mined, Place},
     node::{BatchReader, NodeClient, NodeError, OpReceipt},
@@ -28,8 +29,25 @@ const GATHER: Duration = Duration::from_millis(200);
 impl Engine {
     /// Reports after an eighth of the time between blocks, or [`GATHER`].
     pub(super) fn gather(&self) {
+        self.gather_for((self.config.chain.block_time / 8).min(GATHER));
+    }
+
+    /// Whether an operation may come to be valid with no new head: where blocks are made on demand, none comes before
+    /// the operation is sent.
+    pub(super) fn passes_without_heads(&self) -> bool {
+        !self.config.chain.op_stack && self.mempool.waits_for_time()
+    }
+
+    /// Looks again in a moment.
+    pub(super) fn wait_for_time(&mut self) {
+        if !self.gathering {
+            self.gathering = true;
+            self.gather_for(GATHER);
+        }
+    }
+
+    fn gather_for(&self, pause: Duration) {
         let Some(outbox) = self.outbox() else { return };
-        let pause = (self.config.chain.block_time / 8).min(GATHER);
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             tell(&outbox, Report::Gathered).await;
@@ -47,13 +65,14 @@ impl Engine {
         let in_flight = self.changes_in_flight();
         tokio::spawn(async move {
             let hashes = bundle.hashes();
-            let (block, pending) = (head.block.hash, in_flight.clone());
+            let next = head.block.next(&chain, clock::now());
+            let (block, pending) = (head.block, in_flight.clone());
             let proof = tokio::task::spawn_blocking(move || {
-                builder::prove(bundle, &head, &pending, same_state, &chain, bundler)
+                builder::prove(bundle, &head, next, &pending, same_state, &chain, bundler)
             });
             let report = match proof.await {
                 Ok(Ok(mut proven)) => {
-                    proven.disagreement = builder::contest(&node, &proven.bundle, in_flight, bundler, block).await;
+                    proven.disagreement = builder::contest(&node, &proven.bundle, in_flight, bundler, &block, next.first()).await;
                     Report::Proven(Box::new(proven), key)
                 }
                 Ok(Err(error)) => Report::NotProven(hashes, error.to_string()),

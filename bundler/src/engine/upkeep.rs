@@ -7,7 +7,8 @@ use super::{Command, Engine, Report, Screened, Screening, Status};
 use crate::{
     Head, Rejection,
     admission::{self, Admitted, Grounds},
-    head::unix_now,
+    clock::{self, unix_now},
+    evm::NextBlock,
     journal::Entry,
     mempool::{Counts, Dropped, ReputationStatus},
 };
@@ -39,12 +40,17 @@ impl Engine {
         Ok(Screened::Validate(lane))
     }
 
+    /// The block that what is bundled now may be in first.
+    pub(super) fn next_block(&self) -> NextBlock {
+        self.head.block.next(&self.config.chain, clock::now())
+    }
+
     /// Brings the mempool to the new head.
     pub(super) fn keep_up(&mut self, previous: &Head) {
         let now = unix_now();
         let mut busy = self.submitter.addresses();
         busy.push(self.head.block.beneficiary);
-        let dropped = self.mempool.advance(&self.head, &previous.view, &busy, now);
+        let dropped = self.mempool.advance(&self.head, &previous.view, &busy, self.next_block());
         self.record_drops(dropped);
         if self.mempool.reputation_mut().decay(now) {
             self.persist_reputation();

@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{
     Head, Rejection,
-    evm::{Budget, Ending, HandleOps, Run, StopAt},
+    admission::later,
+    evm::{Budget, Ending, HandleOps, NextBlock, Run, StopAt},
     gas,
-    head::unix_now,
 };
 
 /// Gas of an ample run's call: more than a transaction may have.
@@ -40,6 +40,8 @@ pub(super) struct Estimator {
     /// What the caller wants to be pretended.
     pub(super) overrides: StateOverride,
     pub(super) head: Head,
+    /// The block that it may be in first.
+    pub(super) next: NextBlock,
     pub(super) open: Open,
 }
 
@@ -160,7 +162,8 @@ impl Estimator {
             self.before.clone(),
             &self.overrides,
         );
-        Ok(HandleOps {
+        let run_in = |next: &NextBlock| {
+            HandleOps {
             version: self.version,
             entry_point: self.entry_point,
             chain: &self.chain,
@@ -171,10 +174,16 @@ impl Estimator {
             stop_at: StopAt::End,
             trust_signatures: true,
             overrides: &overrides,
-            now: unix_now(),
+            at: next.first(),
             budget: Budget::EXECUTION,
         }
-        .run(&self.head.view, &self.head.block)?)
+        .run(&self.head.view, &self.head.block)
+        };
+        let run = run_in(&self.next)?;
+        Ok(match later(&run, op, (self.entry_point, self.version), &self.next)? {
+            Some(opens) => run_in(&self.next.not_before(opens))?,
+            None => run,
+        })
     }
 
     fn frames<'a>(&self, run: &'a Run, op: &UserOperation) -> Frames<'a> {

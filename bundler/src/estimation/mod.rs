@@ -24,6 +24,7 @@ use erc4337::{UserOperation, UserOperationRequest};
 use crate::{
     Config, Head, Rejection,
     admission::{blocking, counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
+    clock,
     evm::{Budget, overlay},
     gas,
 };
@@ -129,14 +130,17 @@ async fn on_pending<T: Send + 'static>(
         before: StateOverride::default(),
         overrides,
         head: head.clone(),
+        next: head.block.next(&config.chain, clock::now()),
         open,
     };
     blocking(move || {
         if !ahead.is_empty() {
-            let Estimator { chain, head, before, .. } = &mut estimator;
-            let after = state_after(&ahead, entry_point, version, chain, bundler, head, Budget::EXECUTION)?;
+            let Estimator { chain, head, before, next, .. } = &mut estimator;
+            let after = state_after(&ahead, entry_point, version, chain, bundler, head, *next, Budget::EXECUTION)?;
             // Should one of them fail, this one has but its nonce to count on.
-            overlay(before, after.unwrap_or_else(|| counted(&op, entry_point)));
+            let (state, first) = after.unwrap_or_else(|| (counted(&op, entry_point), *next));
+            overlay(before, state);
+            *next = first;
         }
         run(&estimator, op)
     })

@@ -1,10 +1,12 @@
 //! The block that state is read from, and the one that operations would run in.
 
-use alloy::{
-    primitives::{B256, U256},
-    rpc::types::Header,
-};
+use std::time::Duration;
+
+use alloy::primitives::{B256, U256};
 use revm::{context::BlockEnv, context_interface::block::BlobExcessGasAndPrice, primitives::Address};
+
+use super::Moment;
+use crate::{clock, node::HeadHeader};
 
 /// A head: its state is what we read, its child is where operations would run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub struct BlockPin {
     pub number: u64,
     /// Seconds since 1970 at the head.
     pub timestamp: u64,
+    /// Milliseconds of its time beyond that, where the chain tells them.
+    pub millis: Option<u16>,
+    /// When we saw it first by our clock, as time since 1970.
+    pub seen: Duration,
     /// Gas limit of the head.
     pub gas_limit: u64,
     /// Fee recipient of the head, taken for the child's too.
@@ -28,13 +34,15 @@ pub struct BlockPin {
 }
 
 impl BlockPin {
-    /// Pins a header; `next_base_fee` is in wei per gas.
-    pub fn new(header: &Header, next_base_fee: u128) -> Self {
+    /// Pins a header that has just come; `next_base_fee` is in wei per gas.
+    pub fn new(header: &HeadHeader, next_base_fee: u128) -> Self {
         Self {
             hash: header.hash,
             parent: header.parent_hash,
             number: header.number,
             timestamp: header.timestamp,
+            millis: header.millis(),
+            seen: clock::now(),
             gas_limit: header.gas_limit,
             beneficiary: header.beneficiary,
             next_base_fee,
@@ -42,12 +50,12 @@ impl BlockPin {
         }
     }
 
-    /// The environment of the next block, built at `now` (seconds since 1970) or just after the head.
-    pub(super) fn next_env(&self, now: u64) -> BlockEnv {
+    /// The environment of a block to come.
+    pub(super) fn env_at(&self, moment: Moment) -> BlockEnv {
         BlockEnv {
-            number: U256::from(self.number + 1),
+            number: U256::from(moment.number),
             beneficiary: self.beneficiary,
-            timestamp: U256::from(self.next_timestamp(now)),
+            timestamp: U256::from(moment.timestamp),
             gas_limit: self.gas_limit,
             basefee: u64::try_from(self.next_base_fee).unwrap_or(u64::MAX),
             difficulty: U256::ZERO,
@@ -55,10 +63,5 @@ impl BlockPin {
             blob_excess_gas_and_price: Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 }),
             slot_num: 0,
         }
-    }
-
-    /// Seconds since 1970 at which the next block would be, built at `now`.
-    pub fn next_timestamp(&self, now: u64) -> u64 {
-        now.max(self.timestamp + 1)
     }
 }

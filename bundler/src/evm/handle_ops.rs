@@ -22,7 +22,7 @@ use revm::{
 };
 
 use super::{
-    BlockPin, StateView, Trace, Wanted,
+    BlockPin, Moment, StateView, Trace, Wanted,
     recorder::{Recorder, Watch},
     rules_of_chain::{precompiles, spec},
     speculation::Speculation,
@@ -64,8 +64,8 @@ pub struct HandleOps<'a> {
     pub trust_signatures: bool,
     /// Account state to pretend (`eth_call`'s state override set).
     pub overrides: &'a StateOverride,
-    /// Seconds since 1970.
-    pub now: u64,
+    /// The block that it runs in.
+    pub at: Moment,
     /// What it may cost.
     pub budget: Budget,
 }
@@ -207,7 +207,7 @@ impl HandleOps<'_> {
                 // Ample runs of the estimator pass the chain's cap; what is sent never does.
                 cfg.tx_gas_limit_cap = Some(u64::MAX);
             })
-            .with_block(block.next_env(self.now))
+            .with_block(block.env_at(self.at))
             .build_mainnet_with_inspector(self.recorder(deadline))
             .with_precompiles(precompiles(self.chain));
 

@@ -12,6 +12,7 @@
 mod block;
 mod forecast;
 mod handle_ops;
+mod next_block;
 mod recorder;
 mod rules_of_chain;
 pub(crate) mod self_test;
@@ -22,6 +23,7 @@ mod trace;
 pub use block::BlockPin;
 pub use forecast::Forecast;
 pub(crate) use handle_ops::overlay;
+pub use next_block::{Moment, NextBlock};
 pub use handle_ops::{Budget, Ending, HandleOps, Run, SimulationError, StopAt};
 pub use self_test::{EvmDiffers, SelfTestError};
 pub use state::{ReadCounters, Shared, StateView, Wanted};

@@ -15,7 +15,7 @@ use revm::{
 };
 
 use super::{
-    BlockPin,
+    BlockPin, Moment,
     rules_of_chain::{precompiles, spec},
 };
 use crate::node::{NodeClient, NodeError};
@@ -154,7 +154,7 @@ fn transact(
             cfg.disable_balance_check = true;
             cfg.disable_base_fee = true;
         })
-        .with_block(block.next_env(block.timestamp))
+        .with_block(block.env_at(Moment { number: block.number + 1, timestamp: block.timestamp }))
         .build_mainnet()
         .with_precompiles(precompiles(chain));
     evm.transact_one(tx).map_err(|error| failed(error.to_string()))
@@ -283,6 +283,8 @@ mod tests {
             parent: B256::ZERO,
             number: 1,
             timestamp: 1,
+            millis: None,
+            seen: std::time::Duration::ZERO,
             gas_limit: 30_000_000,
             beneficiary: Address::ZERO,
             next_base_fee: 7,

@@ -28,7 +28,7 @@ use crate::{
     fees::FeeSuggestion,
     index::{Index, Logs},
     l1_fee::L1Prices,
-    node::{NodeClient, NodeError},
+    node::{HeadHeader, NodeClient, NodeError},
 };
 
 /// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
@@ -156,7 +156,7 @@ impl Follower {
         Ok(Head { block, view: Arc::new(view), fees, l1 })
     }
 
-    async fn pin(&self, block: &Header) -> Result<(BlockPin, FeeSuggestion), NodeError> {
+    async fn pin(&self, block: &HeadHeader) -> Result<(BlockPin, FeeSuggestion), NodeError> {
         let fees = FeeSuggestion::ask(&self.node, &self.config.fees).await?;
         Ok((BlockPin::new(block, fees.base_fee), fees))
     }

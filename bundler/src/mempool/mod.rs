@@ -27,7 +27,12 @@ pub use config::MempoolConfig;
 pub use reputation::{Counts, Reputation, ReputationStatus};
 pub use upkeep::{Blame, Dropped};
 
-use crate::{Rejection, admission::Admitted, evm::BlockPin, rejection::Entity};
+use crate::{
+    Rejection,
+    admission::Admitted,
+    evm::{BlockPin, NextBlock},
+    rejection::Entity,
+};
 use gate::{cost, entities};
 
 /// Per cent by which both fees must rise for one operation to take another's place (ERC-4337 mempools: 10 %).
@@ -130,6 +135,8 @@ pub struct Mempool {
     /// Wei that pending operations may cost each paymaster, by EntryPoint.
     owed: HashMap<(Address, Address), U256>,
     bytes: usize,
+    /// The block that bundles are made for, once it is known: what is not valid in it, or not yet, waits.
+    next: Option<NextBlock>,
 }
 
 impl Mempool {
@@ -289,8 +296,22 @@ impl Mempool {
         Some(admitted)
     }
 
+    /// Time has passed: bundles are made for this block from now on.
+    pub(crate) fn look_to(&mut self, next: NextBlock) {
+        self.next = Some(next);
+    }
+
+    /// Whether an operation is only waiting until it is valid.
+    pub(crate) fn waits_for_time(&self) -> bool {
+        let early = |next: &NextBlock, it: &Admitted| it.validated.is_early(next, it.version);
+        self.next.is_some_and(|next| {
+            self.entries.values().any(|entry| entry.phase == Phase::Waiting && early(&next, &entry.admitted))
+        })
+    }
+
     /// Operations that could go into a bundle now, oldest first, each with how many of its nonce key go before it. None
-    /// of a sender that is in a bundle: what that does to its account is not known yet.
+    /// of a sender that is in a bundle: what that does to its account is not known yet. None that is not valid in
+    /// whichever second the next block has.
     pub fn candidates(&self) -> impl Iterator<Item = (&Admitted, u64)> {
         let bundled: HashSet<Address> =
             self.entries.values().filter(|it| it.phase == Phase::Bundled).map(|it| it.admitted.op.sender).collect();
@@ -298,7 +319,11 @@ impl Mempool {
             .values()
             .filter_map(|hash| self.entries.get(hash))
             .filter(move |entry| {
-                entry.phase == Phase::Waiting && !entry.held && !bundled.contains(&entry.admitted.op.sender)
+                let admitted = &entry.admitted;
+                entry.phase == Phase::Waiting
+                    && !entry.held
+                    && !bundled.contains(&admitted.op.sender)
+                    && self.next.is_none_or(|next| admitted.validated.is_open(&next, admitted.version))
             })
             .map(|entry| (&entry.admitted, entry.ahead))
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     Head, Rejection,
     admission::{Admitted, Evidence, Validated},
-    evm::{BlockPin, Shared, StateView},
+    evm::{BlockPin, NextBlock, Shared, StateView},
     fees::FeeSuggestion,
     node::NodeClient,
     rules::{Parties, Party, Standing},
@@ -23,11 +23,18 @@ pub(crate) fn block(number: u64) -> BlockPin {
         parent: B256::left_padding_from(&number.saturating_sub(1).to_be_bytes()),
         number,
         timestamp: NOW,
+        millis: None,
+        seen: std::time::Duration::from_secs(NOW),
         gas_limit: 30_000_000,
         beneficiary: Address::ZERO,
         next_base_fee: 1,
         prevrandao: B256::ZERO,
     }
+}
+
+/// The block to come at this second, if it is number 2.
+fn next(timestamp: u64) -> NextBlock {
+    NextBlock { number: 2, earliest: timestamp, latest: timestamp, block_time: std::time::Duration::from_secs(1) }
 }
 
 /// A head that knows only what it is told.
@@ -263,8 +270,8 @@ async fn grep_020_the_throttled_have_a_few_pending_for_a_few_blocks() {
     }
     let refused = insert(&mut pool, sponsored(4, 4, 1_000, true)).unwrap_err();
     assert!(matches!(refused, Rejection::Throttled { count: 4, .. }), "{refused}");
-    assert_eq!(pool.advance(&head(10), &head(9).view, &[], NOW), []);
-    let dropped = pool.advance(&head(11), &head(10).view, &[], NOW);
+    assert_eq!(pool.advance(&head(10), &head(9).view, &[], next(NOW)), []);
+    let dropped = pool.advance(&head(11), &head(10).view, &[], next(NOW));
     assert_eq!(dropped.len(), 4);
     assert!(dropped[0].reason.contains("GREP-020"));
 }
@@ -413,7 +420,7 @@ async fn consecutive_nonces_queue_and_go_one_after_the_other() {
     assert_eq!(waiting(&pool), [1]);
     assert!(pool.take_out_orphans().is_empty());
     pool.remove_included(B256::repeat_byte(1)).unwrap();
-    assert!(pool.advance(&head_at(2, 1, 6), &head_at(1, 1, 5).view, &[], NOW).is_empty());
+    assert!(pool.advance(&head_at(2, 1, 6), &head_at(1, 1, 5).view, &[], next(NOW)).is_empty());
     assert_eq!(waiting(&pool), [2]);
 }
 
@@ -432,7 +439,7 @@ async fn what_queues_behind_a_dropped_operation_goes_with_it() {
 async fn a_nonce_that_was_used_elsewhere_takes_its_operation_out() {
     let mut pool = Mempool::default();
     insert(&mut pool, operation(1, 5, 100, 1)).unwrap();
-    let dropped = pool.advance(&head_at(2, 1, 6), &head_at(1, 1, 5).view, &[], NOW);
+    let dropped = pool.advance(&head_at(2, 1, 6), &head_at(1, 1, 5).view, &[], next(NOW));
     assert_eq!(ids(&dropped), [1]);
 }
 
@@ -455,13 +462,13 @@ async fn only_what_read_changed_state_is_validated_again() {
         head.view.know_slot(STRANGER, other, U256::from(3));
         head
     };
-    assert!(pool.advance(&state(2, 1), &state(1, 1).view, &[], NOW).is_empty());
+    assert!(pool.advance(&state(2, 1), &state(1, 1).view, &[], next(NOW)).is_empty());
     assert_eq!(waiting(&pool), [1, 2]);
-    assert!(pool.advance(&state(3, 2), &state(2, 1).view, &[], NOW).is_empty());
+    assert!(pool.advance(&state(3, 2), &state(2, 1).view, &[], next(NOW)).is_empty());
     assert_eq!(waiting(&pool), [2]);
     assert_eq!(pool.stale(10)[0].hash, B256::repeat_byte(1));
     // The next block changes nothing, but the first is still to be looked at.
-    assert!(pool.advance(&state(4, 2), &state(3, 2).view, &[], NOW).is_empty());
+    assert!(pool.advance(&state(4, 2), &state(3, 2).view, &[], next(NOW)).is_empty());
     assert_eq!(waiting(&pool), [2]);
 }
 
@@ -487,10 +494,39 @@ async fn erep_010_a_deposit_that_shrinks_takes_the_newest_out() {
         head.view.know_slot(entry_point, second, U256::ZERO);
         head
     };
-    assert!(pool.advance(&with_deposit(2, 300), &head(1).view, &[], NOW).is_empty());
-    let dropped = pool.advance(&with_deposit(3, 199), &head(2).view, &[], NOW);
+    assert!(pool.advance(&with_deposit(2, 300), &head(1).view, &[], next(NOW)).is_empty());
+    let dropped = pool.advance(&with_deposit(3, 199), &head(2).view, &[], next(NOW));
     assert_eq!(ids(&dropped), [2, 3]);
     assert!(dropped[0].reason.contains("EREP-010"));
+}
+
+#[tokio::test]
+async fn what_is_not_valid_yet_waits_until_it_is_whichever_second_the_next_block_has_and_holds_nobody_up() {
+    let mut pool = Mempool::default();
+    let mut early = operation(1, 0, 100, 1);
+    early.validated.account.valid_after = NOW;
+    insert(&mut pool, early).unwrap();
+    insert(&mut pool, operation(2, 0, 100, 2)).unwrap();
+    let waiting = |pool: &Mempool| pool.waiting().map(|it| it.hash[0]).collect::<Vec<_>>();
+    // The head's second or the next, which it may be: v0.8 takes it in the next only.
+    pool.look_to(NextBlock { latest: NOW + 1, ..next(NOW) });
+    assert_eq!((waiting(&pool), pool.waits_for_time()), (vec![2], true));
+    assert!(pool.advance(&head_at(2, 1, 0), &head_at(1, 1, 0).view, &[], next(NOW)).is_empty(), "and is not dropped");
+    assert_eq!(waiting(&pool), [2]);
+    pool.look_to(next(NOW + 1));
+    assert_eq!((waiting(&pool), pool.waits_for_time()), (vec![1, 2], false));
+}
+
+#[tokio::test]
+async fn what_may_be_over_before_it_is_mined_is_in_no_bundle_any_more() {
+    let mut pool = Mempool::default();
+    let mut ending = operation(1, 0, 100, 1);
+    ending.validated.account.valid_until = NOW + 2;
+    insert(&mut pool, ending).unwrap();
+    pool.look_to(next(NOW));
+    assert_eq!(pool.waiting().count(), 1);
+    pool.look_to(NextBlock { latest: NOW + 1, ..next(NOW) });
+    assert_eq!(pool.waiting().count(), 0);
 }
 
 #[tokio::test]
@@ -499,8 +535,8 @@ async fn expired_operations_go() {
     let mut admitted = operation(1, 0, 100, 1);
     admitted.validated.account.valid_until = NOW + 60;
     insert(&mut pool, admitted).unwrap();
-    assert!(pool.advance(&head_at(2, 1, 0), &head_at(1, 1, 0).view, &[], NOW + 60).is_empty());
-    assert_eq!(ids(&pool.advance(&head_at(3, 1, 0), &head_at(2, 1, 0).view, &[], NOW + 61)), [1]);
+    assert!(pool.advance(&head_at(2, 1, 0), &head_at(1, 1, 0).view, &[], next(NOW + 60)).is_empty());
+    assert_eq!(ids(&pool.advance(&head_at(3, 1, 0), &head_at(2, 1, 0).view, &[], next(NOW + 61))), [1]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{Mempool, Phase, ReputationStatus, Slot, accountable, cost, entities}
 use crate::{
     Head, Rejection,
     admission::{Admitted, sequence_on_chain},
-    evm::StateView,
+    evm::{NextBlock, StateView},
     rejection::Entity,
 };
 
@@ -93,12 +93,12 @@ impl Mempool {
             .collect()
     }
 
-    /// Follows a new head: what is over goes, what rests on changed state is marked stale. `busy` are accounts whose
-    /// balance and nonce every bundle changes.
-    pub fn advance(&mut self, head: &Head, previous: &StateView, busy: &[Address], now: u64) -> Vec<Dropped> {
+    /// Follows a new head, after which `next` comes: what is over goes, what rests on changed state is marked stale. `busy`
+    /// are accounts whose balance and nonce every bundle changes.
+    pub fn advance(&mut self, head: &Head, previous: &StateView, busy: &[Address], next: NextBlock) -> Vec<Dropped> {
+        self.look_to(next);
         let mut out: Vec<(B256, String)> = Vec::new();
         let mut throttled: HashMap<Address, bool> = HashMap::new();
-        let (time, number) = (head.block.next_timestamp(now), head.block.number + 1);
         // Balances of EntryPoints change with every bundle, as the bundler's and the block builder's do.
         let entry_points = self.entries.values().map(|entry| entry.admitted.entry_point);
         let busy: HashSet<Address> = busy.iter().copied().chain(entry_points).collect();
@@ -110,20 +110,15 @@ impl Mempool {
             }
             let sequence = op.nonce_sequence();
             match sequence_on_chain(op, entry.admitted.entry_point, &head.view) {
-                Some(next) if next > sequence => {
+                Some(expected) if expected > sequence => {
                     out.push((entry.admitted.hash, "its nonce was used by another operation".into()));
                     continue;
                 }
-                Some(next) => entry.ahead = sequence - next,
+                Some(expected) => entry.ahead = sequence - expected,
                 // The second validation will tell.
                 None => (entry.phase, entry.ahead) = (Phase::Stale, 0),
             }
-            let validated = &entry.admitted.validated;
-            let over = [Some(validated.account), validated.paymaster]
-                .into_iter()
-                .flatten()
-                .any(|data| data.valid_until < if data.by_block { number } else { time });
-            if over {
+            if entry.admitted.validated.is_over(&next) {
                 out.push((entry.admitted.hash, "its validity is over".into()));
                 continue;
             }
@@ -132,7 +127,7 @@ impl Mempool {
                     .entry(address)
                     .or_insert_with(|| self.reputation.status(address, &self.config) == ReputationStatus::Throttled)
             });
-            if limited && number > entry.since + self.config.throttled_live_blocks {
+            if limited && head.block.number + 1 > entry.since + self.config.throttled_live_blocks {
                 out.push((entry.admitted.hash, "an entity of it is throttled, and its time is over (GREP-020)".into()));
                 continue;
             }

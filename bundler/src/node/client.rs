@@ -8,7 +8,7 @@ use std::{
 use alloy::{
     eips::BlockNumberOrTag,
     primitives::{Address, B256, Bytes, U64, U256},
-    rpc::types::{Block, Filter, Header, Log, Transaction, TransactionReceipt, state::StateOverride},
+    rpc::types::{Block, Filter, Log, Transaction, TransactionReceipt, state::StateOverride},
 };
 use jsonrpsee::{
     core::{
@@ -20,7 +20,9 @@ use jsonrpsee::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{FeeHistory, NodeError, endpoint::Endpoint, nodes::Nodes};
+use crate::evm::Moment;
+
+use super::{FeeHistory, HeadHeader, NodeError, endpoint::Endpoint, nodes::Nodes};
 
 /// How long one of several endpoints is given for an answer; another is asked then.
 const PATIENCE_WITH_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
@@ -112,10 +114,11 @@ impl NodeClient {
     ///
     /// # Errors
     /// If the node does not answer, or stands in for one that had come farther and is still behind it.
-    pub async fn latest(&self) -> Result<Header, NodeError> {
+    pub async fn latest(&self) -> Result<HeadHeader, NodeError> {
         const METHOD: &str = "eth_getBlockByNumber";
         let unreadable = || NodeError::Unreadable { method: METHOD, reason: "no latest block".into() };
-        let header = self.block(BlockNumberOrTag::Latest).await?.ok_or_else(unreadable)?.header;
+        let latest: Option<HeadHeader> = self.call(METHOD, rpc_params![BlockNumberOrTag::Latest, false]).await?;
+        let header = latest.ok_or_else(unreadable)?;
         if !self.nodes.ahead(header.number) {
             let reason = format!("it is at block {} only, behind the node it stands in for", header.number);
             return Err(NodeError::Transport { method: METHOD, reason });
@@ -162,6 +165,22 @@ impl NodeClient {
         let block = json!({"blockHash": block});
         let params = if pretended.is_empty() { rpc_params![call, block] } else { rpc_params![call, block, pretended] };
         self.call("eth_call", params).await
+    }
+
+    /// The same in a block to come, by `eth_call`'s block overrides. Nodes that do not have them refuse, or take no notice.
+    pub(crate) async fn call_from_at(
+        &self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+        gas: u64,
+        (block, at): (B256, Moment),
+        pretended: &StateOverride,
+    ) -> Result<Bytes, NodeError> {
+        let call = json!({"from": from, "to": to, "data": data, "gas": U64::from(gas)});
+        let block = json!({"blockHash": block});
+        let moment = json!({"number": U64::from(at.number), "time": U64::from(at.timestamp)});
+        self.call("eth_call", rpc_params![call, block, pretended, moment]).await
     }
 
     /// What this init code returns, run with this much gas by nobody at the latest block.

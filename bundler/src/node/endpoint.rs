@@ -21,7 +21,7 @@ use jsonrpsee::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{NodeError, redact::Secrets};
+use super::{NodeError, error::revert_data, redact::Secrets};
 
 /// Largest answer taken, in bytes.
 const MAX_ANSWER: u32 = 64 * 1024 * 1024;
@@ -105,6 +105,7 @@ impl Endpoint {
             method,
             code: error.code(),
             message: error.message().to_owned(),
+            data: revert_data(error.data()),
         };
         let values = answers.into_iter().map(|answer| answer.map_err(refused)).collect::<Result<Vec<_>, _>>()?;
         if values.len() != count {

@@ -1,6 +1,7 @@
 //! What can go wrong between us and the node.
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, Bytes};
+use serde_json::value::RawValue;
 
 /// A question to the node that got no usable answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,6 +26,8 @@ pub enum NodeError {
         code: i32,
         /// The node's words.
         message: String,
+        /// What a call reverted with, if the node says that.
+        data: Bytes,
     },
     /// The answer is not of the method's type.
     #[error("node answered {method} with something unreadable: {reason}")]
@@ -56,10 +59,16 @@ impl NodeError {
         use jsonrpsee::core::ClientError;
         match error {
             ClientError::Call(error) => {
-                Self::Refused { method, code: error.code(), message: error.message().to_owned() }
+                let (message, data) = (error.message().to_owned(), revert_data(error.data()));
+                Self::Refused { method, code: error.code(), message, data }
             }
             ClientError::ParseError(error) => Self::Unreadable { method, reason: error.to_string() },
             other => Self::Transport { method, reason: other.to_string() },
         }
     }
+}
+
+/// The bytes in an error's `data`, if it is some.
+pub(super) fn revert_data(data: Option<&RawValue>) -> Bytes {
+    data.and_then(|data| serde_json::from_str(data.get()).ok()).unwrap_or_default()
 }

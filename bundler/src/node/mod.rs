@@ -3,6 +3,7 @@
 mod client;
 mod endpoint;
 mod error;
+mod header;
 mod history;
 mod nodes;
 mod redact;
@@ -10,4 +11,5 @@ mod redact;
 pub(crate) use client::OpReceipt;
 pub use client::{BatchReader, NodeClient};
 pub use error::NodeError;
+pub use header::HeadHeader;
 pub(crate) use history::FeeHistory;

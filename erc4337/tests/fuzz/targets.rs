@@ -177,15 +177,17 @@ fn reverts(dice: &mut Dice) -> Outcome {
 fn validation_data(dice: &mut Dice) -> Outcome {
     let version = a_version(dice);
     let word = if dice.chance(50) { number(dice, 64) } else { U256::from_be_slice(&random(dice, 32)) };
-    let flagged = |shift: usize| word.bit(shift + 47);
-    match ValidationData::unpack(word, version) {
-        Ok(data) => {
-            ensure(data.valid_after < 1 << 47, || format!("{word:#x}: {data:?}"))?;
-            ensure(data.valid_until == u64::MAX || data.valid_until < 1 << 47, || format!("{word:#x}: {data:?}"))?;
-            ensure(data.by_block == (flagged(160) && flagged(208)), || format!("{word:#x}: {data:?}"))?;
-        }
-        Err(error) => ensure(flagged(160) || flagged(208), || format!("{version}: {word:#x}: {error}"))?,
-    }
+    let bound = |shift: usize| ((word >> shift) & U256::from((1_u64 << 48) - 1)).to::<u64>();
+    let (until, after) = (bound(160), bound(208));
+    let last = if until == 0 { (1 << 48) - 1 } else { until };
+    let data = ValidationData::unpack(word, version);
+    let by_block = version == EntryPointVersion::V0_9 && last > 1 << 47 && after > 1 << 47;
+    ensure(data.by_block == by_block, || format!("{version} {word:#x}: {data:?}"))?;
+    let of_bound = if by_block { (1 << 47) - 1 } else { (1 << 48) - 1 };
+    ensure(data.valid_after == after & of_bound, || format!("{word:#x}: {data:?}"))?;
+    let no_end = until == 0 && !by_block;
+    ensure(no_end == (data.valid_until == u64::MAX), || format!("{word:#x}: {data:?}"))?;
+    ensure(no_end || data.valid_until == last & of_bound, || format!("{word:#x}: {data:?}"))?;
     // The same word where it comes from: a paymaster's `(context, validationData)`.
     let answer = (Bytes::new(), word).abi_encode_params();
     let decoded = entry_point_v08::getNonceCall::abi_decode_returns(&answer[32..]).ok();

@@ -24,12 +24,18 @@ use crate::{
 const MARKET: Address = Address::repeat_byte(1);
 const PAYMASTER: Address = Address::repeat_byte(6);
 const CHAIN_ID: u64 = 31_337;
+/// Of the chain, which is not that of our clock.
+const NOW: u64 = 1_700_000_000;
 
 /// Of which nothing is to be asked.
 #[derive(Debug)]
 struct NoChain;
 
 impl Chain for NoChain {
+    fn time(&self) -> u64 {
+        NOW
+    }
+
     fn read(&self, _: Vec<Read>) -> Later<'_, Answers> {
         Box::pin(async { Err(Unanswered("there is none".into())) })
     }

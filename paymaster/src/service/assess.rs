@@ -3,6 +3,7 @@
 use alloy::primitives::{Address, B256, Bytes};
 use erc4337::{
     UserOperation, UserOperationRequest,
+    sponsorship::Validity,
     wire::{PaymasterRequest, to_json},
 };
 use serde_json::json;
@@ -21,6 +22,8 @@ use crate::{
 pub(super) struct Assessed {
     pub(super) decision: Decision,
     pub(super) reservation: Reservation,
+    /// When a signature of now holds.
+    pub(super) validity: Validity,
     /// The block that was looked at, if one was.
     pub(super) block: Option<B256>,
 }
@@ -56,15 +59,16 @@ impl Service {
             decision.verdict = Err(Denial::Paused);
         }
         decision.charges.splice(0..0, self.config.limits.charges(op.sender));
+        let validity = validity(self.chain.time());
         let reservation = Reservation {
             place: Place { entry_point, sender: op.sender, nonce: op.nonce },
             cost: decision.cost,
-            valid_until: validity(now).until,
+            valid_until: validity.until,
             charges: decision.charges.clone(),
             price: policy.price,
             now,
         };
-        Ok(Assessed { decision, reservation, block })
+        Ok(Assessed { decision, reservation, validity, block })
     }
 
     /// What gas the operation needs, sponsored by us; of what it leaves open.

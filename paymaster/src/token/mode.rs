@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Deployed, Refusal, Sponsor,
-    service::{Ask, unix_now},
+    service::Ask,
     sign::{STUB_VALIDITY, validity},
 };
 
@@ -130,7 +130,7 @@ impl TokenMode {
         Ok((paymaster, TokenCharge { token: token.clone(), max_fee }))
     }
 
-    /// The price, signed for this operation.
+    /// The price, signed for this operation at the chain's time.
     ///
     /// # Errors
     /// If the token is not accepted, has no price, or a field is missing.
@@ -140,6 +140,7 @@ impl TokenMode {
         choice: &TokenChoice,
         sponsor: &Sponsor,
         chain_id: u64,
+        now: u64,
     ) -> Result<(Paymaster, TokenCharge), Refusal> {
         let (deployed, token) = self.token(ask.entry_point, choice.token)?;
         let version = deployed.version;
@@ -155,7 +156,7 @@ impl TokenMode {
             token: token.address,
             max_tokens: u128::try_from(max_fee).map_err(|_| unpriced(PriceError::Invalid))?,
             tokens_per_eth: price,
-            validity: validity(unix_now()),
+            validity: validity(now),
         };
         let digest = token_payment::digest(&op, version, &limits, &payment, ask.entry_point, chain_id);
         let data = payment.to_paymaster_data(&sponsor.sign_digest(limits.address, digest).await?, &choice.permit);

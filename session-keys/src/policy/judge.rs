@@ -16,6 +16,9 @@ use super::{
 };
 use crate::public::PublicKey;
 
+/// Seconds for which bundlers want an operation to be valid yet: ten, after the latest second of the next block.
+const MINED_WITHIN: u64 = 12;
+
 /// Where a session stands on chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -294,6 +297,16 @@ impl Policy {
         Some((start, (start + self.period - 1).min(self.valid_until)))
     }
 
+    /// The period that an operation of this second is to claim: the one that it lies in, or the next one if that begins
+    /// before an operation of this one could be mined. Bundlers refuse what is over within [`MINED_WITHIN`], and hold what
+    /// is not valid for so long yet.
+    pub fn period_for(&self, time: u64) -> Option<u64> {
+        let period = self.period_at(time)?;
+        let ends = |(_, last): (u64, u64)| last < time.saturating_add(MINED_WITHIN);
+        let next = self.window(period + 1).filter(|(_, last)| *last >= time.saturating_add(MINED_WITHIN));
+        Some(if self.window(period).is_some_and(ends) && next.is_some() { period + 1 } else { period })
+    }
+
     /// The period that this second lies in, if the session is valid then.
     pub fn period_at(&self, time: u64) -> Option<u64> {
         if time < self.valid_after || time > self.valid_until {
@@ -313,5 +326,38 @@ impl Spend {
         let amount = u128::try_from(amount).ok()?;
         let (in_period, total) = (before.checked_add(amount)?, self.total.checked_add(amount)?);
         (in_period <= limit.per_period && total <= limit.total).then_some(Self { period, in_period, total })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_at_the_end_of_a_period_claims_the_next_and_at_the_end_of_the_session_the_last() {
+        let policy = Policy {
+            key: PublicKey::Address(Address::repeat_byte(9)),
+            valid_after: 1_000,
+            valid_until: 1_000 + 150,
+            period: 60,
+            max_uses: None,
+            epoch: 0,
+            salt: U256::ZERO,
+            paymaster: None,
+            gas_budget: 0,
+            limits: vec![],
+            calls: vec![],
+            vouchers: vec![],
+        };
+        let at = |second: u64| policy.period_for(1_000 + second);
+        assert_eq!([0, 47].map(at), [Some(0); 2]);
+        assert_eq!([48, 59, 60, 107].map(at), [Some(1); 4], "from 12 seconds before its first on");
+        assert_eq!([108, 119, 138, 150].map(at), [Some(2); 4]);
+        assert_eq!(at(151), None);
+        let whole = Policy { period: 0, ..policy.clone() };
+        assert_eq!([0, 150].map(|second| whole.period_for(1_000 + second)), [Some(0); 2]);
+        // The last period is cut short by the session's end: what could not be mined in it is left to the one before.
+        let cut = Policy { valid_until: 1_000 + 125, ..policy };
+        assert_eq!(cut.period_for(1_000 + 112), Some(1));
     }
 }

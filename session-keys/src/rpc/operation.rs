@@ -85,7 +85,7 @@ impl<B: Backend> Hub<B> {
         if asked.account.is_some_and(|account| account != record.account) {
             return Err(RpcError::param("sender", "the account of the permission"));
         }
-        let period = record.policy.period_at(now).ok_or(Refusal::Time)?;
+        let period = record.policy.period_for(now).ok_or(Refusal::Time)?;
         let lane = self.service().free_lane(id, period);
         let nonce = self.nonce(record.account, nonce_key(id, period, lane)).await?;
         let (max_fee, priority_fee) = backend.fees().await?;

@@ -1,0 +1,148 @@
+//! When the next block is, before it is there.
+//!
+//! Blocks say whole seconds. Where several share one, the next block has its parent's second or the one after it: a
+//! set, of which one second is known only if the chain tells milliseconds. What is to be mined has to be valid in each.
+//!
+//! | chain | the next block's second |
+//! |---|---|
+//! | blocks of less than a second | the head's time and a block time on; of a head without milliseconds, each that this can be |
+//! | blocks of a second and more | one after the head's, at the earliest |
+//! | no OP stack, where blocks may fail to come | as above, but a block time before the clock at the earliest |
+//!
+//! An OP stack's clock is its blocks: each is exactly a block time after its parent, and a chain that has stood still
+//! goes on where it stopped, whatever our clock says.
+
+use std::time::Duration;
+
+use erc4337::ChainPreset;
+
+use super::BlockPin;
+
+/// A block that operations run in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Its height.
+    pub number: u64,
+    /// Its time, in seconds since 1970.
+    pub timestamp: u64,
+}
+
+/// The block that comes next, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextBlock {
+    /// Its height.
+    pub number: u64,
+    /// The first second that it may have.
+    pub earliest: u64,
+    /// The last second that it may have, if it comes in time.
+    pub latest: u64,
+    /// Time between blocks.
+    pub block_time: Duration,
+}
+
+impl NextBlock {
+    /// It, as early as it may be.
+    pub fn first(&self) -> Moment {
+        Moment { number: self.number, timestamp: self.earliest }
+    }
+
+    /// Itself, or the first block that is not before this moment.
+    pub(crate) fn not_before(self, moment: Moment) -> Self {
+        let earliest = self.earliest.max(moment.timestamp);
+        Self { number: self.number.max(moment.number), earliest, latest: self.latest.max(earliest), ..self }
+    }
+
+    /// How many blocks come within this time: all that begin in it.
+    pub(crate) fn blocks_in(&self, time: Duration) -> u64 {
+        let blocks = time.as_millis().div_ceil(self.block_time.as_millis().max(1));
+        u64::try_from(blocks).unwrap_or(u64::MAX)
+    }
+}
+
+impl BlockPin {
+    /// The block that follows this one; `now` is our clock, as time since 1970.
+    pub(crate) fn next(&self, chain: &ChainPreset, now: Duration) -> NextBlock {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let block_time = millis(chain.block_time).max(1);
+        // The head's own time is at least and at most this.
+        let start = self.timestamp.saturating_mul(1_000);
+        let (least, most) = match self.millis {
+            Some(millis) => (start + u64::from(millis), start + u64::from(millis)),
+            None if block_time.is_multiple_of(1_000) => (start, start),
+            None => (start, start + 999),
+        };
+        let mut latest = (most + block_time) / 1_000;
+        let mut earliest = if block_time < 1_000 { (least + block_time) / 1_000 } else { self.timestamp + 1 };
+        if !chain.op_stack {
+            // Its clock goes on from the head, or is ours: whichever is later.
+            let clock = millis(now).max(start + millis(now.saturating_sub(self.seen)));
+            earliest = earliest.max(clock.saturating_sub(block_time) / 1_000);
+            latest = latest.max(clock / 1_000);
+        }
+        NextBlock { number: self.number + 1, earliest, latest: latest.max(earliest), block_time: chain.block_time }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: u64 = 1_800_000_000;
+
+    fn chain(op_stack: bool, block_time: u64) -> ChainPreset {
+        ChainPreset { op_stack, block_time: Duration::from_millis(block_time), ..ChainPreset::local() }
+    }
+
+    fn head(millis: Option<u16>) -> BlockPin {
+        BlockPin { timestamp: T, millis, seen: Duration::from_secs(T), ..crate::mempool::tests::block(7) }
+    }
+
+    /// Of a clock this many milliseconds after the head's second.
+    fn seconds(head: BlockPin, chain: &ChainPreset, later: u64) -> (u64, u64) {
+        let next = head.next(chain, Duration::from_millis(T * 1_000 + later));
+        assert_eq!(next.number, 8);
+        (next.earliest - T, next.latest - T)
+    }
+
+    #[test]
+    fn blocks_of_200_ms_have_the_heads_second_or_the_next_whatever_our_clock_says() {
+        for later in [0, 900, 5_000, 3_600_000] {
+            assert_eq!(seconds(head(None), &chain(true, 200), later), (0, 1));
+        }
+    }
+
+    #[test]
+    fn milliseconds_tell_which_of_the_two_it_is() {
+        let at = |millis| seconds(head(Some(millis)), &chain(true, 200), 0);
+        assert_eq!([0, 200, 400, 600].map(at), [(0, 0); 4]);
+        assert_eq!([800, 999].map(at), [(1, 1); 2]);
+    }
+
+    #[test]
+    fn blocks_of_whole_seconds_are_after_the_head() {
+        assert_eq!(seconds(head(None), &chain(true, 2_000), 60_000), (1, 2));
+        assert_eq!(seconds(head(None), &chain(true, 1_000), 0), (1, 1));
+    }
+
+    #[test]
+    fn where_blocks_may_fail_to_come_the_clock_counts_but_for_a_block_time() {
+        assert_eq!(seconds(head(None), &chain(false, 12_000), 3_000), (1, 12));
+        assert_eq!(seconds(head(None), &chain(false, 12_000), 600_000), (588, 600));
+        assert_eq!(seconds(head(None), &chain(false, 200), 600_100), (599, 600));
+    }
+
+    #[test]
+    fn a_chain_that_is_ahead_of_our_clock_goes_on_from_its_head() {
+        let day = 86_400;
+        let ahead = BlockPin { seen: Duration::from_secs(T - day), ..head(None) };
+        let next = ahead.next(&chain(false, 200), Duration::from_secs(T - day + 60));
+        assert_eq!((next.earliest - T, next.latest - T), (59, 60));
+    }
+
+    #[test]
+    fn time_is_counted_in_blocks_by_how_long_they_take() {
+        let next = |block_time| head(None).next(&chain(true, block_time), Duration::ZERO);
+        let ten = Duration::from_secs(10);
+        assert_eq!([200, 2_000, 12_000].map(|it| next(it).blocks_in(ten)), [50, 5, 1]);
+    }
+}
