@@ -5,9 +5,9 @@ mod endpoint;
 mod error;
 mod history;
 mod nodes;
+mod receipt;
 mod redact;
 
-pub(crate) use client::OpReceipt;
 pub use client::{BatchReader, NodeClient};
 pub use error::NodeError;
 pub(crate) use history::FeeHistory;
