@@ -258,11 +258,11 @@ async fn data_on_l1_is_paid_for_by_pre_verification_gas_on_base() {
     send(&paid).await.unwrap();
 }
 
-/// A day on which L1 is dear, and an operator that charges.
+/// A day on which L1 is as dear beside gas at 3 gwei as it is at 300 gwei beside Base's gas, and an operator that charges.
 const DEAR: L1Prices = L1Prices {
     upgrade: Upgrade::Jovian,
-    base_fee: 100_000_000_000,
-    blob_base_fee: 20_000_000_000,
+    base_fee: 20_000_000_000_000,
+    blob_base_fee: 4_000_000_000_000,
     base_fee_scalar: 2_269,
     blob_base_fee_scalar: 1_055_762,
     bedrock: (U256::ZERO, U256::ZERO),

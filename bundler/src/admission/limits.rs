@@ -44,7 +44,7 @@ fn size(op: &UserOperation, version: EntryPointVersion, alone: &Alone, head: &He
         (footprint.into(), head.block.gas_limit.into(), "gas that its data counts for"),
     ] {
         if given > limit {
-            return Err(Rejection::TooLarge { field: largest(lengths(op)), given, limit, unit });
+            return Err(Rejection::TooLarge { field: largest(lengths(op, version)), given, limit, unit });
         }
     }
     Ok(())
@@ -60,13 +60,15 @@ fn gas_limits(op: &UserOperation) -> [(&'static str, u128); 4] {
     ]
 }
 
-fn lengths(op: &UserOperation) -> [(&'static str, u128); 4] {
+fn lengths(op: &UserOperation, version: EntryPointVersion) -> [(&'static str, u128); 4] {
+    let (factory, payer) =
+        if version.is_packed() { ("factoryData", "paymasterData") } else { ("initCode", "paymasterAndData") };
     let paymaster = op.paymaster.as_ref().map_or(0, |paymaster| paymaster.data.len() + paymaster.signature.len());
     let initializer = op.initializer.as_ref().map_or(0, |_| op.init_code().len());
     [
         ("callData", op.call_data.len() as u128),
-        ("factoryData", initializer as u128),
-        ("paymasterData", paymaster as u128),
+        (factory, initializer as u128),
+        (payer, paymaster as u128),
         ("signature", op.signature.len() as u128),
     ]
 }
