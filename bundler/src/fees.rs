@@ -30,6 +30,8 @@ pub struct FeeSuggestion {
     pub fast_priority_fee: u128,
     /// The most that any bundle bids per gas, base fee included.
     pub cap: u128,
+    /// Of a block's gas, in thousandths, what is left after those who pay a higher priority fee than the usual one.
+    pub left_per_mille: u16,
 }
 
 /// Bounds of what is bid and of what is asked.
@@ -67,6 +69,7 @@ impl FeeSuggestion {
             slow_priority_fee: priority_fee,
             fast_priority_fee: (priority_fee * 125).div_ceil(100),
             cap: u128::MAX,
+            left_per_mille: 1_000,
         }
     }
 
@@ -81,6 +84,7 @@ impl FeeSuggestion {
             slow_priority_fee: slow.unwrap_or(usual).clamp(policy.min_priority_fee, usual),
             fast_priority_fee: fast.unwrap_or(least_fast).clamp(least_fast, (usual * MOST_FOR_HASTE).max(least_fast)),
             cap: policy.cap,
+            left_per_mille: history.left(usual),
         }
     }
 }
@@ -131,6 +135,21 @@ mod tests {
         let fees = FeeSuggestion::of(&history(&[], &[]), None, &POLICY);
         assert_eq!((fees.slow_priority_fee, fees.priority_fee, fees.fast_priority_fee), (10, 10, 13));
         assert_eq!(fees.cap, 1_000);
+    }
+
+    #[test]
+    fn what_a_block_has_left_is_what_those_who_pay_more_do_not_take() {
+        let left = |rewards: &[[u128; 3]], used: &[f64]| {
+            FeeSuggestion::of(&history(rewards, used), Some(100), &POLICY).left_per_mille
+        };
+        // All of it goes to those who pay more, three quarters, half, a quarter.
+        assert_eq!(left(&[[101, 102, 103]], &[0.6]), 400);
+        assert_eq!(left(&[[100, 102, 103]], &[0.6]), 550);
+        assert_eq!(left(&[[100, 100, 103]], &[0.6]), 700);
+        assert_eq!(left(&[[100, 100, 100]], &[0.6]), 850);
+        // The usual block counts, not the one that was full.
+        assert_eq!(left(&[[200; 3], [200; 3], [200; 3]], &[1.0, 0.5, 0.2]), 500);
+        assert_eq!(left(&[], &[]), 1_000);
     }
 
     #[test]

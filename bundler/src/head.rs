@@ -17,6 +17,6 @@ pub struct Head {
     pub view: Arc<StateView>,
     /// What to bid for the next.
     pub fees: FeeSuggestion,
-    /// What data on L1 costs, where the chain charges for it.
+    /// What is charged beside gas, on a chain of the OP stack.
     pub l1: Option<L1Prices>,
 }

@@ -11,7 +11,8 @@
 //! - `admission`: static limits, EIP-7702 authorizations, then the EntryPoint itself; its answer is ours.
 //! - [`rules`]: ERC-7562, judged on the record of that run.
 //! - [`estimation`]: limits from measured frames, proven by a second run.
-//! - [`fees`]: what to bid, and what an operation must offer.
+//! - [`fees`]: what to bid, and what an operation must offer. [`gas`]: what is asked for what the EntryPoint does not
+//!   meter. [`l1_fee`]: what an OP-stack chain charges beside gas.
 //! - [`evm`]: revm over state of one pinned block, fetched with standard `eth_*` calls.
 //! - [`mempool`], `builder`, `submitter`: pure; what is accepted, what goes together, what is signed.
 //! - `flow`: pure; keys, nonces, transactions in flight and what came of them.
@@ -29,6 +30,7 @@
 //! executed whole in process first.
 
 mod admission;
+mod base_fee;
 mod builder;
 mod clock;
 mod cluster;
@@ -53,6 +55,7 @@ pub mod rules;
 mod service;
 pub mod signer;
 mod submitter;
+mod transaction;
 
 pub use admission::{Admitted, Evidence, Validated};
 pub use cluster::{Builder, ClusterConfig, ClusterError, Refusal, SeatState};

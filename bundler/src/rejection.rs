@@ -65,6 +65,8 @@ pub enum Rejection {
     TooLow { field: &'static str, given: u128, required: u128 },
     #[error("{field}: {given} is too high, at most {limit} is allowed")]
     TooHigh { field: &'static str, given: u128, limit: u128 },
+    #[error("{field}: alone in its transaction the operation has {given} {unit}, at most {limit} are possible")]
+    TooLarge { field: &'static str, given: u128, limit: u128, unit: &'static str },
     #[error("eip7702Auth: {reason}")]
     Authorization { reason: String },
     #[error("{message}")]
@@ -139,6 +141,7 @@ impl Rejection {
             | Self::Field(_)
             | Self::TooLow { .. }
             | Self::TooHigh { .. }
+            | Self::TooLarge { .. }
             | Self::Authorization { .. }
             | Self::ReplacementUnderpriced { .. }
             | Self::AlreadyBundled { .. } => error_code::INVALID_FIELDS,
@@ -236,7 +239,7 @@ impl Rejection {
             Self::TooLow { field, given, required } => {
                 Some(json!({ "field": field, "given": U256::from(*given), "required": U256::from(*required) }))
             }
-            Self::TooHigh { field, given, limit } => {
+            Self::TooHigh { field, given, limit } | Self::TooLarge { field, given, limit, .. } => {
                 Some(json!({ "field": field, "given": U256::from(*given), "limit": U256::from(*limit) }))
             }
             Self::ReplacementUnderpriced { field, required, .. } => {

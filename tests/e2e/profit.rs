@@ -1,25 +1,21 @@
 //! What a bundle is proven on, and what it must earn before it is sent.
 
-use alloy::primitives::{Address, B256, Bytes, U256, address, utils::parse_ether};
+use alloy::primitives::{Address, B256, Bytes, U256, utils::parse_ether};
+use bundler::l1_fee::{L1Prices, Upgrade};
 use erc4337::EntryPointVersion;
 use serde_json::{Value, json};
 use tests::{
     Anvil, Stack,
     accounts::{SimpleAccount, receipt},
     bench::{Bench, answer_from},
+    op_stack::set_prices,
     programs::{helpers, piece::Access},
 };
 
-const L1_BLOCK: Address = address!("0x4200000000000000000000000000000000000015");
-
 /// Base fee of L1 as `L1Block` keeps it, in wei, and weights that count it in full.
 async fn set_l1_base_fee(anvil: &Anvil, wei: u64) {
-    let scalars = U256::from(1_000_000_u64) << 96;
-    for (slot, value) in [(1_u64, U256::from(wei)), (3, scalars), (7, U256::ZERO)] {
-        let params = vec![json!(L1_BLOCK), json!(B256::from(U256::from(slot))), json!(B256::from(value))];
-        anvil.ask("anvil_setStorageAt", params).await.unwrap();
-    }
-    anvil.ask("anvil_mine", vec![json!(1)]).await.unwrap();
+    let weights = L1Prices { upgrade: Upgrade::Jovian, base_fee_scalar: 1_000_000, ..L1Prices::default() };
+    set_prices(anvil, &L1Prices { base_fee: wei.into(), ..weights }).await.unwrap();
 }
 
 async fn status(stack: &Stack, hash: B256) -> Value {

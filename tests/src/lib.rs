@@ -12,6 +12,7 @@
 //! - [`load`]: honest clients beside hostile ones.
 //! - [`bench`]: a stack that bundles only when asked, and programs on it.
 //! - [`process`]: what a process has used.
+//! - [`op_stack`]: what a chain like Base charges beside gas.
 //! - [`oracle`]: what ERC-7562 says of an operation, from a trace of anvil.
 //! - [`programs`]: entities written opcode by opcode, to break the rules of ERC-7562 one at a time.
 
@@ -22,6 +23,7 @@ pub mod accuracy;
 pub mod anvil;
 pub mod bench;
 pub mod load;
+pub mod op_stack;
 pub mod oracle;
 pub mod process;
 pub mod programs;

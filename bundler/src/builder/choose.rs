@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use alloy::primitives::{Address, U256};
 
-use super::Bundle;
-use crate::{admission::Admitted, fees::FeeSuggestion, mempool::Mempool};
+use super::{Bundle, Room};
+use crate::{admission::Admitted, fees::FeeSuggestion, gas::Load, mempool::Mempool};
 
 /// Chooses from what waits, what earns most per gas first (its price above the base fee): one EntryPoint, a few operations per throttled entity, within
-/// the gas of a transaction, none that would not pay the base fee, and nothing beside what is set apart. Nothing at all
+/// the room of a transaction, none that would not pay the base fee, and nothing beside what is set apart. Nothing at all
 /// while the base fee is more than we bid.
 /// Those of one nonce key go in their order; nothing of a sender that is in another bundle already.
-pub(crate) fn choose(mempool: &Mempool, max_gas: u64, fees: FeeSuggestion) -> Option<Bundle> {
+pub(crate) fn choose(mempool: &Mempool, room: &Room, fees: FeeSuggestion) -> Option<Bundle> {
     let base_fee = fees.base_fee;
     if base_fee > fees.cap {
         return None;
@@ -35,7 +35,8 @@ pub(crate) fn choose(mempool: &Mempool, max_gas: u64, fees: FeeSuggestion) -> Op
         })
         .collect();
     candidates.sort_by_key(|(price, arrival, ahead, _)| (*price, *arrival, *ahead));
-    let mut choice = Choice { mempool, max_gas, bundle: None, lanes: HashMap::new(), throttled: HashMap::new() };
+    let mut choice =
+        Choice { mempool, room, bundle: None, load: Load::default(), lanes: HashMap::new(), throttled: HashMap::new() };
     // Each pass may make room for those that had to go behind another.
     loop {
         let before = candidates.len();
@@ -55,8 +56,9 @@ fn line(admitted: &Admitted) -> (Address, U256) {
 /// A bundle that is being chosen.
 struct Choice<'a> {
     mempool: &'a Mempool,
-    max_gas: u64,
+    room: &'a Room,
     bundle: Option<Bundle>,
+    load: Load,
     /// Operations chosen, by sender and nonce key.
     lanes: HashMap<(Address, U256), u64>,
     throttled: HashMap<Address, usize>,
@@ -92,11 +94,12 @@ impl Choice<'_> {
         if named.iter().any(|address| self.throttled.get(address).is_some_and(|count| *count >= most)) {
             return false;
         }
-        bundle.operations.push(admitted.clone());
-        if bundle.gas_limit() > self.max_gas {
-            bundle.operations.pop();
+        let load = self.load + Load::of(&admitted.op, admitted.version);
+        if !self.room.holds(load, !bundle.operations.is_empty()) {
             return false;
         }
+        self.load = load;
+        bundle.operations.push(admitted.clone());
         *self.lanes.entry(lane).or_default() += 1;
         named.into_iter().for_each(|address| *self.throttled.entry(address).or_default() += 1);
         true
@@ -140,27 +143,27 @@ mod tests {
             behind(operation(2, 2, 200, 5), 2),
         ]);
         // The last of the second sender's has to go behind one that is worth 40.
-        assert_eq!(ids(choose(&pool, u64::MAX, fees(10))), [2, 3, 4, 5, 1]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(10))), [2, 3, 4, 5, 1]);
     }
 
     #[test]
     fn a_transaction_is_filled_as_far_as_its_gas_goes_and_no_further() {
         let pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2), operation(3, 0, 50, 3)]);
         let of = |count: usize| {
-            let bundle = choose(&pool, u64::MAX, fees(1)).unwrap();
+            let bundle = choose(&pool, &Room::of_gas(u64::MAX), fees(1)).unwrap();
             let operations = bundle.operations.into_iter().take(count).collect();
             Bundle::new(bundle.entry_point, bundle.version, operations).gas_limit()
         };
-        assert_eq!(ids(choose(&pool, of(2), fees(1))), [2, 3]);
-        assert_eq!(ids(choose(&pool, of(1), fees(1))), [2]);
-        assert_eq!(ids(choose(&pool, of(1) - 1, fees(1))), [0_u8; 0]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(of(2)), fees(1))), [2, 3]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(of(1)), fees(1))), [2]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(of(1) - 1), fees(1))), [0_u8; 0]);
     }
 
     #[test]
     fn what_does_not_pay_the_base_fee_waits_and_everything_does_while_that_is_above_our_cap() {
         let pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2)]);
-        assert_eq!(ids(choose(&pool, u64::MAX, fees(31))), [2]);
-        assert_eq!(ids(choose(&pool, u64::MAX, FeeSuggestion { cap: 30, ..fees(31) })), [0_u8; 0]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(31))), [2]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), FeeSuggestion { cap: 30, ..fees(31) })), [0_u8; 0]);
     }
 
     #[test]
@@ -171,6 +174,6 @@ mod tests {
         pool.hold(&[held]);
         let again = pool.all().find(|it| it.hash == held).unwrap().clone();
         pool.refresh(held, Ok(again));
-        assert_eq!(ids(choose(&pool, u64::MAX, fees(1))), [1]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(1))), [1]);
     }
 }

@@ -7,6 +7,7 @@
 mod choose;
 mod contest;
 mod prove;
+mod room;
 
 use alloy::primitives::{Address, B256};
 use erc4337::EntryPointVersion;
@@ -14,8 +15,14 @@ use erc4337::EntryPointVersion;
 pub(crate) use choose::choose;
 pub(crate) use contest::contest;
 pub(crate) use prove::{Proven, prove};
+pub(crate) use room::Room;
 
-use crate::{admission::Admitted, gas};
+use crate::{
+    admission::Admitted,
+    gas::Load,
+    submitter::Fees,
+    transaction::{Envelope, UNKNOWN_NONCE, Unsigned},
+};
 
 /// Operations that go into one transaction.
 #[derive(Clone, Debug)]
@@ -42,12 +49,20 @@ pub(crate) struct Expected {
     pub(crate) execution: u128,
     /// Wei for data on L1.
     pub(crate) l1: u128,
+    /// Wei for the operator of the chain.
+    pub(crate) operator: u128,
 }
 
 impl Expected {
     /// Wei for all of it.
     pub(crate) fn cost(&self) -> u128 {
-        self.execution.saturating_add(self.l1)
+        self.execution.saturating_add(self.l1).saturating_add(self.operator)
+    }
+
+    /// Wei that is charged beside the gas if all of its gas limit is used: what the key must have to be taken.
+    pub(crate) fn charges_at(&self, gas_limit: u128) -> u128 {
+        let operator = self.operator.saturating_mul(gas_limit).div_ceil(u128::from(self.gas_used.max(1)));
+        self.l1.saturating_add(operator)
     }
 
     /// Whether it costs more than it brings in, by more than `preVerificationGas` is exact to.
@@ -72,7 +87,26 @@ impl Bundle {
 
     /// Gas limit of its transaction.
     pub(crate) fn gas_limit(&self) -> u64 {
-        let limit = gas::bundle_gas_limit(self.operations.iter().map(|admitted| &*admitted.op), self.version);
-        u64::try_from(limit).unwrap_or(u64::MAX)
+        self.load().gas_limit()
+    }
+
+    /// Gas and bytes of its transaction.
+    pub(crate) fn load(&self) -> Load {
+        self.operations.iter().map(|admitted| Load::of(&admitted.op, self.version)).sum()
+    }
+
+    /// The transaction that carries it, from this key at this bid; its nonce may not be known yet.
+    pub(crate) fn transaction(&self, chain_id: u64, nonce: Option<u64>, fees: Fees, bundler: Address) -> Unsigned {
+        let envelope = Envelope {
+            chain_id,
+            nonce: nonce.unwrap_or(UNKNOWN_NONCE),
+            gas_limit: self.gas_limit(),
+            max_fee: fees.max_fee,
+            priority_fee: fees.priority_fee,
+            entry_point: self.entry_point,
+            version: self.version,
+            beneficiary: bundler,
+        };
+        envelope.around(self.operations.iter().map(|admitted| &*admitted.op))
     }
 }

@@ -5,7 +5,7 @@ use alloy::{
     rpc::types::state::StateOverride,
     sol_types::SolEvent,
 };
-use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, pack, revert::EntryPointRevert};
+use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, revert::EntryPointRevert};
 
 use super::{Bundle, Expected};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     evm::{Budget, Ending, HandleOps, NextBlock, SimulationError, StopAt},
     gas,
     head::Head,
+    l1_fee::L1Prices,
     rejection::Entity,
     submitter::Fees,
 };
@@ -106,7 +107,7 @@ pub(crate) fn prove(
         .run_and_keep(&head.view, &head.block)?;
         let (index, reason, culprit) = match run.ending {
             Ending::Completed(logs) => {
-                bundle.expected = expected(bundle, &logs, run.gas_used, bid, head, bundler);
+                bundle.expected = expected(bundle, &logs, run.gas_used, bid, head, chain.chain_id, bundler);
                 if !bundle.expected.is_loss() {
                     proven.changes = changes;
                     break;
@@ -149,18 +150,27 @@ fn out_of_time(bundle: &mut Bundle, next: &NextBlock) -> Vec<B256> {
 }
 
 /// What the bundle will bring in and cost at this bid.
-fn expected(bundle: &Bundle, logs: &[Log], gas_used: u64, bid: Fees, head: &Head, bundler: Address) -> Expected {
+fn expected(
+    bundle: &Bundle,
+    logs: &[Log],
+    gas_used: u64,
+    bid: Fees,
+    head: &Head,
+    chain_id: u64,
+    bundler: Address,
+) -> Expected {
     let paid = logs.iter().filter(|log| log.address == bundle.entry_point).filter_map(|log| {
         let event = UserOperationEvent::decode_log(log).ok()?;
         Some(event.actualGasCost.saturating_to::<u128>())
     });
     let price = head.fees.base_fee.saturating_add(bid.priority_fee);
-    let calldata = pack::handle_ops(bundle.version, bundle.operations.iter().map(|it| &*it.op), bundler);
+    let l1 = |prices: L1Prices| prices.fee(&bundle.transaction(chain_id, None, bid, bundler).bytes());
     Expected {
         gas_used,
         revenue: paid.fold(0, u128::saturating_add),
         execution: u128::from(gas_used).saturating_mul(price),
-        l1: gas::l1_fee(&calldata, head),
+        l1: head.l1.map_or(0, l1),
+        operator: head.l1.map_or(0, |prices| prices.operator_fee(gas_used.into())),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, U256};
 use erc4337::EntryPointVersion;
 
 use super::{Engine, Status};
@@ -124,7 +124,7 @@ impl Engine {
         for (key, state) in self.keys.clone().into_iter().enumerate() {
             let Some(state) = state else { continue };
             let barred = strict && state.delegated;
-            if self.flow.set_usable(key, !barred && Treasury::is_enough(self.affordable(key))) {
+            if self.flow.set_usable(key, !barred && Treasury::is_enough(self.spare(key), &self.head)) {
                 let address = self.submitter.key(key);
                 let KeyState { balance, delegated, .. } = state;
                 tracing::error!(key, %address, %balance, delegated, "no bundles from this key: too poor, or delegated");
@@ -132,10 +132,10 @@ impl Engine {
         }
     }
 
-    /// Gas that a key can pay for beside what is in flight; without limit before its balance is known.
-    pub(super) fn affordable(&self, key: usize) -> u64 {
-        let Some(state) = self.keys.get(key).copied().flatten() else { return u64::MAX };
-        Treasury::affordable(state.balance, self.flow.promised(key), self.head.fees)
+    /// Wei that a key has beside what is in flight; without limit before its balance is known.
+    pub(super) fn spare(&self, key: usize) -> U256 {
+        let Some(state) = self.keys.get(key).copied().flatten() else { return U256::MAX };
+        state.balance.saturating_sub(U256::from(self.flow.promised(key)))
     }
 
     /// Takes what is mined out of the mempool, and remembers it for as long as its block may leave the chain.

@@ -38,7 +38,7 @@ pub(crate) use watchers::{Stage, WAITING};
 use crate::{
     Config, Head, Rejection,
     admission::Admitted,
-    builder::{self, Bundle, Proven},
+    builder::{self, Bundle, Proven, Room},
     config::BundlingMode,
     flow::{Flow, Ledger, Mined, Place},
     follower::Mined as Brought,
@@ -376,8 +376,8 @@ impl Engine {
         let Some(key) = self.flow.next_key() else { return };
         self.mempool.look_to(self.next_block());
         let wanted = asked || self.closed || self.mode == BundlingMode::Auto || !self.waiting_for_bundle.is_empty();
-        let most = self.config.chain.max_transaction_gas.min(self.affordable(key));
-        let chosen = if wanted { builder::choose(&self.mempool, most, self.head.fees) } else { None };
+        let room = Room::new(&self.head, &self.config.chain, self.spare(key));
+        let chosen = if wanted { builder::choose(&self.mempool, &room, self.head.fees) } else { None };
         match chosen {
             Some(bundle) => {
                 self.mempool.mark_bundled(&bundle.hashes());

@@ -15,7 +15,7 @@ use crate::{
     clock,
     evm::overlay,
     flow::{Mined, Place},
-    node::{BatchReader, NodeClient, NodeError, OpReceipt},
+    node::{BatchReader, NodeClient, NodeError},
     service::is_delegation,
     submitter::{Attempt, Fees, KeyState, Refill},
 };
@@ -179,13 +179,13 @@ fn standing(answers: &[Bytes]) -> Option<KeyState> {
 /// Which of our transactions was mined; `None` if the nonce went to somebody else's.
 async fn outcome(node: &NodeClient, transactions: &[B256]) -> Result<Option<Mined>, NodeError> {
     for transaction in transactions {
-        if let Some(OpReceipt { receipt, l1_fee }) = node.op_receipt(*transaction).await? {
-            let execution = u128::from(receipt.gas_used).saturating_mul(receipt.effective_gas_price);
+        if let Some(receipt) = node.op_receipt(*transaction).await? {
+            let (cost, receipt) = (receipt.cost(), receipt.receipt);
             return Ok(Some(Mined {
                 transaction: *transaction,
                 success: receipt.status(),
                 block: receipt.block_number.unwrap_or(u64::MAX),
-                cost: execution.saturating_add(l1_fee.map_or(0, |fee| fee.saturating_to())),
+                cost,
             }));
         }
     }

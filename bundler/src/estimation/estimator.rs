@@ -103,7 +103,8 @@ impl Estimator {
     fn excess(&self, op: &UserOperation, limits: Limits) -> u128 {
         let mut op = op.clone();
         self.open.apply(limits, &mut op);
-        gas::bundle_gas_limit([&op], self.version).saturating_sub(u128::from(self.chain.max_transaction_gas))
+        let most = self.chain.max_transaction_gas.min(self.head.block.gas_limit);
+        gas::bundle_gas_limit([&op], self.version).saturating_sub(u128::from(most))
     }
 
     /// Runs with exactly the limits that were measured. If that fails, raises what is too low until it does not, and

@@ -73,7 +73,13 @@ pub(crate) async fn estimate(
     if open.pre_verification_gas {
         op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
     }
-    let op = on_pending(op, open, entry_point, overrides, config, head, bundler, pending, Estimator::run).await?;
+    let priority_fee = op.max_priority_fee_per_gas;
+    let mut op = on_pending(op, open, entry_point, overrides, config, head, bundler, pending, Estimator::run).await?;
+    if open.pre_verification_gas {
+        // The operator of the chain charges for gas, of which the limits are known now; at the price that will be paid.
+        op.max_priority_fee_per_gas = priority_fee;
+        op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
+    }
     let own = op.paymaster.as_ref().filter(|_| version.is_packed());
     Ok(Estimate {
         pre_verification_gas: op.pre_verification_gas,

@@ -24,7 +24,7 @@ pub(crate) struct Mined {
     pub(crate) transaction: B256,
     pub(crate) success: bool,
     pub(crate) block: u64,
-    /// Wei that it cost, with what L1 took.
+    /// Wei that it cost, with what L1 and the operator of the chain took.
     pub(crate) cost: u128,
 }
 

@@ -26,7 +26,7 @@ pub struct Ledger {
     pub operations: u64,
     /// What the operations paid us.
     pub revenue: u128,
-    /// What the transactions cost, with what L1 took.
+    /// What the transactions cost, with what L1 and the operator of the chain took.
     pub cost: u128,
     /// What the proofs of these transactions said that the operations would pay.
     pub expected_revenue: u128,
@@ -90,7 +90,7 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    const EXPECTED: Expected = Expected { gas_used: 100, revenue: 1_000, execution: 800, l1: 100 };
+    const EXPECTED: Expected = Expected { gas_used: 100, revenue: 1_000, execution: 800, l1: 70, operator: 30 };
 
     fn booked(end: End, revenue: u128, cost: u128) -> Ledger {
         let mut ledger = Ledger::default();

@@ -55,7 +55,7 @@ impl Policy {
     /// As configured.
     pub(crate) fn of(config: &Config) -> Self {
         Self {
-            per_key: config.nonces_per_key,
+            per_key: config.nonces_per_key.min(config.chain.pending_per_sender),
             patience: config.blocks_before_escalation,
             cancel_after: config.blocks_before_cancellation,
             cancel_max_fee: config.cancellation_max_fee,

@@ -61,8 +61,9 @@ impl Slot {
 
     /// Wei that it may cost, as last bid.
     pub(super) fn worst_cost(&self) -> u128 {
-        let gas = self.bundle.as_ref().map_or(0, |bundle| u128::from(bundle.gas_limit()));
-        self.attempts.last().map_or(0, |last| gas.saturating_mul(last.fees.max_fee))
+        let Some((bundle, last)) = self.bundle.as_ref().zip(self.attempts.last()) else { return 0 };
+        let gas = u128::from(bundle.gas_limit());
+        gas.saturating_mul(last.fees.max_fee).saturating_add(bundle.expected.charges_at(gas))
     }
 
     /// About to be signed.

@@ -23,6 +23,7 @@ pub(crate) use lookup::{inclusion as inclusion_at, operation as operation_at, se
 
 use crate::{
     Config, Head,
+    base_fee::next_base_fee,
     engine::{Command, Interest},
     evm::{BlockPin, Shared, StateView},
     fees::FeeSuggestion,
@@ -147,17 +148,16 @@ impl Follower {
     }
 
     async fn head(&self, block: BlockPin, view: StateView, fees: FeeSuggestion) -> Result<Head, NodeError> {
-        let l1 = if self.config.chain.op_stack {
-            view.prefetch(&L1Prices::reads()).await?;
-            L1Prices::of(&view)
-        } else {
-            None
-        };
+        let l1 = if self.config.chain.op_stack { Some(L1Prices::read(&view).await?) } else { None };
         Ok(Head { block, view: Arc::new(view), fees, l1 })
     }
 
     async fn pin(&self, block: &HeadHeader) -> Result<(BlockPin, FeeSuggestion), NodeError> {
-        let fees = FeeSuggestion::ask(&self.node, &self.config.fees).await?;
+        let mut fees = FeeSuggestion::ask(&self.node, &self.config.fees).await?;
+        // The node's history may be of a newer head already.
+        if let Some(base_fee) = next_base_fee(block).filter(|_| self.config.chain.op_stack) {
+            fees.base_fee = base_fee;
+        }
         Ok((BlockPin::new(block, fees.base_fee), fees))
     }
 

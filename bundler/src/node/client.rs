@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::evm::Moment;
 
-use super::{FeeHistory, HeadHeader, NodeError, endpoint::Endpoint, nodes::Nodes};
+use super::{FeeHistory, HeadHeader, NodeError, endpoint::Endpoint, nodes::Nodes, receipt::OpReceipt};
 
 /// How long one of several endpoints is given for an answer; another is asked then.
 const PATIENCE_WITH_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
@@ -205,7 +205,7 @@ impl NodeClient {
         self.call("eth_getTransactionReceipt", rpc_params![transaction]).await
     }
 
-    /// A mined transaction's receipt, with what L1 took where the chain says so.
+    /// A mined transaction's receipt, with what was charged beside gas where the chain says so.
     pub(crate) async fn op_receipt(&self, transaction: B256) -> Result<Option<OpReceipt>, NodeError> {
         self.call("eth_getTransactionReceipt", rpc_params![transaction]).await
     }
@@ -277,18 +277,6 @@ impl NodeClient {
             Err(error) => Err(error),
         }
     }
-}
-
-/// A receipt of an OP-stack chain.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct OpReceipt {
-    /// What every chain has in it.
-    #[serde(flatten)]
-    pub(crate) receipt: TransactionReceipt,
-    /// Wei that the transaction was charged for its data on L1.
-    #[serde(default)]
-    pub(crate) l1_fee: Option<U256>,
 }
 
 /// Reads state at one block, by hash, many values in one round trip.

@@ -31,6 +31,22 @@ impl FeeHistory {
         fees.sort_unstable();
         fees.get(fees.len() / 2).copied()
     }
+
+    /// Of the gas of the usual of these blocks, in thousandths, what those left who paid a higher priority fee than
+    /// this one (wei per gas). The percentiles asked for cut each block's gas into quarters.
+    pub(crate) fn left(&self, priority_fee: u128) -> u16 {
+        let rewards = self.reward.iter().flatten().zip(&self.gas_used_ratio);
+        let mut left: Vec<u16> = rewards
+            .map(|(fees, used)| {
+                let cheaper = fees.iter().filter(|fee| **fee <= U256::from(priority_fee)).count();
+                let dearer = 1.0 - 0.25 * cheaper.min(3) as f64;
+                // Saturates, as casts from floats do: a share may be anything that a node says.
+                (1_000.0 * (1.0 - used * dearer)).clamp(0.0, 1_000.0).round() as u16
+            })
+            .collect();
+        left.sort_unstable();
+        left.get(left.len() / 2).copied().unwrap_or(1_000)
+    }
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ mod error;
 mod header;
 mod history;
 mod nodes;
+mod receipt;
 mod redact;
 
-pub(crate) use client::OpReceipt;
 pub use client::{BatchReader, NodeClient};
 pub use error::NodeError;
 pub use header::HeadHeader;

@@ -9,17 +9,17 @@ mod treasury;
 use std::sync::Arc;
 
 use alloy::{
-    consensus::{TxEip1559, TxEip7702, TxEnvelope},
+    consensus::{TxEip1559, TxEnvelope},
     eips::eip2718::Encodable2718,
     primitives::{Address, B256, Bytes, TxKind},
 };
-use erc4337::pack;
 
 use crate::{
     builder::Bundle,
     fees::FeeSuggestion,
     flow::Place,
     signer::{Signer, SignerError},
+    transaction::Unsigned,
 };
 
 pub use treasury::Keeping;
@@ -157,35 +157,10 @@ impl Submitter {
         bundle: &Bundle,
         fees: Fees,
     ) -> Result<TxEnvelope, SignerError> {
-        let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
-        let input = pack::handle_ops(bundle.version, operations(), signer.address());
-        let authorization_list: Vec<_> = operations().filter_map(|op| op.eip7702_auth.clone()).collect();
-        if authorization_list.is_empty() {
-            let transaction = TxEip1559 {
-                chain_id: self.chain_id,
-                nonce,
-                gas_limit: bundle.gas_limit(),
-                max_fee_per_gas: fees.max_fee,
-                max_priority_fee_per_gas: fees.priority_fee,
-                to: TxKind::Call(bundle.entry_point),
-                input,
-                ..TxEip1559::default()
-            };
-            Ok(signer.sign_transaction(transaction).await?.into())
-        } else {
-            let transaction = TxEip7702 {
-                chain_id: self.chain_id,
-                nonce,
-                gas_limit: bundle.gas_limit(),
-                max_fee_per_gas: fees.max_fee,
-                max_priority_fee_per_gas: fees.priority_fee,
-                to: bundle.entry_point,
-                input,
-                authorization_list,
-                ..TxEip7702::default()
-            };
-            Ok(signer.sign_transaction(transaction).await?.into())
-        }
+        Ok(match bundle.transaction(self.chain_id, Some(nonce), fees, signer.address()) {
+            Unsigned::Eip1559(transaction) => signer.sign_transaction(transaction).await?.into(),
+            Unsigned::Eip7702(transaction) => signer.sign_transaction(transaction).await?.into(),
+        })
     }
 
     /// The funder's transfer to a key.
@@ -286,5 +261,47 @@ mod tests {
         assert_eq!(envelope.authorization_list(), Some([auth].as_slice()));
         assert_eq!(envelope.recover_signer().unwrap(), submitter.address());
         assert_eq!((envelope.nonce(), *envelope.tx_hash()), (7, attempt.transaction));
+    }
+
+    #[tokio::test]
+    async fn what_a_bundle_is_charged_for_its_data_is_known_before_it_is_signed() {
+        use crate::{
+            l1_fee::{L1Prices, Upgrade},
+            transaction::noise,
+        };
+        let submitter = Submitter::new(vec![PrivateKeySigner::random().into()], None, 8453);
+        for (count, nonce) in [(1, 0), (1, 300), (3, 70_000), (10, 2_000_000_000), (100, 7)] {
+            for authorized in [false, true] {
+                let mut bundle = bundle(&vec![(1_000_000_000, 5_000_000); count]);
+                for (seed, admitted) in bundle.operations.iter_mut().enumerate() {
+                    let op = Arc::make_mut(&mut admitted.op);
+                    let seed = seed as u64;
+                    op.sender = Address::from_slice(&noise(seed, 20));
+                    op.call_data = noise(seed + 1_000, 132).into();
+                    op.signature = noise(seed + 2_000, 65).into();
+                    if authorized && seed % 2 == 0 {
+                        let address = Address::repeat_byte(1);
+                        let inner =
+                            alloy::eips::eip7702::Authorization { chain_id: U256::from(8453), address, nonce: 0 };
+                        let [r, s] = [3_000, 4_000].map(|at| U256::from_be_slice(&noise(seed + at, 32)));
+                        op.eip7702_auth =
+                            Some(alloy::eips::eip7702::SignedAuthorization::new_unchecked(inner, 0, r, s));
+                    }
+                }
+                let fees = Fees::first(&bundle, FeeSuggestion::flat(5_000_000, 1_000_000));
+                let reckoned = bundle.transaction(8453, None, fees, submitter.address()).bytes();
+                let signed = submitter.sign(Place { key: 0, nonce }, Some(&bundle), fees).await.unwrap().raw;
+                for wei in [1, 1_000_000, 300_000_000_000] {
+                    let scalars =
+                        L1Prices { base_fee_scalar: 2_269, blob_base_fee_scalar: 1_055_762, ..L1Prices::default() };
+                    let prices = L1Prices { upgrade: Upgrade::Jovian, base_fee: wei, blob_base_fee: wei, ..scalars };
+                    let (before, after) = (prices.fee(&reckoned), prices.fee(&signed));
+                    assert!(
+                        before.abs_diff(after) <= after / 50,
+                        "{count} operations at {wei} wei: {before}, then {after}"
+                    );
+                }
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use alloy::primitives::U256;
 
 use super::Fees;
-use crate::fees::FeeSuggestion;
+use crate::{fees::FeeSuggestion, head::Head, l1_fee::L1Prices};
 
 /// Gas of a transfer.
 const TRANSFER_GAS: u64 = 21_000;
@@ -11,6 +11,8 @@ const TRANSFER_GAS: u64 = 21_000;
 const PATIENCE: u64 = 3;
 /// Gas that a key must be able to pay for to be given a bundle: that of a single operation, generously.
 const LEAST_GAS: u64 = 500_000;
+/// Bytes of its transaction.
+const LEAST_BYTES: usize = 1_000;
 
 /// Below what a key's balance is filled up, and to what; in wei.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +61,16 @@ impl Treasury {
         Self { keeping, sending: None, warned: Vec::new() }
     }
 
-    /// Gas that a key with this balance, of which so much is promised (wei), can pay for at this price.
-    pub(crate) fn affordable(balance: U256, promised: u128, fees: FeeSuggestion) -> u64 {
-        let price = (fees.base_fee * 2 + fees.priority_fee).max(1);
-        (balance.saturating_sub(U256::from(promised)) / U256::from(price)).saturating_to()
+    /// Whether a key with this much to spend (wei) is given a bundle.
+    pub(crate) fn is_enough(spare: U256, head: &Head) -> bool {
+        Self::least(head.fees, head.l1) <= spare
     }
 
-    /// Whether that is enough to be given a bundle.
-    pub(crate) fn is_enough(gas: u64) -> bool {
-        gas >= LEAST_GAS
+    /// Wei that a single operation costs, generously.
+    fn least(fees: FeeSuggestion, charges: Option<L1Prices>) -> U256 {
+        let price = (fees.base_fee * 2 + fees.priority_fee).max(1);
+        let charged = charges.map_or(0, |it| it.most(LEAST_BYTES).saturating_add(it.operator_fee(LEAST_GAS.into())));
+        U256::from(LEAST_GAS) * U256::from(price) + U256::from(charged)
     }
 
     /// What to send at this head: a new refill, or the one on its way for more.
@@ -123,6 +126,7 @@ impl Treasury {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::l1_fee::Upgrade;
 
     const KEEPING: Keeping = Keeping {
         low: U256::from_limbs([1_000_000_000, 0, 0, 0]),
@@ -175,10 +179,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_given_what_it_can_pay_for_beside_what_it_has_promised() {
-        assert_eq!(Treasury::affordable(U256::from(210_000_000), 0, fees()), 1_000_000);
-        assert_eq!(Treasury::affordable(U256::from(210_000_000), 105_000_000, fees()), 500_000);
-        assert!(Treasury::is_enough(500_000) && !Treasury::is_enough(499_999));
-        assert_eq!(Treasury::affordable(U256::from(1), 2, fees()), 0);
+    fn a_key_is_given_bundles_while_it_can_pay_for_an_operation_with_all_that_is_charged() {
+        assert_eq!(Treasury::least(fees(), None), U256::from(500_000 * 210));
+        // The operator's 700 wei for each gas and 9; data on L1 is free.
+        let charges = L1Prices {
+            upgrade: Upgrade::Jovian,
+            operator_fee_scalar: 7,
+            operator_fee_constant: 9,
+            ..L1Prices::default()
+        };
+        assert_eq!(Treasury::least(fees(), Some(charges)), U256::from(500_000 * 910 + 9));
     }
 }

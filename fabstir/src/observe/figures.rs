@@ -83,7 +83,10 @@ const GAUGES: Figures = &[
     ("fabstir_key_usable", "1 if the key is given bundles."),
     ("fabstir_journal_failing", "1 if the journal cannot be written."),
     ("fabstir_ledger_revenue_wei", "What operations paid us since the start."),
-    ("fabstir_ledger_cost_wei", "What our transactions cost since the start, with what L1 took."),
+    (
+        "fabstir_ledger_cost_wei",
+        "What our transactions cost since the start, with what L1 and the operator of the chain took.",
+    ),
     ("fabstir_ledger_loss_wei", "What single transactions lost since the start, by cause."),
     ("fabstir_disagreements", "Bundles since the start that our EVM passed and the node did not."),
     ("fabstir_deposit_wei", "Deposit of a paymaster of ours in its EntryPoint."),

@@ -4,6 +4,9 @@ mod world;
 
 use world::World;
 
+use super::Policy;
+use crate::Config;
+
 /// Seeds of `make test`; `FABSTIR_SEEDS` for others, `FABSTIR_SEED` for one alone.
 const SEEDS: u64 = 1_000;
 
@@ -28,4 +31,11 @@ fn whatever_chain_and_node_do_each_operation_ends_once_and_is_never_under_two_no
         let met = [seen.reorgs, seen.unmined, seen.stolen, seen.lost, seen.cancelled, seen.dearer, seen.vanished];
         assert!(met.iter().all(|count| *count > 100), "{seen:?}");
     }
+}
+
+#[test]
+fn no_key_has_more_in_flight_than_a_node_keeps_of_one_sender() {
+    let base = Config::new(erc4337::ChainPreset::base());
+    assert_eq!((Policy::of(&base).per_key, base.chain.pending_per_sender), (8, 16));
+    assert_eq!(Policy::of(&Config { nonces_per_key: 40, ..base }).per_key, 16);
 }
