@@ -33,7 +33,7 @@ pub(crate) fn counted(op: &UserOperation, entry_point: Address) -> StateOverride
 }
 
 /// The state that `ahead`, each in a bundle of its own, leave behind: the account one of them makes, the key another
-/// installs. None if one of them would fail its bundle. Blocks: call on a blocking thread.
+/// installs. None if one of them would fail its bundle, or only the node can tell what it does. Blocks: call on a blocking thread.
 ///
 /// # Errors
 /// If state cannot be read, or the budget is spent.
@@ -63,7 +63,8 @@ pub(crate) fn state_after(
             budget,
         }
         .run_and_keep(&head.view, &head.block)?;
-        if !matches!(run.ending, Ending::Completed(_)) {
+        let known = run.trace.native_operations(entry_point).is_empty();
+        if !known || !matches!(run.ending, Ending::Completed(_)) {
             return Ok(None);
         }
         overlay(&mut state, changes);

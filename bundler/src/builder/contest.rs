@@ -17,16 +17,12 @@ pub(crate) async fn contest(
     bundler: Address,
     block: B256,
 ) -> Option<String> {
-    if bundle.operations.is_empty() {
+    // Of what only the node can execute it has said already what there is to say.
+    if bundle.operations.is_empty() || bundle.native {
         return None;
     }
     let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
-    // The call carries no authorizations: what they will have done is pretended (EIP-7702's designation).
-    for (op, auth) in operations().filter_map(|op| Some((op, op.eip7702_auth.as_ref()?))) {
-        let pretend = in_flight.entry(op.sender).or_default();
-        pretend.code = Some(Bytes::from([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat()));
-        pretend.nonce = Some(auth.nonce.saturating_add(1));
-    }
+    pretend_authorizations(bundle, &mut in_flight);
     let input = pack::handle_ops(bundle.version, operations(), bundler);
     match node.call_from(bundler, bundle.entry_point, input, bundle.gas_limit(), block, &in_flight).await {
         Err(NodeError::Refused { message, .. }) if message.contains("revert") => Some(message),
@@ -35,5 +31,14 @@ pub(crate) async fn contest(
             None
         }
         Ok(_) => None,
+    }
+}
+
+/// A call carries no authorizations: what they will have done is pretended (EIP-7702's designation).
+pub(super) fn pretend_authorizations(bundle: &Bundle, state: &mut StateOverride) {
+    for (op, auth) in bundle.operations.iter().filter_map(|it| Some((&it.op, it.op.eip7702_auth.as_ref()?))) {
+        let pretend = state.entry(op.sender).or_default();
+        pretend.code = Some(Bytes::from([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat()));
+        pretend.nonce = Some(auth.nonce.saturating_add(1));
     }
 }

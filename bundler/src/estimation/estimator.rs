@@ -13,11 +13,12 @@ use erc4337::{
 use super::{
     Open, funding,
     measure::{self, Frames, Limits, Part},
+    native::NativeCall,
     report::refuse_failure,
 };
 use crate::{
     Head, Rejection,
-    evm::{Budget, Ending, HandleOps, Run, StopAt},
+    evm::{Budget, Ending, HandleOps, Run, StopAt, overlay},
     gas,
     head::unix_now,
 };
@@ -52,13 +53,18 @@ impl Estimator {
             paymaster_verification: self.max_verification_gas,
             post_op: AMPLE_POST_OP_GAS,
         };
-        let mut measured = self.measure(&mut op, ample)?;
+        let (mut measured, native) = self.measure(&mut op, ample)?;
+        if let Some(call) = native {
+            let found = self.prove(&mut op, measured, ample)?;
+            let found = self.with_the_nodes_limit(&mut op, found, &call)?;
+            return self.within_a_transaction(op, found);
+        }
         let excess = self.excess(&op, measured);
         if excess > 0 && self.open.call {
             // More than a transaction may have. A contract that takes whatever it is given does with less.
             ample.call = measured.call.saturating_sub(excess);
             let needed = measured.call;
-            measured = self.measure(&mut op, ample).map_err(|rejection| match rejection {
+            (measured, _) = self.measure(&mut op, ample).map_err(|rejection| match rejection {
                 Rejection::ExecutionReverted { .. } => {
                     Rejection::TooHigh { field: "callGasLimit", given: needed, limit: ample.call }
                 }
@@ -66,6 +72,11 @@ impl Estimator {
             })?;
         }
         let found = self.prove(&mut op, measured, ample)?;
+        self.within_a_transaction(op, found)
+    }
+
+    /// The operation with these limits, if a transaction may have so much.
+    fn within_a_transaction(&self, mut op: UserOperation, found: Limits) -> Result<UserOperation, Rejection> {
         self.open.apply(found, &mut op);
         match self.excess(&op, found) {
             0 => Ok(op),
@@ -79,14 +90,20 @@ impl Estimator {
     /// Runs the operation as it is.
     pub(super) fn rehearse(&self, op: UserOperation) -> Result<(), Rejection> {
         let run = self.simulate(&op)?;
-        refuse_failure(&run, &op, &self.frames(&run, &op))
+        match self.native_call(&run, &op)? {
+            Some(call) => self.run_on_the_node(&op, &call),
+            None => refuse_failure(&run, &op, &self.frames(&run, &op)),
+        }
     }
 
-    /// The limits that a run with `ample` ones shows.
-    fn measure(&self, op: &mut UserOperation, ample: Limits) -> Result<Limits, Rejection> {
+    /// The limits that a run with `ample` ones shows, and the account's call if only the node can tell what that needs.
+    fn measure(&self, op: &mut UserOperation, ample: Limits) -> Result<(Limits, Option<NativeCall>), Rejection> {
         self.open.apply(ample, op);
         let run = self.simulate(op)?;
-        refuse_failure(&run, op, &self.frames(&run, op))?;
+        let native = self.native_call(&run, op)?;
+        if native.is_none() {
+            refuse_failure(&run, op, &self.frames(&run, op))?;
+        }
         let mut limits = measure::limits(&run.trace, op, self.entry_point, self.version).with_room_for_signatures();
         if self.version == EntryPointVersion::V0_6 {
             // v0.6 charges no penalty, so this run's charge is already exact: the limits must add up to it (AA51).
@@ -94,7 +111,7 @@ impl Estimator {
             self.open.apply(limits, op);
             limits.verification += u128::saturating_sub(charged, op.max_gas(self.version));
         }
-        Ok(limits)
+        Ok((limits, native))
     }
 
     /// Gas by which a bundle of this operation, with these limits, would pass what a transaction may have.
@@ -116,7 +133,7 @@ impl Estimator {
             if let Some(charged) = prefund_too_low(&run) {
                 // What the EntryPoint spends itself is under no limit of its own; no penalty falls on this one.
                 limits.verification += charged.saturating_sub(op.max_gas(self.version)).max(1);
-            } else if succeeded(&run) {
+            } else if succeeded(&run) || self.is_native(&run) {
                 return match too_little {
                     Some((part, low)) => self.bisect(op, part, low, limits),
                     None => Ok(limits),
@@ -142,7 +159,7 @@ impl Estimator {
         while let Some(middle) = low.between(high, part) {
             self.open.apply(middle, op);
             let run = self.simulate(op)?;
-            if succeeded(&run) && prefund_too_low(&run).is_none() {
+            if (succeeded(&run) || self.is_native(&run)) && prefund_too_low(&run).is_none() {
                 high = middle;
             } else {
                 low = middle;
@@ -152,32 +169,49 @@ impl Estimator {
     }
 
     fn simulate(&self, op: &UserOperation) -> Result<Run, Rejection> {
-        let overrides = funding::as_if_funded(
-            op,
-            self.entry_point,
-            self.version,
-            &self.head.view,
-            self.before.clone(),
-            &self.overrides,
-        );
-        Ok(HandleOps {
+        let overrides = self.pretended(op);
+        Ok(self.handle_ops(&[op], &overrides, StopAt::End).run(&self.head.view, &self.head.block)?)
+    }
+
+    /// The state on which the EntryPoint executes an operation that it has validated, with all that is pretended.
+    pub(super) fn after_validation(&self, op: &UserOperation) -> Result<StateOverride, Rejection> {
+        let mut state = self.pretended(op);
+        let operations = [op];
+        let run = self.handle_ops(&operations, &state, StopAt::Validation);
+        let (_, changes) = run.run_and_keep(&self.head.view, &self.head.block)?;
+        overlay(&mut state, changes);
+        Ok(state)
+    }
+
+    fn pretended(&self, op: &UserOperation) -> StateOverride {
+        let before = self.before.clone();
+        funding::as_if_funded(op, self.entry_point, self.version, &self.head.view, before, &self.overrides)
+    }
+
+    fn handle_ops<'a>(
+        &'a self,
+        operations: &'a [&'a UserOperation],
+        overrides: &'a StateOverride,
+        stop_at: StopAt,
+    ) -> HandleOps<'a> {
+        HandleOps {
             version: self.version,
             entry_point: self.entry_point,
             chain: &self.chain,
-            operations: &[op],
+            operations,
             bundler: self.bundler,
-            gas_limit: u64::try_from(gas::bundle_gas_limit([op], self.version)).unwrap_or(u64::MAX),
+            gas_limit: u64::try_from(gas::bundle_gas_limit(operations.iter().copied(), self.version))
+                .unwrap_or(u64::MAX),
             priority_fee: 0,
-            stop_at: StopAt::End,
+            stop_at,
             trust_signatures: true,
-            overrides: &overrides,
+            overrides,
             now: unix_now(),
             budget: Budget::EXECUTION,
         }
-        .run(&self.head.view, &self.head.block)?)
     }
 
-    fn frames<'a>(&self, run: &'a Run, op: &UserOperation) -> Frames<'a> {
+    pub(super) fn frames<'a>(&self, run: &'a Run, op: &UserOperation) -> Frames<'a> {
         Frames::find(&run.trace, op, self.entry_point, self.version)
     }
 

@@ -10,6 +10,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, U64, U256},
     rpc::types::{Block, Filter, Header, Log, Transaction, TransactionReceipt, state::StateOverride},
 };
+use erc4337::ConditionalSend;
 use jsonrpsee::{
     core::{
         client::Subscription,
@@ -20,7 +21,7 @@ use jsonrpsee::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{FeeHistory, NodeError, endpoint::Endpoint, nodes::Nodes};
+use super::{Condition, FeeHistory, NodeError, endpoint::Endpoint, nodes::Nodes};
 
 /// How long one of several endpoints is given for an answer; another is asked then.
 const PATIENCE_WITH_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
@@ -40,16 +41,15 @@ impl NodeClient {
     /// If the URL cannot be used.
     pub fn new(url: &str) -> Result<Self, NodeError> {
         let endpoints = vec![Arc::new(Endpoint::new(url, PATIENCE)?)];
-        Ok(Self { nodes: Arc::new(Nodes::new(endpoints, Vec::new(), false)) })
+        Ok(Self { nodes: Arc::new(Nodes::new(endpoints, Vec::new(), ConditionalSend::Never)) })
     }
 
     /// A client for several nodes of one chain: the first is asked, the others stand in for one that fails or falls
-    /// behind. Transactions go to all of them, or to the `private` ones alone if there are any; `conditional` ones by
-    /// `eth_sendRawTransactionConditional`. To be called on a tokio runtime.
+    /// behind. Transactions go to all of them, or to the `private` ones alone if there are any. To be called on a tokio runtime.
     ///
     /// # Errors
     /// If there is no URL, or one of them cannot be used.
-    pub fn several(urls: &[String], private: &[String], conditional: bool) -> Result<Self, NodeError> {
+    pub fn several(urls: &[String], private: &[String], conditional: ConditionalSend) -> Result<Self, NodeError> {
         let patience = if urls.len() > 1 { PATIENCE_WITH_ONE_OF_SEVERAL } else { PATIENCE };
         let open = |urls: &[String]| {
             urls.iter().map(|url| Endpoint::new(url, patience).map(Arc::new)).collect::<Result<Vec<_>, _>>()
@@ -164,6 +164,33 @@ impl NodeClient {
         self.call("eth_call", params).await
     }
 
+    /// The same at these fees, which the sender could pay.
+    pub(crate) async fn call_paying(
+        &self,
+        call: &PaidCall,
+        block: B256,
+        pretended: &StateOverride,
+    ) -> Result<Bytes, NodeError> {
+        let block = json!({"blockHash": block});
+        self.call("eth_call", rpc_params![call, block, pretended]).await
+    }
+
+    /// The least gas limit with which a call succeeds, as the node estimates it, on the state after this block and what
+    /// is pretended beside.
+    pub(crate) async fn estimate_call(
+        &self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+        most: u64,
+        block: B256,
+        pretended: &StateOverride,
+    ) -> Result<u64, NodeError> {
+        let call = json!({"from": from, "to": to, "data": data, "gas": U64::from(most)});
+        let block = json!({"blockHash": block});
+        Ok(self.call::<U64>("eth_estimateGas", rpc_params![call, block, pretended]).await?.to())
+    }
+
     /// What this init code returns, run with this much gas by nobody at the latest block.
     pub async fn call_init_code(&self, init_code: &[u8], gas: u64) -> Result<Bytes, NodeError> {
         let call = json!({"data": Bytes::copy_from_slice(init_code), "gas": U64::from(gas)});
@@ -245,6 +272,22 @@ impl NodeClient {
         self.nodes.send(raw).await
     }
 
+    /// Tries which of the nodes that are given transactions take them under a condition.
+    pub(crate) async fn try_conditions(&self) {
+        self.nodes.try_conditions().await;
+    }
+
+    /// [`Self::send_raw_transaction`] under a condition, where there is one and nodes take it.
+    ///
+    /// # Errors
+    /// As there; `Overtaken` if the condition does not hold.
+    pub(crate) async fn send_bundle(&self, raw: &Bytes, condition: Option<&Condition>) -> Result<B256, NodeError> {
+        match condition {
+            Some(condition) => self.nodes.send_if(raw, condition).await,
+            None => self.nodes.send(raw).await,
+        }
+    }
+
     /// What was paid in so many last blocks, at these percentiles.
     pub(crate) async fn fee_history(&self, blocks: u64, percentiles: &[f64]) -> Result<FeeHistory, NodeError> {
         self.call("eth_feeHistory", rpc_params![U64::from(blocks), "latest", percentiles]).await
@@ -258,6 +301,18 @@ impl NodeClient {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A call as the transaction that it stands for.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PaidCall {
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) data: Bytes,
+    pub(crate) gas: U64,
+    pub(crate) max_fee_per_gas: U256,
+    pub(crate) max_priority_fee_per_gas: U256,
 }
 
 /// A receipt of an OP-stack chain.

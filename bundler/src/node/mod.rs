@@ -1,13 +1,15 @@
 //! The Ethereum node, spoken to with standard `eth_*` methods only.
 
 mod client;
+mod condition;
 mod endpoint;
 mod error;
 mod history;
 mod nodes;
 mod redact;
 
-pub(crate) use client::OpReceipt;
 pub use client::{BatchReader, NodeClient};
+pub(crate) use client::{OpReceipt, PaidCall};
+pub(crate) use condition::{Condition, Word};
 pub use error::NodeError;
 pub(crate) use history::FeeHistory;
