@@ -9,7 +9,7 @@ use erc4337::ConditionalSend;
 /// Which nodes, and what is indexed of what they say.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ChainOptions {
-    /// URL of an Ethereum node, HTTP or WebSocket; standard eth_* methods are all that is used. Given several times,
+    /// URL of an Ethereum node, HTTP or WebSocket; standard eth_* methods are all that is needed. Given several times,
     /// or with commas between, the others stand in for the one that fails.
     #[arg(long, env = "FABSTIR_NODE_URL", hide_env_values = true, value_delimiter = ',', required = true)]
     pub node_url: Vec<String>,

@@ -114,6 +114,11 @@ async fn a_bundle_that_the_state_has_overtaken_is_not_mined_and_its_innocents_go
     let data = pack::handle_ops(VERSION, [&op], beneficiary);
     stack.anvil.transact(Some(first.entry_point), data, U256::ZERO).await.unwrap();
     proxy.release();
+    // The chain goes on, as every chain does.
+    for _ in 0..10 {
+        stack.anvil.ask("evm_mine", vec![]).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
 
     for hash in [taken, innocent] {
         assert_eq!(receipt(&stack, hash).await.unwrap()["success"], true);
