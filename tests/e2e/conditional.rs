@@ -133,7 +133,8 @@ async fn a_bundle_that_the_state_has_overtaken_is_not_mined_and_its_innocents_go
         let params = vec![json!(U256::from(number)), json!(true)];
         let block = stack.anvil.ask("eth_getBlockByNumber", params).await.unwrap();
         for transaction in block["transactions"].as_array().unwrap().iter().filter(|it| it["from"] == json!(ours)) {
-            let receipt = stack.anvil.ask("eth_getTransactionReceipt", vec![transaction["hash"].clone()]).await.unwrap();
+            let receipt =
+                stack.anvil.ask("eth_getTransactionReceipt", vec![transaction["hash"].clone()]).await.unwrap();
             assert_eq!(receipt["status"], "0x1", "{receipt}");
             mined += 1;
         }

@@ -336,7 +336,8 @@ impl Sequencer {
             Self::Closed => refuse(-32_003, "missing authentication"),
             Self::Conditional if !self.holds(state, condition).await? => refuse(-32_003, "failed state check"),
             Self::Validity if !self.holds(state, condition).await? => {
-                let hash = alloy::primitives::keccak256(serde_json::from_value::<alloy::primitives::Bytes>(raw.clone())?);
+                let hash =
+                    alloy::primitives::keccak256(serde_json::from_value::<alloy::primitives::Bytes>(raw.clone())?);
                 Ok(Some(json!({ "jsonrpc": "2.0", "id": asked["id"], "result": hash })))
             }
             Self::Conditional | Self::Validity => {

@@ -64,7 +64,8 @@ impl NodeError {
     pub(crate) fn is_failed_call(&self) -> bool {
         let Self::Refused { message, data, .. } = self else { return false };
         let message = message.to_ascii_lowercase();
-        data.is_some() || ["revert", "out of gas", "evm error", "gas required exceeds"].iter().any(|words| message.contains(words))
+        data.is_some()
+            || ["revert", "out of gas", "evm error", "gas required exceeds"].iter().any(|words| message.contains(words))
     }
 
     pub(super) fn refused(method: &'static str, error: &jsonrpsee::types::ErrorObject<'_>) -> Self {

@@ -144,7 +144,8 @@ impl Nodes {
             for method in Method::ALL {
                 let answer = target.request::<B256>(method.name(), method.probe()).await;
                 // One that takes anything, or says nothing, cannot be relied upon.
-                let served = |error: NodeError| !error.is_the_endpoints() && Refusal::of(&error) == Some(Refusal::Other);
+                let served =
+                    |error: NodeError| !error.is_the_endpoints() && Refusal::of(&error) == Some(Refusal::Other);
                 if answer.is_err_and(served) {
                     tracing::info!(endpoint = target.label(), method = method.name(), "bundles are sent conditionally");
                     return Some(method);
