@@ -181,6 +181,7 @@ impl Bundler {
             return Err(StartError::NoKey);
         }
         check_chain(&config, &node).await?;
+        node.try_conditions().await;
         for signer in &signers {
             check_key(&config, &node, signer.address()).await?;
         }

@@ -5,6 +5,8 @@ use std::{sync::LazyLock, time::Duration};
 use alloy::primitives::Address;
 use serde::Deserialize;
 
+use crate::NativeContracts;
+
 /// The files, compiled in.
 const FILES: [&str; 5] = [
     include_str!("../../deploy/chains/local.toml"),
@@ -47,9 +49,12 @@ pub struct ChainPreset {
     pub safe_confirmations: Option<u64>,
     /// Transactions of one sender that a node's pool keeps.
     pub pending_per_sender: usize,
-    /// Whether the sequencer takes `eth_sendRawTransactionConditional`.
+    /// Whether bundles are sent under a condition.
     #[serde(default)]
-    pub conditional_send: bool,
+    pub conditional_send: ConditionalSend,
+    /// Contracts that the client itself executes.
+    #[serde(default)]
+    pub native_contracts: NativeContracts,
     /// Wei per gas below which the chain's nodes suggest no priority fee.
     pub min_priority_fee: u128,
     /// Wei per gas above which a bid is a mistake rather than a price.
@@ -76,6 +81,19 @@ pub struct DeployPreset {
     pub hourly_outflow: u64,
     /// Whether the demo host's model is offered.
     pub demo_model: bool,
+}
+
+/// Whether a bundle is tied to the state that it rests on, so that one which that has overtaken is not mined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConditionalSend {
+    /// Where the endpoints that are given transactions have a method for it, which is tried at the start.
+    #[default]
+    Auto,
+    /// By `eth_sendRawTransactionConditional`, untried.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// An Ethereum hardfork, as far as the EVM is concerned.

@@ -19,7 +19,7 @@
 //! - [`sponsorship`]: the paymaster's signed data and its EIP-712 digest.
 //! - [`storage`]: where EntryPoints keep nonces and deposits.
 //! - [`abi`]: contract bindings, all from Foundry's or the packages' artifacts.
-//! - [`chain`]: presets of the chains we know.
+//! - [`chain`]: presets of the chains we know; [`native`]: contracts that a chain's client executes itself.
 //! - [`error_code`]: the JSON-RPC codes of ERC-7769 and ERC-7677.
 //!
 //! Invariants: nothing here does I/O; an operation that parsed can be packed for its version.
@@ -31,6 +31,7 @@ pub mod chain;
 pub mod entities;
 pub mod error_code;
 pub mod hash;
+pub mod native;
 pub mod operation;
 pub mod pack;
 pub mod revert;
@@ -42,8 +43,9 @@ pub mod validation_data;
 pub mod version;
 pub mod wire;
 
-pub use chain::{ChainPreset, Hardfork};
+pub use chain::{ChainPreset, ConditionalSend, Hardfork};
 pub use hash::{Eip7702DelegateUnknown, HashContext};
+pub use native::NativeContracts;
 pub use operation::{Initializer, Paymaster, UserOperation};
 pub use validation_data::ValidationData;
 pub use version::EntryPointVersion;

@@ -4,20 +4,23 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use bundler::{Config, node::NodeClient};
+use erc4337::ConditionalSend;
 
 /// Which nodes, and what is indexed of what they say.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ChainOptions {
-    /// URL of an Ethereum node, HTTP or WebSocket; standard eth_* methods are all that is used. Given several times,
+    /// URL of an Ethereum node, HTTP or WebSocket; standard eth_* methods are all that is needed. Given several times,
     /// or with commas between, the others stand in for the one that fails.
     #[arg(long, env = "FABSTIR_NODE_URL", hide_env_values = true, value_delimiter = ',', required = true)]
     pub node_url: Vec<String>,
     /// URL of a node that alone is given our transactions, such as a sequencer's or a builder's; may be several.
     #[arg(long, env = "FABSTIR_PRIVATE_NODE_URL", hide_env_values = true, value_delimiter = ',')]
     pub private_node_url: Vec<String>,
-    /// Send transactions by eth_sendRawTransactionConditional, even if the chain preset does not say so.
-    #[arg(long, env = "FABSTIR_CONDITIONAL_SEND")]
-    pub conditional_send: bool,
+    /// Whether bundles are tied to the nonces and deposits that they rest on: auto tries at the start whether the nodes that
+    /// are given transactions have eth_sendRawTransactionConditional or base_sendRawTransactionValidity; always sends by
+    /// the first, untried; never. By default the chain preset's, which is auto.
+    #[arg(long, env = "FABSTIR_CONDITIONAL_SEND", num_args = 0..=1, require_equals = true, default_missing_value = "always")]
+    pub conditional_send: Option<Conditional>,
     /// Folder of what outlives the process: accepted operations and the transactions signed for them, reputations, the
     /// index of executed operations, and what was promised to pay for. Without it a restart forgets them all.
     #[arg(long, env = "FABSTIR_DATA_DIR")]
@@ -31,6 +34,29 @@ pub struct ChainOptions {
     /// Milliseconds between looks at the block being built, for the status `preconfirmed`; 0: none; else the preset's.
     #[arg(long, env = "FABSTIR_PRECONFIRMATIONS_MS")]
     pub preconfirmations_ms: Option<u64>,
+}
+
+/// Whether bundles are sent under a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Conditional {
+    /// Where nodes take them so.
+    Auto,
+    /// Whatever the nodes say.
+    #[value(alias = "true")]
+    Always,
+    /// Never.
+    #[value(alias = "false")]
+    Never,
+}
+
+impl From<Conditional> for ConditionalSend {
+    fn from(conditional: Conditional) -> Self {
+        match conditional {
+            Conditional::Auto => Self::Auto,
+            Conditional::Always => Self::Always,
+            Conditional::Never => Self::Never,
+        }
+    }
 }
 
 impl ChainOptions {
@@ -58,7 +84,7 @@ impl ChainOptions {
         config.data_dir.clone_from(&self.data_dir);
         config.index_start = self.index_start;
         config.index_retention = self.index_retention;
-        config.chain.conditional_send |= self.conditional_send;
+        config.chain.conditional_send = self.conditional_send.map_or(config.chain.conditional_send, Into::into);
         if let Some(millis) = self.preconfirmations_ms {
             config.preconfirmation_interval = (millis > 0).then(|| Duration::from_millis(millis));
         }

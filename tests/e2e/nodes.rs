@@ -66,18 +66,9 @@ async fn transactions_go_to_the_private_node_alone() {
     carry(&stack, &account(&stack).await).await;
     assert!(!public.methods().contains_key("eth_sendRawTransaction"), "{:?}", public.methods());
     let private: Vec<_> = private.methods().into_keys().collect();
-    assert_eq!(private, ["eth_sendRawTransaction"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn conditional_transactions_name_the_block_after_which_they_are_void() {
-    let anvil = Anvil::start().await.unwrap();
-    let proxy = Proxy::start(&anvil.url).await.unwrap();
-    // Anvil does not know the method: the proxy takes the condition off, and refuses a call without one.
-    proxy.fail("eth_sendRawTransactionConditional", Fault::Unconditional);
-    let stack = Stack::on(anvil, &proxy.url, &["--conditional-send"]).await.unwrap();
-    carry(&stack, &account(&stack).await).await;
-    assert!(proxy.met() > 0 && !proxy.methods().contains_key("eth_sendRawTransaction"), "{:?}", proxy.methods());
+    // What it takes transactions by is tried at the start.
+    let tried = ["base_sendRawTransactionValidity", "eth_sendRawTransaction", "eth_sendRawTransactionConditional"];
+    assert_eq!(private, tried);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use alloy::primitives::{Address, U256};
+use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode, body::Bytes, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -45,12 +46,21 @@ pub enum Fault {
     Held,
     /// `eth_getLogs` for more blocks than this is refused.
     Narrow(u64),
-    /// A transaction is sent on without its condition, and refused if it has none.
-    Unconditional,
     /// A call with more parameters than this is refused.
     AtMost(usize),
     /// Of a call's parameters, those after so many are taken no notice of.
     Ignored(usize),
+}
+
+/// How it takes transactions under a condition, which anvil does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequencer {
+    /// By `eth_sendRawTransactionConditional`: refuses what the state has overtaken.
+    Conditional,
+    /// By `base_sendRawTransactionValidity`: keeps that to itself.
+    Validity,
+    /// By the first, but only from whom it knows.
+    Closed,
 }
 
 /// What is to go wrong.
@@ -87,6 +97,11 @@ struct State {
     delay: Duration,
     client: Client<HttpConnector, Full<Bytes>>,
     methods: Mutex<BTreeMap<String, u64>>,
+    /// Contracts whose code it says is a stub, though the node executes them: as if it did by itself.
+    native: Mutex<Vec<Address>>,
+    sequencer: Mutex<Option<Sequencer>>,
+    /// Conditions of transactions, as they came.
+    conditions: Mutex<Vec<Value>>,
     traffic: Mutex<Traffic>,
     plan: watch::Sender<Option<Plan>>,
     /// Requests that met the fault.
@@ -107,6 +122,9 @@ impl Proxy {
             delay,
             client: Client::builder(TokioExecutor::new()).build_http(),
             methods: Mutex::default(),
+            native: Mutex::default(),
+            sequencer: Mutex::default(),
+            conditions: Mutex::default(),
             traffic: Mutex::default(),
             plan: watch::Sender::default(),
             met: watch::Sender::default(),
@@ -121,6 +139,21 @@ impl Proxy {
             }
         });
         Ok(proxy)
+    }
+
+    /// From now on this contract is one that the node's client executes itself, as far as its code tells.
+    pub fn make_native(&self, contract: Address) {
+        self.state.native.lock().unwrap().push(contract);
+    }
+
+    /// From now on it takes transactions under a condition.
+    pub fn take_conditions(&self, sequencer: Sequencer) {
+        *self.state.sequencer.lock().unwrap() = Some(sequencer);
+    }
+
+    /// The conditions that transactions came with.
+    pub fn conditions(&self) -> Vec<Value> {
+        self.state.conditions.lock().unwrap().clone()
     }
 
     /// How often each method was asked for.
@@ -209,7 +242,7 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
         *state.methods.lock().unwrap().entry(method).or_default() += 1;
         state.traffic.lock().unwrap().calls += 1;
     }
-    let Some((method, fault)) = state.fault(&asked) else { return forward(state, body).await.map(Some) };
+    let Some((method, fault)) = state.fault(&asked) else { return pass(state, &asked, body).await.map(Some) };
     state.met.send_modify(|met| *met += 1);
     let hit: Vec<Value> =
         calls(&asked).filter(|call| call["method"] == method).map(|call| call["id"].clone()).collect();
@@ -228,7 +261,7 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
         Fault::Held => {
             let mut plan = state.plan.subscribe();
             plan.wait_for(|plan| !matches!(plan, Some(Plan { fault: Fault::Held, .. }))).await?;
-            return forward(state, body).await.map(Some);
+            return pass(state, &asked, body).await.map(Some);
         }
         Fault::Lagging(number) => {
             for call in calls_mut(&mut asked).filter(|call| call["params"][0] == "latest") {
@@ -236,12 +269,6 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
             }
             return forward(state, asked.to_string().into()).await.map(Some);
         }
-        Fault::Unconditional if asked["params"][1]["blockNumberMax"].is_string() => {
-            asked["method"] = json!("eth_sendRawTransaction");
-            asked["params"] = json!([asked["params"][0]]);
-            return forward(state, asked.to_string().into()).await.map(Some);
-        }
-        Fault::Unconditional => Some(error(-32602, "no condition")),
         Fault::Ignored(most) => {
             for params in calls_mut(&mut asked).filter_map(|call| call["params"].as_array_mut()) {
                 params.truncate(most);
@@ -276,6 +303,113 @@ async fn answer(state: &State, body: Bytes) -> Result<Option<Response<Full<Bytes
 
 fn count(params: &Value) -> usize {
     params.as_array().map_or(0, Vec::len)
+}
+
+/// As the node that it plays would answer.
+async fn pass(state: &State, asked: &Value, body: Bytes) -> Result<Response<Full<Bytes>>> {
+    let sequencer = *state.sequencer.lock().unwrap();
+    if let Some(sequencer) = sequencer
+        && let Some(answer) = sequencer.take(state, asked).await?
+    {
+        return Ok(Response::new(Full::new(answer.to_string().into())));
+    }
+    let is_stub = |call: &Value| {
+        let of = serde_json::from_value::<Address>(call["params"][0].clone());
+        call["method"] == "eth_getCode" && of.is_ok_and(|of| state.native.lock().unwrap().contains(&of))
+    };
+    let stubs: Vec<Value> = calls(asked).filter(|call| is_stub(call)).map(|call| call["id"].clone()).collect();
+    let response = forward(state, body).await?;
+    if stubs.is_empty() {
+        return Ok(response);
+    }
+    let (_, body) = response.into_parts();
+    let mut answers: Value = serde_json::from_slice(&body.collect().await?.to_bytes())?;
+    for answer in calls_mut(&mut answers).filter(|answer| stubs.contains(&answer["id"])) {
+        answer["result"] = json!("0xef");
+    }
+    Ok(Response::new(Full::new(answers.to_string().into())))
+}
+
+impl Sequencer {
+    /// What it answers to a transaction under a condition; none to anything else.
+    async fn take(self, state: &State, asked: &Value) -> Result<Option<Value>> {
+        let refuse = |code: i32, message: &str| {
+            Ok(Some(json!({ "jsonrpc": "2.0", "id": asked["id"], "error": { "code": code, "message": message } })))
+        };
+        let ours = match self {
+            Self::Conditional | Self::Closed => "eth_sendRawTransactionConditional",
+            Self::Validity => "base_sendRawTransactionValidity",
+        };
+        if asked["method"] != ours {
+            return Ok(None);
+        }
+        let (raw, condition) = (&asked["params"][0], &asked["params"][1]);
+        if raw == "0x" {
+            return refuse(-32_000, "typed transaction too short");
+        }
+        state.conditions.lock().unwrap().push(condition.clone());
+        match self {
+            Self::Closed => refuse(-32_003, "missing authentication"),
+            Self::Conditional if !self.holds(state, condition).await? => refuse(-32_003, "failed state check"),
+            Self::Validity if !self.holds(state, condition).await? => {
+                let hash =
+                    alloy::primitives::keccak256(serde_json::from_value::<alloy::primitives::Bytes>(raw.clone())?);
+                Ok(Some(json!({ "jsonrpc": "2.0", "id": asked["id"], "result": hash })))
+            }
+            Self::Conditional | Self::Validity => {
+                Ok(Some(ask(state, "eth_sendRawTransaction", json!([raw]), &asked["id"]).await?))
+            }
+        }
+    }
+
+    /// Whether a condition holds at the latest block.
+    async fn holds(self, state: &State, condition: &Value) -> Result<bool> {
+        let number = |value: &Value| Ok::<U256, anyhow::Error>(serde_json::from_value(value.clone())?);
+        let word = async |account: &Value, slot: &Value| {
+            let answer = ask(state, "eth_getStorageAt", json!([account, slot, "latest"]), &json!(1)).await?;
+            number(&answer["result"])
+        };
+        let block = ask(state, "eth_getBlockByNumber", json!(["latest", false]), &json!(1)).await?["result"].clone();
+        if self == Self::Conditional {
+            for (account, slots) in condition["knownAccounts"].as_object().context("no knownAccounts")? {
+                for (slot, value) in slots.as_object().context("no slots")? {
+                    if word(&json!(account), &json!(slot)).await? != number(value)? {
+                        return Ok(false);
+                    }
+                }
+            }
+            return Ok(number(&block["timestamp"])? <= number(&condition["timestampMax"])?);
+        }
+        let mut ends = false;
+        for predicate in condition["validity"].as_array().context("no predicates")? {
+            let params = &predicate["params"];
+            let value = number(&params["value"])?;
+            let now = match predicate["type"].as_str() {
+                Some("storage") => word(&params["address"], &params["slot"]).await? & number(&params["mask"])?,
+                Some("block_number") => number(&block["number"])? + U256::ONE,
+                other => anyhow::bail!("a predicate of type {other:?}"),
+            };
+            ends |= predicate["type"] == "block_number" && params["op"] == "<=";
+            let holds = match params["op"].as_str() {
+                Some("=") => now == value,
+                Some(">=") => now >= value,
+                Some("<=") => now <= value,
+                other => anyhow::bail!("a predicate with {other:?}"),
+            };
+            if !holds {
+                return Ok(false);
+            }
+        }
+        anyhow::ensure!(ends, "no block after which it is void: {condition}");
+        Ok(true)
+    }
+}
+
+/// Asks the node something of its own.
+async fn ask(state: &State, method: &str, params: Value, id: &Value) -> Result<Value> {
+    let call = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+    let (_, body) = forward(state, call.to_string().into()).await?.into_parts();
+    Ok(serde_json::from_slice(&body.collect().await?.to_bytes())?)
 }
 
 /// Blocks that a filter is for.

@@ -26,7 +26,7 @@ pub(crate) struct Examination {
     /// What the EntryPoint says.
     pub(crate) verdict: Result<Validated, Rejection>,
     pub(crate) parties: Parties,
-    /// What ERC-7562 says, in the order of the deeds; nothing if the EntryPoint says no.
+    /// What ERC-7562 says, in the order of the deeds; of native code alone if the EntryPoint says no.
     pub(crate) violations: Vec<Violation>,
     /// Code of all accounts that were loaded.
     pub(crate) code_hashes: Vec<(Address, B256)>,
@@ -42,7 +42,7 @@ impl Examination {
     /// # Errors
     /// What the EntryPoint says, or else the first rule that was broken.
     pub(crate) fn accept(self, entry_point: Address, on: Grounds<'_>) -> Result<(Validated, Evidence), Rejection> {
-        if let Some(first) = self.verdict.is_ok().then(|| self.violations.first()).flatten() {
+        if let Some(first) = self.violations.first() {
             return Err(Rejection::Rule(Box::new(first.clone())));
         }
         let evidence = self.evidence(entry_point, on);
@@ -192,7 +192,8 @@ pub(crate) async fn examine(
         paymaster: op.paymaster_address().map(party),
         p256: on.config.chain.p256,
     };
-    let violations = if verdict.is_ok() { rules::judge(&run.trace, &parties) } else { Vec::new() };
+    let judge = if verdict.is_ok() { rules::judge } else { rules::native_calls };
+    let violations = judge(&run.trace, &parties);
     // COD-010. What those ahead make has no code to hold it to yet; sender and beneficiary of the transaction are in every
     // run, whatever the operation does.
     let every_runs = [on.bundler, on.head.block.beneficiary];

@@ -34,7 +34,8 @@ pub(crate) fn counted(op: &UserOperation, entry_point: Address) -> StateOverride
 
 /// The state that `ahead`, each in a bundle of its own, leave behind: the account one of them makes, the key another
 /// installs; and the first block that what comes after them may be in, which is not `next` if one of them is not valid
-/// yet. None if one of them would fail its bundle. Blocks: call on a blocking thread.
+/// yet. None if one of them would fail its bundle, or only the node can tell what it does. Blocks: call on a blocking
+/// thread.
 ///
 /// # Errors
 /// If state cannot be read, or the budget is spent.
@@ -74,7 +75,8 @@ pub(crate) fn state_after(
             next = next.not_before(opens);
             (run, changes) = run_in(&next, &state)?;
         }
-        if !matches!(run.ending, Ending::Completed(_)) {
+        let known = run.trace.native_operations(entry_point).is_empty();
+        if !known || !matches!(run.ending, Ending::Completed(_)) {
             return Ok(None);
         }
         overlay(&mut state, changes);

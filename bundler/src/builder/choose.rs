@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use alloy::primitives::{Address, U256};
 
-use super::{Bundle, Room};
+use super::{Bundle, Room, native};
 use crate::{admission::Admitted, fees::FeeSuggestion, gas::Load, mempool::Mempool};
 
 /// Chooses from what waits, what earns most per gas first (its price above the base fee): one EntryPoint, a few operations per throttled entity, within
 /// the room of a transaction, none that would not pay the base fee, and nothing beside what is set apart. Nothing at all
 /// while the base fee is more than we bid.
 /// Those of one nonce key go in their order; nothing of a sender that is in another bundle already.
-pub(crate) fn choose(mempool: &Mempool, room: &Room, fees: FeeSuggestion) -> Option<Bundle> {
+/// Either only what calls native code, or nothing that does, as far as that is known.
+pub(crate) fn choose(mempool: &Mempool, room: &Room, fees: FeeSuggestion, native: bool) -> Option<Bundle> {
     let base_fee = fees.base_fee;
     if base_fee > fees.cap {
         return None;
@@ -20,6 +21,9 @@ pub(crate) fn choose(mempool: &Mempool, room: &Room, fees: FeeSuggestion) -> Opt
         .candidates()
         .enumerate()
         .filter(|(_, (admitted, _))| admitted.op.max_fee_per_gas >= base_fee)
+        .filter(|(_, (admitted, _))| {
+            mempool.is_native(admitted.hash) == native && (!native || native::is_prompt(admitted, fees))
+        })
         .map(|(arrival, (admitted, ahead))| (arrival, admitted, ahead))
         .collect();
     candidates.sort_by_key(|(_, _, ahead)| *ahead);
@@ -36,7 +40,7 @@ pub(crate) fn choose(mempool: &Mempool, room: &Room, fees: FeeSuggestion) -> Opt
         .collect();
     candidates.sort_by_key(|(price, arrival, ahead, _)| (*price, *arrival, *ahead));
     let mut choice =
-        Choice { mempool, room, bundle: None, load: Load::default(), lanes: HashMap::new(), throttled: HashMap::new() };
+        Choice { mempool, room, native, bundle: None, load: Load::default(), lanes: HashMap::new(), throttled: HashMap::new() };
     // Each pass may make room for those that had to go behind another.
     loop {
         let before = candidates.len();
@@ -57,6 +61,7 @@ fn line(admitted: &Admitted) -> (Address, U256) {
 struct Choice<'a> {
     mempool: &'a Mempool,
     room: &'a Room,
+    native: bool,
     bundle: Option<Bundle>,
     load: Load,
     /// Operations chosen, by sender and nonce key.
@@ -78,7 +83,12 @@ impl Choice<'_> {
             return false;
         }
         let (entry_point, version) = (admitted.entry_point, admitted.version);
-        let bundle = self.bundle.get_or_insert_with(|| Bundle::new(entry_point, version, Vec::new()));
+        let native = self.native;
+        let new = || Bundle { native, ..Bundle::new(entry_point, version, Vec::new()) };
+        let bundle = self.bundle.get_or_insert_with(new);
+        if native && bundle.operations.len() >= native::most(bundle.version) {
+            return false;
+        }
         let bars = self.mempool.is_set_apart(admitted.hash) && !bundle.operations.is_empty();
         if bundle.entry_point != admitted.entry_point || bars {
             return false;
@@ -143,27 +153,27 @@ mod tests {
             behind(operation(2, 2, 200, 5), 2),
         ]);
         // The last of the second sender's has to go behind one that is worth 40.
-        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(10))), [2, 3, 4, 5, 1]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(10), false)), [2, 3, 4, 5, 1]);
     }
 
     #[test]
     fn a_transaction_is_filled_as_far_as_its_gas_goes_and_no_further() {
         let pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2), operation(3, 0, 50, 3)]);
         let of = |count: usize| {
-            let bundle = choose(&pool, &Room::of_gas(u64::MAX), fees(1)).unwrap();
+            let bundle = choose(&pool, &Room::of_gas(u64::MAX), fees(1), false).unwrap();
             let operations = bundle.operations.into_iter().take(count).collect();
             Bundle::new(bundle.entry_point, bundle.version, operations).gas_limit()
         };
-        assert_eq!(ids(choose(&pool, &Room::of_gas(of(2)), fees(1))), [2, 3]);
-        assert_eq!(ids(choose(&pool, &Room::of_gas(of(1)), fees(1))), [2]);
-        assert_eq!(ids(choose(&pool, &Room::of_gas(of(1) - 1), fees(1))), [0_u8; 0]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(of(2)), fees(1), false)), [2, 3]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(of(1)), fees(1), false)), [2]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(of(1) - 1), fees(1), false)), [0_u8; 0]);
     }
 
     #[test]
     fn what_does_not_pay_the_base_fee_waits_and_everything_does_while_that_is_above_our_cap() {
         let pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2)]);
-        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(31))), [2]);
-        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), FeeSuggestion { cap: 30, ..fees(31) })), [0_u8; 0]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(31), false)), [2]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), FeeSuggestion { cap: 30, ..fees(31) }, false)), [0_u8; 0]);
     }
 
     #[test]
@@ -174,6 +184,21 @@ mod tests {
         pool.hold(&[held]);
         let again = pool.all().find(|it| it.hash == held).unwrap().clone();
         pool.refresh(held, Ok(again));
-        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(1))), [1]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(1), false)), [1]);
+    }
+
+    #[test]
+    fn what_calls_native_code_goes_by_itself_a_few_at_a_time_and_only_at_the_price_that_is_bid() {
+        let mut pool = mempool((1..=12).map(|sender| operation(sender, 0, 30, sender)));
+        let hashes: Vec<_> = pool.all().map(|it| it.hash).collect();
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(10), true)), [0_u8; 0]);
+        pool.set_native(&hashes[2..]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(10), false)), [1, 2]);
+        let bundle = choose(&pool, &Room::of_gas(u64::MAX), fees(10), true).unwrap();
+        assert!(bundle.native && bundle.operations.len() == native::most(bundle.version));
+        assert_eq!(bundle.hashes()[0][0], 3);
+        // They offer 30 in all.
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), FeeSuggestion::flat(10, 21), true)), [0_u8; 0]);
+        assert!(choose(&pool, &Room::of_gas(u64::MAX), FeeSuggestion::flat(10, 20), true).is_some());
     }
 }

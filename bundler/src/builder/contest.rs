@@ -23,16 +23,12 @@ pub(crate) async fn contest(
     head: &BlockPin,
     at: Moment,
 ) -> Option<String> {
-    if bundle.operations.is_empty() {
+    // Of what only the node can execute it has said already what there is to say.
+    if bundle.operations.is_empty() || bundle.native {
         return None;
     }
     let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
-    // The call carries no authorizations: what they will have done is pretended (EIP-7702's designation).
-    for (op, auth) in operations().filter_map(|op| Some((op, op.eip7702_auth.as_ref()?))) {
-        let pretend = in_flight.entry(op.sender).or_default();
-        pretend.code = Some(Bytes::from([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat()));
-        pretend.nonce = Some(auth.nonce.saturating_add(1));
-    }
+    pretend_authorizations(bundle, &mut in_flight);
     let (to, gas) = (bundle.entry_point, bundle.gas_limit());
     let input = pack::handle_ops(bundle.version, operations(), bundler);
     let mut answer = node.call_from_at(bundler, to, input.clone(), gas, (head.hash, at), &in_flight).await;
@@ -41,7 +37,7 @@ pub(crate) async fn contest(
         answer = node.call_from(bundler, to, input, gas, head.hash, &in_flight).await;
     }
     match answer {
-        Err(NodeError::Refused { data, .. }) if is_of_its_own_time(&data, bundle, head) => {
+        Err(NodeError::Refused { data: Some(data), .. }) if is_of_its_own_time(&data, bundle, head) => {
             tracing::debug!("the node looked at the bundle at the head's time, at which it is not valid yet");
             None
         }
@@ -60,7 +56,7 @@ fn is_revert(error: &NodeError) -> bool {
 
 fn words(error: NodeError) -> String {
     match error {
-        NodeError::Refused { message, data, .. } if !data.is_empty() => {
+        NodeError::Refused { message, data: Some(data), .. } if !data.is_empty() => {
             format!("{message} ({})", EntryPointRevert::decode(&data))
         }
         NodeError::Refused { message, .. } => message,
@@ -75,4 +71,13 @@ fn is_of_its_own_time(data: &Bytes, bundle: &Bundle, head: &BlockPin) -> bool {
     let its_own = Moment { number: head.number, timestamp: head.timestamp };
     admission::is_about_time(&reason)
         && bundle.operations.get(index).is_some_and(|it| !it.validated.is_valid_at(its_own, it.version))
+}
+
+/// A call carries no authorizations: what they will have done is pretended (EIP-7702's designation).
+pub(super) fn pretend_authorizations(bundle: &Bundle, state: &mut StateOverride) {
+    for (op, auth) in bundle.operations.iter().filter_map(|it| Some((&it.op, it.op.eip7702_auth.as_ref()?))) {
+        let pretend = state.entry(op.sender).or_default();
+        pretend.code = Some(Bytes::from([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat()));
+        pretend.nonce = Some(auth.nonce.saturating_add(1));
+    }
 }

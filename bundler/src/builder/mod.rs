@@ -2,10 +2,13 @@
 //!
 //! [`choose`] is a pure choice; [`prove`] executes the whole bundle in process, on the state that those in flight will
 //! leave, and puts out what fails, one operation at a time, because the EntryPoint names the culprit. [`contest`] has
-//! the node execute it once more.
+//! the node execute it once more. What calls contracts that the chain's client executes itself goes by itself, and
+//! there the node's word decides ([`native`]).
 
 mod choose;
+mod condition;
 mod contest;
+mod native;
 mod prove;
 mod room;
 
@@ -13,7 +16,9 @@ use alloy::primitives::{Address, B256};
 use erc4337::EntryPointVersion;
 
 pub(crate) use choose::choose;
+pub(crate) use condition::condition;
 pub(crate) use contest::contest;
+pub(crate) use native::decide;
 pub(crate) use prove::{Proven, prove};
 pub(crate) use room::Room;
 
@@ -30,6 +35,8 @@ pub(crate) struct Bundle {
     pub(crate) entry_point: Address,
     pub(crate) version: EntryPointVersion,
     pub(crate) operations: Vec<Admitted>,
+    /// Whether only the node can tell what its execution does.
+    pub(crate) native: bool,
     /// What it is to bring in and to cost, once its proof has shown that.
     pub(crate) expected: Expected,
 }
@@ -73,7 +80,7 @@ impl Expected {
 
 impl Bundle {
     pub(crate) fn new(entry_point: Address, version: EntryPointVersion, operations: Vec<Admitted>) -> Self {
-        Self { entry_point, version, operations, expected: Expected::default() }
+        Self { entry_point, version, operations, native: false, expected: Expected::default() }
     }
 
     /// The same without what only matters until it is mined.

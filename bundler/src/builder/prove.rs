@@ -7,7 +7,7 @@ use alloy::{
 };
 use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, revert::EntryPointRevert};
 
-use super::{Bundle, Expected};
+use super::{Bundle, Expected, native};
 use crate::{
     admission::{Admitted, reject_revert},
     evm::{Budget, Ending, HandleOps, NextBlock, SimulationError, StopAt},
@@ -37,6 +37,8 @@ pub(crate) struct Proven {
     pub(crate) returned: Vec<B256>,
     /// What fails only after what is in flight, or is not valid whichever second the next block has: for another block.
     pub(crate) waiting: Vec<B256>,
+    /// What calls contracts that the chain's client executes itself: for a bundle of such ones.
+    pub(crate) native: Vec<B256>,
     /// What works but would cost us more than it pays, as fees are: for another block.
     pub(crate) held: Vec<B256>,
     /// Whether it was executed on the block that its operations were last found valid on: then, and only then, a
@@ -78,15 +80,17 @@ pub(crate) fn prove(
         disturbed: Vec::new(),
         returned: Vec::new(),
         waiting: Vec::new(),
+        native: Vec::new(),
         held: Vec::new(),
         same_state: same_state && alone,
         disagreement: None,
     };
     proven.waiting.extend(out_of_time(&mut proven.bundle, &next));
-    proven.held.extend(unprofitable(&mut proven.bundle, head, LEAST_SHARE));
+    // Nothing shows what the execution of native calls brings in: each is to pay all that it is asked for.
+    let share = if proven.bundle.native { 100 } else { LEAST_SHARE };
+    proven.held.extend(unprofitable(&mut proven.bundle, head, share));
     while !proven.bundle.operations.is_empty() {
         let bundle = &mut proven.bundle;
-        let count = bundle.operations.len();
         let operations: Vec<_> = bundle.operations.iter().map(|admitted| &*admitted.op).collect();
         let bid = Fees::first(bundle, head.fees);
         let (run, changes) = HandleOps {
@@ -98,14 +102,23 @@ pub(crate) fn prove(
             gas_limit: bundle.gas_limit(),
             // What will be bid: a contract that compares GASPRICE with BASEFEE would tell a cheaper run from the real one.
             priority_fee: bid.priority_fee,
-            stop_at: StopAt::End,
+            stop_at: if bundle.native { StopAt::Validation } else { StopAt::End },
             trust_signatures: false,
             overrides: in_flight,
             at: next.first(),
             budget: Budget::EXECUTION,
         }
         .run_and_keep(&head.view, &head.block)?;
-        let (index, reason, culprit) = match run.ending {
+        let native = run.trace.native_operations(bundle.entry_point);
+        if !native.is_empty() {
+            proven.set_native_apart(&native);
+            continue;
+        }
+        let failure = match run.ending {
+            Ending::Completed(_) if bundle.native => match native::uncontained(&run.trace, bundle) {
+                None => break,
+                Some(why) => (Some(0), why, None),
+            },
             Ending::Completed(logs) => {
                 bundle.expected = expected(bundle, &logs, run.gas_used, bid, head, chain.chain_id, bundler);
                 if !bundle.expected.is_loss() {
@@ -124,20 +137,49 @@ pub(crate) fn prove(
             Ending::Reverted(data) => culprit(&data, bundle),
             Ending::Halted(reason) => (None, format!("the bundle halted: {reason:?}"), None),
         };
-        let mut take =
-            |index: usize| Failed { hash: bundle.operations.remove(index).hash, reason: reason.clone(), culprit };
-        match index {
-            // The first is validated before any other could have done anything to it.
-            Some(0) if alone => proven.dropped.push(take(0)),
-            Some(0) => proven.waiting.push(take(0).hash),
-            Some(index) => proven.disturbed.push(take(index)),
-            None if count == 1 && alone => proven.dropped.push(take(0)),
-            None if count == 1 => proven.waiting.push(take(0).hash),
-            // It could be any of them: alone, the first shows whether it is the one.
-            None => proven.returned.extend(bundle.operations.drain(1..).map(|admitted| admitted.hash)),
-        }
+        proven.put_out(failure, alone);
     }
     Ok(proven)
+}
+
+/// Which operation made a bundle fail, if that is known, why, and in whose validation.
+pub(super) type Failure = (Option<usize>, String, Option<Entity>);
+
+impl Proven {
+    /// Puts out what makes the bundle fail. Unless it is `alone`, what is in flight may be to blame.
+    pub(super) fn put_out(&mut self, (index, reason, culprit): Failure, alone: bool) {
+        let operations = &mut self.bundle.operations;
+        let count = operations.len();
+        let mut take = |index: usize| Failed { hash: operations.remove(index).hash, reason: reason.clone(), culprit };
+        match index {
+            // The first is validated before any other could have done anything to it.
+            Some(0) if alone => self.dropped.push(take(0)),
+            Some(0) => self.waiting.push(take(0).hash),
+            Some(index) => self.disturbed.push(take(index)),
+            None if count == 1 && alone => self.dropped.push(take(0)),
+            None if count == 1 => self.waiting.push(take(0).hash),
+            // It could be any of them: alone, the first shows whether it is the one.
+            None => self.returned.extend(operations.drain(1..).map(|admitted| admitted.hash)),
+        }
+    }
+
+    /// Takes out what calls native code, and what has to go behind it.
+    fn set_native_apart(&mut self, places: &[usize]) {
+        let line = |admitted: &Admitted| (admitted.op.sender, admitted.op.nonce_key());
+        let mut lines = Vec::new();
+        let mut stay = Vec::new();
+        for (place, admitted) in std::mem::take(&mut self.bundle.operations).into_iter().enumerate() {
+            if lines.contains(&line(&admitted)) {
+                self.returned.push(admitted.hash);
+            } else if places.contains(&place) {
+                lines.push(line(&admitted));
+                self.native.push(admitted.hash);
+            } else {
+                stay.push(admitted);
+            }
+        }
+        self.bundle.operations = stay;
+    }
 }
 
 /// Takes out what is not valid in this block: time has passed since it was chosen, or gone back with a reorganisation. That
@@ -192,7 +234,7 @@ fn unprofitable(bundle: &mut Bundle, head: &Head, per_cent: u128) -> Vec<B256> {
 }
 
 /// Which operation made the bundle revert, if the EntryPoint says, why, and in whose validation.
-fn culprit(data: &Bytes, bundle: &Bundle) -> (Option<usize>, String, Option<Entity>) {
+pub(super) fn culprit(data: &Bytes, bundle: &Bundle) -> Failure {
     let revert = EntryPointRevert::decode(data);
     match &revert {
         EntryPointRevert::FailedOp { index, .. } if *index < bundle.operations.len() => {

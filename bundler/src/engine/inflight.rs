@@ -84,6 +84,12 @@ impl Engine {
                 self.lives.note_all(&self.flow.hashes_at(place), Milestone::Broadcast);
                 self.answer_bundle_requests(Some(transaction));
             }
+            Err(error @ NodeError::Overtaken { .. }) => {
+                tracing::info!(%transaction, %error, "the state has overtaken a bundle: its operations go into another");
+                self.answer_bundle_requests(None);
+                let actions = self.flow.overtaken(place, transaction);
+                self.act(actions);
+            }
             Err(error) => {
                 tracing::warn!(%transaction, %error, "the node did not take the transaction");
                 self.answer_bundle_requests(None);
@@ -215,7 +221,10 @@ impl Engine {
         metrics::counter!("fabstir_bundles_ended_total", "end" => outcome.name()).increment(1);
         let (key, nonce) = (self.submitter.key(place.key), place.nonce);
         let block = outcome.mined().map_or(self.head.block.number, |mined| mined.block);
-        self.note(journal::Entry::Settled { key, nonce, block });
+        // What was overtaken leaves its nonce to be filled.
+        if outcome != Outcome::Overtaken {
+            self.note(journal::Entry::Settled { key, nonce, block });
+        }
         let given_up = match outcome {
             Outcome::Executed(mined) => {
                 self.book(mined, bundle, End::Executed);
@@ -231,6 +240,11 @@ impl Engine {
             Outcome::Cancelled(mined) => {
                 self.book(mined, None, End::Cancelled);
                 self.mempool.give_back_failed(&hashes, "its bundle was not mined and could not be made dearer")
+            }
+            // On the state of the next head it is seen what has become of them.
+            Outcome::Overtaken => {
+                self.mempool.hold(&hashes);
+                Vec::new()
             }
             Outcome::Lost | Outcome::Unsigned => {
                 self.mempool.give_back(&hashes);

@@ -184,6 +184,10 @@ pub(crate) struct Engine {
     proving: bool,
     /// What bundles in flight change, each on top of those before it, with the operations of each.
     changes: Vec<(Vec<B256>, StateOverride)>,
+    /// Operations of the last bundle of native calls: nothing is built upon what it does, which only the node can tell.
+    native: Vec<B256>,
+    /// Such a bundle was the last: others go first now.
+    native_had_its_turn: bool,
     /// Keys as they stood at the last head that this was read at.
     keys: Vec<Option<KeyState>>,
     /// Looks after the keys' balances.
@@ -239,6 +243,8 @@ impl Engine {
             mode,
             proving: false,
             changes: Vec::new(),
+            native: Vec::new(),
+            native_had_its_turn: false,
             keys: Vec::new(),
             treasury: Treasury::new(keeping),
             refreshing: false,
@@ -370,16 +376,20 @@ impl Engine {
     /// Starts a bundle if there is something to bundle and a key for it. The next one starts when it is placed.
     fn try_bundle(&mut self, asked: bool) {
         self.refresh();
-        if self.reorganised || self.proving || self.journal.failure().is_some() {
+        if self.reorganised || self.proving || self.journal.failure().is_some() || self.waits_for_native() {
             return;
         }
         let Some(key) = self.flow.next_key() else { return };
         self.mempool.look_to(self.next_block());
         let wanted = asked || self.closed || self.mode == BundlingMode::Auto || !self.waiting_for_bundle.is_empty();
         let room = Room::new(&self.head, &self.config.chain, self.spare(key));
-        let chosen = if wanted { builder::choose(&self.mempool, &room, self.head.fees) } else { None };
+        let choose = |native| builder::choose(&self.mempool, &room, self.head.fees, native);
+        // In turns, so that neither waits for more than one bundle of the other kind.
+        let first = !self.native_had_its_turn;
+        let chosen = if wanted { choose(first).or_else(|| choose(!first)) } else { None };
         match chosen {
             Some(bundle) => {
+                self.native_had_its_turn = bundle.native;
                 self.mempool.mark_bundled(&bundle.hashes());
                 self.records.bundled(&bundle.hashes());
                 self.proving = true;
@@ -429,6 +439,8 @@ impl Engine {
     fn send(&mut self, proven: Proven, key: usize) {
         self.proving = false;
         self.mempool.give_back(&proven.returned);
+        self.mempool.set_native(&proven.native);
+        self.mempool.give_back(&proven.native);
         self.mempool.hold(&proven.waiting);
         if !proven.held.is_empty() {
             tracing::info!(operations = proven.held.len(), "held back: as fees are they do not pay for themselves");
@@ -477,6 +489,9 @@ impl Engine {
         tracing::info!(operations = hashes.len(), ?expected, key, "bundle proven");
         self.lives.note_all(&hashes, Milestone::Proven);
         self.changes.push((hashes.clone(), proven.changes));
+        if proven.bundle.native {
+            self.native.clone_from(&hashes);
+        }
         let actions = self.flow.place(Arc::new(proven.bundle), key, self.head.fees, self.head.block.number);
         if actions.is_empty() {
             self.mempool.give_back(&hashes);
@@ -486,6 +501,11 @@ impl Engine {
         self.waiting_for_transaction.append(&mut self.waiting_for_bundle);
         self.act(actions);
         self.try_bundle(false);
+    }
+
+    /// Whether a bundle of native calls is in flight.
+    fn waits_for_native(&self) -> bool {
+        self.native.iter().any(|hash| self.flow.holds(*hash) && self.mempool.contains(*hash))
     }
 
     fn drop_operation(&mut self, hash: B256, reason: String) {

@@ -66,14 +66,21 @@ impl Engine {
         tokio::spawn(async move {
             let hashes = bundle.hashes();
             let next = head.block.next(&chain, clock::now());
-            let (block, pending) = (head.block, in_flight.clone());
+            let (block, fees, pending) = (head.block, head.fees, in_flight.clone());
             let proof = tokio::task::spawn_blocking(move || {
                 builder::prove(bundle, &head, next, &pending, same_state, &chain, bundler)
             });
             let report = match proof.await {
                 Ok(Ok(mut proven)) => {
-                    proven.disagreement = builder::contest(&node, &proven.bundle, in_flight, bundler, &block, next.first()).await;
-                    Report::Proven(Box::new(proven), key)
+                    let at = next.first();
+                    match builder::decide(&node, &mut proven, &in_flight, bundler, (block.hash, at), fees).await {
+                        Err(error) => Report::NotProven(hashes, error.to_string()),
+                        Ok(()) => {
+                            proven.disagreement =
+                                builder::contest(&node, &proven.bundle, in_flight, bundler, &block, at).await;
+                            Report::Proven(Box::new(proven), key)
+                        }
+                    }
                 }
                 Ok(Err(error)) => Report::NotProven(hashes, error.to_string()),
                 Err(error) => Report::NotProven(hashes, error.to_string()),
@@ -119,8 +126,10 @@ impl Engine {
     pub(super) fn broadcast(&self, place: Place, attempt: Attempt) {
         let Some(outbox) = self.outbox() else { return };
         let node = self.node.clone();
+        let carried = self.flow.carried(place, attempt.transaction);
+        let condition = carried.map(|bundle| builder::condition(bundle, &self.head, self.config.chain.block_time));
         tokio::spawn(async move {
-            let result = node.send_raw_transaction(&attempt.raw).await.map(|_| ());
+            let result = node.send_bundle(&attempt.raw, condition.as_ref()).await.map(|_| ());
             tell(&outbox, Report::Broadcast(place, attempt.transaction, result)).await;
         });
     }

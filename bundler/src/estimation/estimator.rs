@@ -13,12 +13,13 @@ use erc4337::{
 use super::{
     Open, funding,
     measure::{self, Frames, Limits, Part},
+    native::NativeCall,
     report::refuse_failure,
 };
 use crate::{
     Head, Rejection,
     admission::later,
-    evm::{Budget, Ending, HandleOps, NextBlock, Run, StopAt},
+    evm::{Budget, Ending, HandleOps, NextBlock, Run, StopAt, overlay},
     gas,
 };
 
@@ -54,13 +55,18 @@ impl Estimator {
             paymaster_verification: self.max_verification_gas,
             post_op: AMPLE_POST_OP_GAS,
         };
-        let mut measured = self.measure(&mut op, ample)?;
+        let (mut measured, native) = self.measure(&mut op, ample)?;
+        if let Some(call) = native {
+            let found = self.prove(&mut op, measured, ample)?;
+            let found = self.with_the_nodes_limit(&mut op, found, &call)?;
+            return self.within_a_transaction(op, found);
+        }
         let excess = self.excess(&op, measured);
         if excess > 0 && self.open.call {
             // More than a transaction may have. A contract that takes whatever it is given does with less.
             ample.call = measured.call.saturating_sub(excess);
             let needed = measured.call;
-            measured = self.measure(&mut op, ample).map_err(|rejection| match rejection {
+            (measured, _) = self.measure(&mut op, ample).map_err(|rejection| match rejection {
                 Rejection::ExecutionReverted { .. } => {
                     Rejection::TooHigh { field: "callGasLimit", given: needed, limit: ample.call }
                 }
@@ -68,6 +74,11 @@ impl Estimator {
             })?;
         }
         let found = self.prove(&mut op, measured, ample)?;
+        self.within_a_transaction(op, found)
+    }
+
+    /// The operation with these limits, if a transaction may have so much.
+    fn within_a_transaction(&self, mut op: UserOperation, found: Limits) -> Result<UserOperation, Rejection> {
         self.open.apply(found, &mut op);
         match self.excess(&op, found) {
             0 => Ok(op),
@@ -81,14 +92,20 @@ impl Estimator {
     /// Runs the operation as it is.
     pub(super) fn rehearse(&self, op: UserOperation) -> Result<(), Rejection> {
         let run = self.simulate(&op)?;
-        refuse_failure(&run, &op, &self.frames(&run, &op))
+        match self.native_call(&run, &op)? {
+            Some(call) => self.run_on_the_node(&op, &call),
+            None => refuse_failure(&run, &op, &self.frames(&run, &op)),
+        }
     }
 
-    /// The limits that a run with `ample` ones shows.
-    fn measure(&self, op: &mut UserOperation, ample: Limits) -> Result<Limits, Rejection> {
+    /// The limits that a run with `ample` ones shows, and the account's call if only the node can tell what that needs.
+    fn measure(&self, op: &mut UserOperation, ample: Limits) -> Result<(Limits, Option<NativeCall>), Rejection> {
         self.open.apply(ample, op);
         let run = self.simulate(op)?;
-        refuse_failure(&run, op, &self.frames(&run, op))?;
+        let native = self.native_call(&run, op)?;
+        if native.is_none() {
+            refuse_failure(&run, op, &self.frames(&run, op))?;
+        }
         let mut limits = measure::limits(&run.trace, op, self.entry_point, self.version).with_room_for_signatures();
         if self.version == EntryPointVersion::V0_6 {
             // v0.6 charges no penalty, so this run's charge is already exact: the limits must add up to it (AA51).
@@ -96,7 +113,7 @@ impl Estimator {
             self.open.apply(limits, op);
             limits.verification += u128::saturating_sub(charged, op.max_gas(self.version));
         }
-        Ok(limits)
+        Ok((limits, native))
     }
 
     /// Gas by which a bundle of this operation, with these limits, would pass what a transaction may have.
@@ -119,7 +136,7 @@ impl Estimator {
             if let Some(charged) = prefund_too_low(&run) {
                 // What the EntryPoint spends itself is under no limit of its own; no penalty falls on this one.
                 limits.verification += charged.saturating_sub(op.max_gas(self.version)).max(1);
-            } else if succeeded(&run) {
+            } else if succeeded(&run) || self.is_native(&run) {
                 return match too_little {
                     Some((part, low)) => self.bisect(op, part, low, limits),
                     None => Ok(limits),
@@ -145,7 +162,7 @@ impl Estimator {
         while let Some(middle) = low.between(high, part) {
             self.open.apply(middle, op);
             let run = self.simulate(op)?;
-            if succeeded(&run) && prefund_too_low(&run).is_none() {
+            if (succeeded(&run) || self.is_native(&run)) && prefund_too_low(&run).is_none() {
                 high = middle;
             } else {
                 low = middle;
@@ -155,39 +172,69 @@ impl Estimator {
     }
 
     fn simulate(&self, op: &UserOperation) -> Result<Run, Rejection> {
-        let overrides = funding::as_if_funded(
-            op,
-            self.entry_point,
-            self.version,
-            &self.head.view,
-            self.before.clone(),
-            &self.overrides,
-        );
-        let run_in = |next: &NextBlock| {
-            HandleOps {
+        let overrides = self.pretended(op);
+        self.run_at_its_time(op, |next| {
+            let run = self.handle_ops(&[op], &overrides, StopAt::End, next).run(&self.head.view, &self.head.block)?;
+            Ok((run, ()))
+        })
+        .map(|(run, ())| run)
+    }
+
+    /// Runs it in the next block, or if it is not valid there yet, in the first in which it is.
+    fn run_at_its_time<T>(
+        &self,
+        op: &UserOperation,
+        run_in: impl Fn(&NextBlock) -> Result<(Run, T), Rejection>,
+    ) -> Result<(Run, T), Rejection> {
+        let (run, rest) = run_in(&self.next)?;
+        match later(&run, op, (self.entry_point, self.version), &self.next)? {
+            Some(opens) => run_in(&self.next.not_before(opens)),
+            None => Ok((run, rest)),
+        }
+    }
+
+    /// The state on which the EntryPoint executes an operation that it has validated, with all that is pretended.
+    pub(super) fn after_validation(&self, op: &UserOperation) -> Result<StateOverride, Rejection> {
+        let mut state = self.pretended(op);
+        let (_, changes) = self.run_at_its_time(op, |next| {
+            let operations = [op];
+            let run = self.handle_ops(&operations, &state, StopAt::Validation, next);
+            Ok(run.run_and_keep(&self.head.view, &self.head.block)?)
+        })?;
+        overlay(&mut state, changes);
+        Ok(state)
+    }
+
+    fn pretended(&self, op: &UserOperation) -> StateOverride {
+        let before = self.before.clone();
+        funding::as_if_funded(op, self.entry_point, self.version, &self.head.view, before, &self.overrides)
+    }
+
+    fn handle_ops<'a>(
+        &'a self,
+        operations: &'a [&'a UserOperation],
+        overrides: &'a StateOverride,
+        stop_at: StopAt,
+        next: &NextBlock,
+    ) -> HandleOps<'a> {
+        HandleOps {
             version: self.version,
             entry_point: self.entry_point,
             chain: &self.chain,
-            operations: &[op],
+            operations,
             bundler: self.bundler,
-            gas_limit: u64::try_from(gas::bundle_gas_limit([op], self.version)).unwrap_or(u64::MAX),
+            gas_limit: u64::try_from(gas::bundle_gas_limit(operations.iter().copied(), self.version))
+                .unwrap_or(u64::MAX),
             priority_fee: 0,
-            stop_at: StopAt::End,
+            stop_at,
             trust_signatures: true,
-            overrides: &overrides,
+            overrides,
             at: next.first(),
             budget: Budget::EXECUTION,
         }
-        .run(&self.head.view, &self.head.block)
-        };
-        let run = run_in(&self.next)?;
-        Ok(match later(&run, op, (self.entry_point, self.version), &self.next)? {
-            Some(opens) => run_in(&self.next.not_before(opens))?,
-            None => run,
-        })
     }
 
-    fn frames<'a>(&self, run: &'a Run, op: &UserOperation) -> Frames<'a> {
+    pub(super) fn frames<'a>(&self, run: &'a Run, op: &UserOperation) -> Frames<'a> {
         Frames::find(&run.trace, op, self.entry_point, self.version)
     }
 

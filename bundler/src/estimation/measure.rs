@@ -84,7 +84,7 @@ pub(super) struct Frames<'a> {
     pub(super) validation: Option<&'a Frame>,
     pub(super) paymaster_validation: Option<(usize, &'a Frame)>,
     pub(super) call: Option<&'a Frame>,
-    pub(super) post_op: Option<&'a Frame>,
+    pub(super) post_op: Option<(usize, &'a Frame)>,
 }
 
 impl<'a> Frames<'a> {
@@ -105,7 +105,7 @@ impl<'a> Frames<'a> {
             .map(|(index, _)| index);
         let executing = |is_post_op: bool| {
             let paymaster = op.paymaster_address();
-            trace.children(inner?).map(|(_, frame)| frame).find(|frame| {
+            trace.children(inner?).find(|(_, frame)| {
                 let post_op = frame.selector == Some(selectors.post_op) && Some(frame.target) == paymaster;
                 if is_post_op { post_op } else { !post_op && frame.target == op.sender }
             })
@@ -116,7 +116,7 @@ impl<'a> Frames<'a> {
             paymaster_validation: op
                 .paymaster_address()
                 .and_then(|paymaster| validating(Some(paymaster), &[selectors.validate_paymaster_user_op])),
-            call: executing(false),
+            call: executing(false).map(|(_, frame)| frame),
             post_op: executing(true),
         }
     }
@@ -141,7 +141,7 @@ pub(super) fn limits(trace: &Trace, op: &UserOperation, entry_point: Address, ve
 
     let own = demand(frames.creation).max(demand(frames.validation)).max(metered(start, account_end));
     let paymaster = demand(frames.paymaster_validation.map(|(_, frame)| frame));
-    let post_op = demand(frames.post_op);
+    let post_op = demand(frames.post_op.map(|(_, frame)| frame));
     let call = demand(frames.call);
     if version == EntryPointVersion::V0_6 {
         // One limit for the account, then for what is left of it the paymaster, then again for postOp.

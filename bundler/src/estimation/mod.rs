@@ -8,12 +8,16 @@
 //!
 //! An operation that waits behind others of its sender is estimated on the state that they leave.
 //!
+//! What calls contracts that the chain's client executes itself is measured up to there, and its call by the node
+//! ([`native`]).
+//!
 //! No search over RPC: one run measures, a second proves. A field that the caller set is never changed.
 //! Guarantee: what is estimated is admitted and executes, at any gas price up to the operation's own bound.
 
 mod estimator;
 mod funding;
 mod measure;
+mod native;
 mod report;
 
 use std::sync::Arc;
@@ -30,6 +34,7 @@ use crate::{
 };
 use estimator::Estimator;
 use measure::Limits;
+pub(crate) use native::V0_6_MARGIN;
 
 /// What `eth_estimateUserOperationGas` answers, in gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

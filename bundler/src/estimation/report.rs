@@ -33,7 +33,8 @@ pub(super) fn refuse_failure(run: &Run, op: &UserOperation, frames: &Frames<'_>)
         let reason = if frame.out_of_gas { "out of gas".into() } else { Reason(&call.output).to_string() };
         return Err(Rejection::ExecutionReverted { reason, data: call.output.clone(), frame: Box::new(frame) });
     }
-    if let (Some(post_op), Some(paymaster)) = (frames.post_op.filter(|frame| !frame.success), op.paymaster_address()) {
+    let post_op = frames.post_op.map(|(_, frame)| frame).filter(|frame| !frame.success);
+    if let (Some(post_op), Some(paymaster)) = (post_op, op.paymaster_address()) {
         let frame = failed_frame(&run.trace, post_op);
         let what = if frame.out_of_gas { "ran out of gas" } else { "reverted" };
         let message = format!("postOp {what}: {}{frame}", Reason(&post_op.output));

@@ -242,6 +242,7 @@ impl HandleOps<'_> {
             } else {
                 Vec::new()
             },
+            native: self.chain.native_contracts.clone(),
             deadline: Some(deadline),
         })
     }

@@ -15,6 +15,7 @@ use alloy::{
         map::{HashMap, HashSet},
     },
 };
+use erc4337::native;
 use revm::{bytecode::Bytecode, primitives::KECCAK_EMPTY, state::AccountInfo};
 use serde_json::json;
 
@@ -250,6 +251,11 @@ impl StateView {
         Ok(())
     }
 
+    /// Asks the node something of its own. For threads that may block.
+    pub(crate) fn ask_blocking<T>(&self, question: impl AsyncFnOnce(&NodeClient) -> T) -> T {
+        self.runtime.block_on(question(&self.node))
+    }
+
     /// The account, if known.
     pub fn account(&self, address: Address) -> Option<AccountInfo> {
         let mut known = self.lock();
@@ -328,6 +334,10 @@ impl StateView {
 }
 
 fn bytecode(account: Address, code: &Bytes) -> Result<Bytecode, NodeError> {
+    // What the chain's client executes itself stands for no code of ours, whatever comes after its first byte.
+    if native::is_stub(code) {
+        return Ok(Bytecode::new_legacy(code.clone()));
+    }
     Bytecode::new_raw_checked(code.clone()).map_err(|error| unreadable(format!("code of {account}: {error}")))
 }
 

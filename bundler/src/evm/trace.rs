@@ -33,10 +33,14 @@ pub struct Frame {
     pub code: Address,
     /// Whether there was code to run; not known of creations.
     pub has_code: bool,
+    /// Whether only the chain's client can run it. After validation it was not run, but answered `true`.
+    pub native: bool,
     /// Wei it was called with.
     pub value: U256,
     /// Bytes of its input.
     pub input_length: usize,
+    /// The input itself, of what the EntryPoint calls to execute an operation; not kept of others.
+    pub input: Bytes,
     /// First four bytes of the input, if it has as many.
     pub selector: Option<[u8; 4]>,
     /// The word after them, if there is one.
@@ -135,6 +139,31 @@ impl Trace {
     /// Frames entered directly by `parent`.
     pub fn children(&self, parent: usize) -> impl Iterator<Item = (usize, &Frame)> {
         self.frames.iter().enumerate().filter(move |(_, frame)| frame.parent == Some(parent))
+    }
+
+    /// Places in the bundle of the operations whose execution called what only the chain's client can run, in order.
+    /// From there on nothing that this run did need be what the chain does.
+    pub fn native_operations(&self, entry_point: Address) -> Vec<usize> {
+        let Some(execution) = self.validation_frames else { return Vec::new() };
+        let mut places = Vec::new();
+        // The EntryPoint executes each operation in a call of its own to itself, one after the other.
+        let mut begun = 0_usize;
+        for frame in self.frames.iter().skip(execution) {
+            begun += usize::from(frame.parent == Some(0) && frame.target == entry_point);
+            let place = begun.saturating_sub(1);
+            if frame.native && places.last() != Some(&place) {
+                places.push(place);
+            }
+        }
+        places
+    }
+
+    /// The first call, within `frame`, of what only the chain's client can run.
+    pub fn native_call_in(&self, frame: usize) -> Option<&Frame> {
+        let within =
+            |index: &usize| std::iter::successors(Some(*index), |at| self.frames[*at].parent).any(|at| at == frame);
+        let native = self.frames.iter().enumerate().skip(frame).filter(|(_, callee)| callee.native);
+        native.filter(|(index, _)| within(index)).map(|(_, callee)| callee).next()
     }
 
     /// Whose code runs, from the transaction down to this frame.

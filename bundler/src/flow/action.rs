@@ -37,6 +37,8 @@ pub(crate) enum Outcome {
     Reverted(Mined),
     /// The transaction that took the bundle's place.
     Cancelled(Mined),
+    /// Nothing yet: the state had overtaken the bundle, and the node did not take it.
+    Overtaken,
     /// A transaction that is not ours.
     Lost,
     /// Nothing: it was never signed, and is free again.
@@ -50,6 +52,7 @@ impl Outcome {
             Self::Executed(_) => "executed",
             Self::Reverted(_) => "reverted",
             Self::Cancelled(_) => "cancelled",
+            Self::Overtaken => "overtaken",
             Self::Lost => "lost",
             Self::Unsigned => "unsigned",
         }
@@ -59,7 +62,7 @@ impl Outcome {
     pub(crate) fn mined(&self) -> Option<Mined> {
         match self {
             Self::Executed(mined) | Self::Reverted(mined) | Self::Cancelled(mined) => Some(*mined),
-            Self::Lost | Self::Unsigned => None,
+            Self::Overtaken | Self::Lost | Self::Unsigned => None,
         }
     }
 }
@@ -73,7 +76,7 @@ pub(crate) enum Action {
     Broadcast { place: Place, attempt: Attempt },
     /// Which of these was mined? If asked again, after a while.
     Ask { place: Place, transactions: Vec<B256>, again: bool },
-    /// The nonce is used; operations of the bundle that are not mined are free.
+    /// The nonce is used, or the bundle will not use it; operations of the bundle that are not mined are free.
     Settled { place: Place, bundle: Option<Arc<Bundle>>, outcome: Outcome },
     /// What was settled is in flight again: its block has left the chain.
     Unmined { place: Place, bundle: Arc<Bundle> },

@@ -250,6 +250,25 @@ impl Flow {
         }
     }
 
+    /// The node refused this transaction because its condition does not hold any more. Its operations are free; its nonce
+    /// is filled otherwise, as whoever has seen the transaction may send it yet.
+    pub(crate) fn overtaken(&mut self, place: Place, transaction: B256) -> Vec<Action> {
+        let is_last = |slot: &&mut Slot| slot.attempts.last().is_some_and(|last| last.transaction == transaction);
+        let Some(slot) = self.slot(place).filter(is_last).filter(|slot| !slot.signing) else { return Vec::new() };
+        let Some(bundle) = slot.bundle.take() else { return Vec::new() };
+        slot.cancelling = true;
+        // Not to be waited for.
+        slot.refused += 1;
+        self.held.retain(|_, held| *held != place);
+        vec![Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Overtaken }]
+    }
+
+    /// The bundle that this transaction, the last of its nonce, carries.
+    pub(crate) fn carried(&self, place: Place, transaction: B256) -> Option<&Arc<Bundle>> {
+        let slot = self.lanes.get(place.key)?.slots.get(&place.nonce)?;
+        slot.bundle.as_ref().filter(|_| !slot.cancelled_by.contains(&transaction))
+    }
+
     /// The chain's next nonce of each key, at this head; `None` where it could not be read.
     pub(crate) fn advance(&mut self, next: &[Option<u64>], head: u64, fees: FeeSuggestion) -> Vec<Action> {
         let mut actions = Vec::new();

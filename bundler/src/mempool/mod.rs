@@ -73,6 +73,8 @@ struct Entry {
     failures: u32,
     /// A bundle with it and others failed: it goes by itself from now on.
     alone: bool,
+    /// Its execution calls contracts that the chain's client executes itself.
+    native: bool,
     /// Not at this head: it would cost us more than it pays.
     held: bool,
     /// Height of the head when it came.
@@ -223,6 +225,7 @@ impl Mempool {
             arrival,
             failures: 0,
             alone: false,
+            native: false,
             held: false,
             since: head.number,
             ahead,
@@ -346,6 +349,20 @@ impl Mempool {
     /// Whether an operation goes by itself.
     pub fn is_set_apart(&self, hash: B256) -> bool {
         self.entries.get(&hash).is_some_and(|entry| entry.alone)
+    }
+
+    /// Takes note that only the node can tell what the execution of these does.
+    pub fn set_native(&mut self, hashes: &[B256]) {
+        for hash in hashes {
+            if let Some(entry) = self.entries.get_mut(hash) {
+                entry.native = true;
+            }
+        }
+    }
+
+    /// Whether only the node can tell what its execution does, as far as that is known.
+    pub fn is_native(&self, hash: B256) -> bool {
+        self.entries.get(&hash).is_some_and(|entry| entry.native)
     }
 
     /// All operations, oldest first.

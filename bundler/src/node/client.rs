@@ -10,6 +10,7 @@ use alloy::{
     primitives::{Address, B256, Bytes, U64, U256},
     rpc::types::{Block, Filter, Log, Transaction, TransactionReceipt, state::StateOverride},
 };
+use erc4337::ConditionalSend;
 use jsonrpsee::{
     core::{
         client::Subscription,
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::evm::Moment;
 
-use super::{FeeHistory, HeadHeader, NodeError, endpoint::Endpoint, nodes::Nodes, receipt::OpReceipt};
+use super::{Condition, FeeHistory, HeadHeader, NodeError, endpoint::Endpoint, nodes::Nodes, receipt::OpReceipt};
 
 /// How long one of several endpoints is given for an answer; another is asked then.
 const PATIENCE_WITH_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
@@ -42,16 +43,15 @@ impl NodeClient {
     /// If the URL cannot be used.
     pub fn new(url: &str) -> Result<Self, NodeError> {
         let endpoints = vec![Arc::new(Endpoint::new(url, PATIENCE)?)];
-        Ok(Self { nodes: Arc::new(Nodes::new(endpoints, Vec::new(), false)) })
+        Ok(Self { nodes: Arc::new(Nodes::new(endpoints, Vec::new(), ConditionalSend::Never)) })
     }
 
     /// A client for several nodes of one chain: the first is asked, the others stand in for one that fails or falls
-    /// behind. Transactions go to all of them, or to the `private` ones alone if there are any; `conditional` ones by
-    /// `eth_sendRawTransactionConditional`. To be called on a tokio runtime.
+    /// behind. Transactions go to all of them, or to the `private` ones alone if there are any. To be called on a tokio runtime.
     ///
     /// # Errors
     /// If there is no URL, or one of them cannot be used.
-    pub fn several(urls: &[String], private: &[String], conditional: bool) -> Result<Self, NodeError> {
+    pub fn several(urls: &[String], private: &[String], conditional: ConditionalSend) -> Result<Self, NodeError> {
         let patience = if urls.len() > 1 { PATIENCE_WITH_ONE_OF_SEVERAL } else { PATIENCE };
         let open = |urls: &[String]| {
             urls.iter().map(|url| Endpoint::new(url, patience).map(Arc::new)).collect::<Result<Vec<_>, _>>()
@@ -178,9 +178,39 @@ impl NodeClient {
         pretended: &StateOverride,
     ) -> Result<Bytes, NodeError> {
         let call = json!({"from": from, "to": to, "data": data, "gas": U64::from(gas)});
+        self.call("eth_call", rpc_params![call, json!({"blockHash": block}), pretended, to_come(at)]).await
+    }
+
+    /// The same at these fees, which the sender could pay; in a block to come, if the node can be asked for one.
+    pub(crate) async fn call_paying(
+        &self,
+        call: &PaidCall,
+        block: B256,
+        pretended: &StateOverride,
+        at: Option<Moment>,
+    ) -> Result<Bytes, NodeError> {
         let block = json!({"blockHash": block});
-        let moment = json!({"number": U64::from(at.number), "time": U64::from(at.timestamp)});
-        self.call("eth_call", rpc_params![call, block, pretended, moment]).await
+        let params = match at {
+            Some(at) => rpc_params![call, block, pretended, to_come(at)],
+            None => rpc_params![call, block, pretended],
+        };
+        self.call("eth_call", params).await
+    }
+
+    /// The least gas limit with which a call succeeds, as the node estimates it, on the state after this block and what
+    /// is pretended beside.
+    pub(crate) async fn estimate_call(
+        &self,
+        from: Address,
+        to: Address,
+        data: Bytes,
+        most: u64,
+        block: B256,
+        pretended: &StateOverride,
+    ) -> Result<u64, NodeError> {
+        let call = json!({"from": from, "to": to, "data": data, "gas": U64::from(most)});
+        let block = json!({"blockHash": block});
+        Ok(self.call::<U64>("eth_estimateGas", rpc_params![call, block, pretended]).await?.to())
     }
 
     /// What this init code returns, run with this much gas by nobody at the latest block.
@@ -264,6 +294,22 @@ impl NodeClient {
         self.nodes.send(raw).await
     }
 
+    /// Tries which of the nodes that are given transactions take them under a condition.
+    pub(crate) async fn try_conditions(&self) {
+        self.nodes.try_conditions().await;
+    }
+
+    /// [`Self::send_raw_transaction`] under a condition, where there is one and nodes take it.
+    ///
+    /// # Errors
+    /// As there; `Overtaken` if the condition does not hold.
+    pub(crate) async fn send_bundle(&self, raw: &Bytes, condition: Option<&Condition>) -> Result<B256, NodeError> {
+        match condition {
+            Some(condition) => self.nodes.send_if(raw, condition).await,
+            None => self.nodes.send(raw).await,
+        }
+    }
+
     /// What was paid in so many last blocks, at these percentiles.
     pub(crate) async fn fee_history(&self, blocks: u64, percentiles: &[f64]) -> Result<FeeHistory, NodeError> {
         self.call("eth_feeHistory", rpc_params![U64::from(blocks), "latest", percentiles]).await
@@ -277,6 +323,24 @@ impl NodeClient {
             Err(error) => Err(error),
         }
     }
+}
+
+
+/// `eth_call`'s block overrides for this moment.
+fn to_come(at: Moment) -> Value {
+    json!({"number": U64::from(at.number), "time": U64::from(at.timestamp)})
+}
+
+/// A call as the transaction that it stands for.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PaidCall {
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) data: Bytes,
+    pub(crate) gas: U64,
+    pub(crate) max_fee_per_gas: U256,
+    pub(crate) max_priority_fee_per_gas: U256,
 }
 
 /// Reads state at one block, by hash, many values in one round trip.

@@ -101,12 +101,7 @@ impl Endpoint {
             },
         };
         let answers = answers.map_err(|error| self.error(method, error))?;
-        let refused = |error: jsonrpsee::types::ErrorObject<'_>| NodeError::Refused {
-            method,
-            code: error.code(),
-            message: error.message().to_owned(),
-            data: revert_data(error.data()),
-        };
+        let refused = |error: jsonrpsee::types::ErrorObject<'_>| NodeError::refused(method, &error);
         let values = answers.into_iter().map(|answer| answer.map_err(refused)).collect::<Result<Vec<_>, _>>()?;
         if values.len() != count {
             let reason = format!("{} answers to {count} questions", values.len());

@@ -1,7 +1,6 @@
 //! What can go wrong between us and the node.
 
 use alloy::primitives::{B256, Bytes};
-use serde_json::value::RawValue;
 
 /// A question to the node that got no usable answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -26,8 +25,14 @@ pub enum NodeError {
         code: i32,
         /// The node's words.
         message: String,
-        /// What a call reverted with, if the node says that.
-        data: Bytes,
+        /// What a call reverted with, if the node says so.
+        data: Option<Bytes>,
+    },
+    /// A transaction was not taken because its condition does not hold.
+    #[error("the state that the transaction rests on has changed: {message}")]
+    Overtaken {
+        /// The node's words.
+        message: String,
     },
     /// The answer is not of the method's type.
     #[error("node answered {method} with something unreadable: {reason}")]
@@ -51,24 +56,29 @@ impl NodeError {
                 let message = message.to_ascii_lowercase();
                 *code == 429 || ["rate limit", "too many requests"].iter().any(|words| message.contains(words))
             }
-            Self::Url(_) | Self::UnknownBlock(_) => false,
+            Self::Url(_) | Self::UnknownBlock(_) | Self::Overtaken { .. } => false,
         }
+    }
+
+    /// Whether the node executed what it was asked to, and that failed.
+    pub(crate) fn is_failed_call(&self) -> bool {
+        let Self::Refused { message, data, .. } = self else { return false };
+        let message = message.to_ascii_lowercase();
+        data.is_some()
+            || ["revert", "out of gas", "evm error", "gas required exceeds"].iter().any(|words| message.contains(words))
+    }
+
+    pub(super) fn refused(method: &'static str, error: &jsonrpsee::types::ErrorObject<'_>) -> Self {
+        let data = error.data().and_then(|data| serde_json::from_str::<Bytes>(data.get()).ok());
+        Self::Refused { method, code: error.code(), message: error.message().to_owned(), data }
     }
 
     pub(super) fn from_call(method: &'static str, error: jsonrpsee::core::ClientError) -> Self {
         use jsonrpsee::core::ClientError;
         match error {
-            ClientError::Call(error) => {
-                let (message, data) = (error.message().to_owned(), revert_data(error.data()));
-                Self::Refused { method, code: error.code(), message, data }
-            }
+            ClientError::Call(error) => Self::refused(method, &error),
             ClientError::ParseError(error) => Self::Unreadable { method, reason: error.to_string() },
             other => Self::Transport { method, reason: other.to_string() },
         }
     }
-}
-
-/// The bytes in an error's `data`, if it is some.
-pub(super) fn revert_data(data: Option<&RawValue>) -> Bytes {
-    data.and_then(|data| serde_json::from_str(data.get()).ok()).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! The Ethereum node, spoken to with standard `eth_*` methods only.
 
 mod client;
+mod condition;
 mod endpoint;
 mod error;
 mod header;
@@ -10,6 +11,8 @@ mod receipt;
 mod redact;
 
 pub use client::{BatchReader, NodeClient};
+pub(crate) use client::PaidCall;
+pub(crate) use condition::{Condition, Word};
 pub use error::NodeError;
 pub use header::HeadHeader;
 pub(crate) use history::FeeHistory;

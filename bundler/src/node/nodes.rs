@@ -13,11 +13,15 @@ use std::{
 };
 
 use alloy::primitives::{B256, Bytes, U64, keccak256};
-use jsonrpsee::rpc_params;
-use serde_json::json;
+use erc4337::ConditionalSend;
+use jsonrpsee::{core::params::ArrayParams, rpc_params};
 use tokio::sync::mpsc;
 
-use super::{NodeError, endpoint::Endpoint};
+use super::{
+    NodeError,
+    condition::{Condition, Method, Refusal},
+    endpoint::Endpoint,
+};
 
 /// Between two looks at all endpoints.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,8 +29,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const LAG: u64 = 3;
 /// How long a node that stands in is waited for to come as far as the one before; after that it is believed.
 const CATCH_UP: Duration = Duration::from_secs(30);
-/// Blocks within which a conditional transaction is mined or not at all.
-const CONDITION: u64 = 10;
 
 /// Endpoints of one chain.
 #[derive(Debug)]
@@ -35,7 +37,9 @@ pub(super) struct Nodes {
     endpoints: Vec<Arc<Endpoint>>,
     /// Given transactions instead of all the others, if there are any.
     private: Vec<Arc<Endpoint>>,
-    conditional: bool,
+    conditional: ConditionalSend,
+    /// How each of those that are given transactions takes them under a condition, in their order.
+    methods: Mutex<Vec<Option<Method>>>,
     chosen: AtomicUsize,
     /// Highest head that was told, and when.
     highest: Mutex<(u64, Instant)>,
@@ -44,10 +48,17 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>, private: Vec<Arc<Endpoint>>, conditional: bool) -> Self {
+    pub(super) fn new(
+        endpoints: Vec<Arc<Endpoint>>,
+        private: Vec<Arc<Endpoint>>,
+        conditional: ConditionalSend,
+    ) -> Self {
+        let untried = (conditional == ConditionalSend::Always).then_some(Method::Conditional);
+        let targets = if private.is_empty() { endpoints.len() } else { private.len() };
+        let methods = Mutex::new(vec![untried; targets]);
         let (chosen, highest) = (AtomicUsize::new(0), Mutex::new((0, Instant::now())));
         let answered = Mutex::new(Instant::now());
-        Self { endpoints, private, conditional, chosen, highest, answered }
+        Self { endpoints, private, conditional, methods, chosen, highest, answered }
     }
 
     /// Takes note of how long a question took, and whether it was answered: a refusal is an answer.
@@ -115,36 +126,74 @@ impl Nodes {
         true
     }
 
+    /// Those that are given transactions.
+    fn targets(&self) -> &[Arc<Endpoint>] {
+        if self.private.is_empty() { &self.endpoints } else { &self.private }
+    }
+
+    fn methods(&self) -> std::sync::MutexGuard<'_, Vec<Option<Method>>> {
+        self.methods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries which of those that are given transactions take them under a condition. None is sent for it.
+    pub(super) async fn try_conditions(&self) {
+        if self.conditional != ConditionalSend::Auto {
+            return;
+        }
+        let tried = self.targets().iter().map(async |target| {
+            for method in Method::ALL {
+                let answer = target.request::<B256>(method.name(), method.probe()).await;
+                // One that takes anything, or says nothing, cannot be relied upon.
+                let served =
+                    |error: NodeError| !error.is_the_endpoints() && Refusal::of(&error) == Some(Refusal::Other);
+                if answer.is_err_and(served) {
+                    tracing::info!(endpoint = target.label(), method = method.name(), "bundles are sent conditionally");
+                    return Some(method);
+                }
+            }
+            None
+        });
+        let tried = futures::future::join_all(tried).await;
+        *self.methods() = tried;
+    }
+
+    /// Hands a bundle's signed transaction to every endpoint that takes it under its condition, or to all of them where
+    /// none does, or none of those that do answers.
+    ///
+    /// # Errors
+    /// As [`Self::send`]; `Overtaken` if its condition does not hold and nobody took it.
+    pub(super) async fn send_if(&self, raw: &Bytes, condition: &Condition) -> Result<B256, NodeError> {
+        let methods = self.methods().clone();
+        let takers = self.targets().iter().zip(methods).enumerate();
+        let takers: Vec<_> = takers.filter_map(|(at, (target, method))| Some((at, target, method?))).collect();
+        let calls =
+            takers.iter().map(|(_, target, method)| (Arc::clone(target), method.name(), method.params(raw, condition)));
+        let calls: Vec<_> = calls.collect();
+        if calls.is_empty() {
+            return self.send(raw).await;
+        }
+        let error = match hand_out(raw, calls).await {
+            Ok(hash) => return Ok(hash),
+            Err(error) => error,
+        };
+        match Refusal::of(&error) {
+            Some(Refusal::Overtaken) => Err(NodeError::Overtaken { message: error.to_string() }),
+            Some(Refusal::Other) => Err(error),
+            // Whoever wants nothing else gets nothing else.
+            _ if self.conditional == ConditionalSend::Always => Err(error),
+            Some(Refusal::Unserved) => {
+                tracing::warn!(%error, "bundles are sent without a condition from now on");
+                takers.iter().for_each(|(at, ..)| self.methods()[*at] = None);
+                self.send(raw).await
+            }
+            None => self.send(raw).await,
+        }
+    }
+
     /// Hands a signed transaction to every endpoint that is to have it; good as soon as one has taken it.
     pub(super) async fn send(&self, raw: &Bytes) -> Result<B256, NodeError> {
-        let targets = if self.private.is_empty() { &self.endpoints } else { &self.private };
-        let highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner).0;
-        let (method, params) = if self.conditional {
-            let condition = json!({ "blockNumberMax": U64::from(highest + CONDITION) });
-            ("eth_sendRawTransactionConditional", rpc_params![raw, condition])
-        } else {
-            ("eth_sendRawTransaction", rpc_params![raw])
-        };
-        let (sender, mut answers) = mpsc::channel(targets.len());
-        for target in targets.iter().map(Arc::clone) {
-            let (sender, params) = (sender.clone(), params.clone());
-            // In tasks: those that are slower are still to get it when one has taken it.
-            tokio::spawn(async move {
-                let _ = sender.send(target.request::<B256>(method, params).await).await;
-            });
-        }
-        drop(sender);
-        let mut failure = None;
-        while let Some(answer) = answers.recv().await {
-            match answer {
-                Ok(_) => return Ok(keccak256(raw)),
-                Err(NodeError::Refused { message, .. }) if is_known(&message) => return Ok(keccak256(raw)),
-                // Refused by one but perhaps taken by another that did not answer: it may be mined.
-                Err(error) if failure.is_none() || !matches!(error, NodeError::Refused { .. }) => failure = Some(error),
-                Err(_) => {}
-            }
-        }
-        Err(failure.unwrap_or(NodeError::Transport { method, reason: "no endpoint".into() }))
+        let call = |target: &Arc<Endpoint>| (Arc::clone(target), "eth_sendRawTransaction", rpc_params![raw]);
+        hand_out(raw, self.targets().iter().map(call).collect()).await
     }
 
     /// Looks after all endpoints until the client is gone.
@@ -177,6 +226,31 @@ impl Nodes {
             }
         }
     }
+}
+
+/// Makes these calls, all with this transaction; good as soon as one endpoint has taken it.
+async fn hand_out(raw: &Bytes, calls: Vec<(Arc<Endpoint>, &'static str, ArrayParams)>) -> Result<B256, NodeError> {
+    let method = calls.first().map_or("eth_sendRawTransaction", |(_, method, _)| *method);
+    let (sender, mut answers) = mpsc::channel(calls.len().max(1));
+    for (target, method, params) in calls {
+        let sender = sender.clone();
+        // In tasks: those that are slower are still to get it when one has taken it.
+        tokio::spawn(async move {
+            let _ = sender.send(target.request::<B256>(method, params).await).await;
+        });
+    }
+    drop(sender);
+    let mut failure = None;
+    while let Some(answer) = answers.recv().await {
+        match answer {
+            Ok(_) => return Ok(keccak256(raw)),
+            Err(NodeError::Refused { message, .. }) if is_known(&message) => return Ok(keccak256(raw)),
+            // Refused by one but perhaps taken by another that did not answer: it may be mined.
+            Err(error) if failure.is_none() || !matches!(error, NodeError::Refused { .. }) => failure = Some(error),
+            Err(_) => {}
+        }
+    }
+    Err(failure.unwrap_or(NodeError::Transport { method, reason: "no endpoint".into() }))
 }
 
 /// Nodes have no common code for a transaction that they have already.

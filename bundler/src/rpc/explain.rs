@@ -12,7 +12,7 @@ use crate::{
     Bundler, Rejection,
     admission::entry_point_version,
     evm::{Act, Deed, Frame, Trace},
-    rules::{Parties, Rule},
+    rules::{Parties, Rule, Violation},
     service::Explanation,
 };
 
@@ -31,11 +31,12 @@ fn to_json(explanation: &Explanation) -> Value {
     let Explanation { op, version, screened, examination, block } = explanation;
     let trace = &examination.run.trace;
     let violations: Vec<_> = examination.violations.iter().map(|violation| violation.to_json()).collect();
-    let refused = screened.as_ref().err().or(examination.verdict.as_ref().err());
-    let error = match (refused, examination.violations.first()) {
-        (Some(rejection), _) => Some(error_json(rejection.code(), &rejection.to_string(), rejection.data())),
-        (None, Some(first)) => Some(error_json(first.code(), &first.to_string(), Some(first.to_json()))),
-        (None, None) => None,
+    let of_rejection = |rejection: &Rejection| error_json(rejection.code(), &rejection.to_string(), rejection.data());
+    let of_rule = |first: &Violation| error_json(first.code(), &first.to_string(), Some(first.to_json()));
+    let error = match (screened, examination.violations.first(), &examination.verdict) {
+        (Err(rejection), _, _) | (Ok(_), None, Err(rejection)) => Some(of_rejection(rejection)),
+        (Ok(_), Some(first), _) => Some(of_rule(first)),
+        (Ok(_), None, Ok(_)) => None,
     };
     json!({
         "accepted": error.is_none(),
@@ -102,6 +103,7 @@ fn frame(frame: &Frame) -> Value {
         "phase": frame.phase.map(|entity| entity.to_string()),
         "gasLimit": U256::from(frame.gas_limit),
         "gasUsed": U256::from(frame.gas_used),
+        "native": frame.native,
         "success": frame.success,
         "outOfGas": frame.out_of_gas,
         "output": frame.output,

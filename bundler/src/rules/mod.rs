@@ -179,6 +179,12 @@ pub fn judge(trace: &Trace, parties: &Parties) -> Vec<Violation> {
         .collect()
 }
 
+/// What of a validation called contracts that only the chain's client can run. Of these alone it matters nothing what
+/// the EntryPoint says of the operation here.
+pub fn native_calls(trace: &Trace, parties: &Parties) -> Vec<Violation> {
+    judge(trace, parties).into_iter().filter(Violation::is_of_native_code).collect()
+}
+
 /// Contracts, other than the sender, in which validation used storage associated with the sender or with a staked
 /// entity (STO-041).
 pub fn associated_contracts(trace: &Trace, parties: &Parties) -> Vec<Address> {

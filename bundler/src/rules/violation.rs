@@ -38,6 +38,20 @@ pub struct Violation {
 }
 
 impl Violation {
+    /// Whether it called a contract that only the chain's client can run.
+    pub fn is_of_native_code(&self) -> bool {
+        self.rule == Rule::Op013 && self.accessed.is_some()
+    }
+
+    /// What its author can do about it.
+    fn remedy(&self) -> &'static str {
+        if self.is_of_native_code() {
+            "call it in execution, and not in validation; of tokens that pay for gas, use one that is a contract"
+        } else {
+            self.rule.remedy()
+        }
+    }
+
     /// The JSON-RPC code (ERC-7769).
     pub fn code(&self) -> i32 {
         if self.cure == Some(Standing::TooLow) { error_code::STAKE_TOO_LOW } else { error_code::RULE_VIOLATION }
@@ -59,7 +73,7 @@ impl Violation {
             "contract": self.contract,
             "depth": self.depth,
             "callPath": self.call_path,
-            "remedy": self.rule.remedy(),
+            "remedy": self.remedy(),
         });
         if let Some(slot) = self.slot {
             answer["slot"] = json!(B256::from(slot));
@@ -77,6 +91,11 @@ impl fmt::Display for Violation {
         let accessed = self.accessed.unwrap_or_default();
         let unstaked = if self.cure.is_some() { "unstaked " } else { "" };
         match rule {
+            Rule::Op013 if self.is_of_native_code() => write!(
+                f,
+                "{entity} calls {accessed} with opcode {opcode}, which the chain's client executes itself: what it \
+                 answers cannot be known before it is on chain"
+            ),
             Rule::Op011 | Rule::Op012 | Rule::Op013 | Rule::Op031 | Rule::Op080 => {
                 write!(f, "{unstaked}{entity} uses banned opcode: {opcode}")
             }

@@ -24,8 +24,12 @@ pub(super) struct Entry {
     pub(super) target: Address,
     pub(super) code: Address,
     pub(super) has_code: bool,
+    pub(super) native: bool,
     pub(super) value: U256,
+    /// First bytes of the input.
     pub(super) input: Vec<u8>,
+    /// All of them, if they are kept.
+    pub(super) whole_input: Bytes,
     pub(super) input_length: usize,
     pub(super) gas_limit: u64,
 }
@@ -51,8 +55,10 @@ impl Recorder {
             target: entry.target,
             code: entry.code,
             has_code: entry.has_code,
+            native: entry.native,
             value: entry.value,
             input_length: entry.input_length,
+            input: entry.whole_input,
             selector,
             argument: entry.input.get(4..36).map(U256::from_be_slice),
             phase,

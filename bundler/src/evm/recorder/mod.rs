@@ -5,13 +5,14 @@ mod frames;
 
 use std::time::Instant;
 
-use alloy::primitives::{Address, Log, U256, map::HashSet};
-use erc4337::entities::EntitySelectors;
+use alloy::primitives::{Address, Bytes, Log, U256, map::HashSet};
+use erc4337::{NativeContracts, entities::EntitySelectors, native};
 use revm::{
     Inspector,
     context_interface::{ContextTr, CreateScheme, JournalTr},
     interpreter::{
-        CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, InstructionResult, Interpreter,
+        CallInputs, CallOutcome, CallScheme, CreateInputs, CreateOutcome, Gas, InstructionResult, Interpreter,
+        InterpreterResult,
         interpreter::EthInterpreter,
         interpreter_types::{Jumps, LoopControl},
     },
@@ -41,6 +42,8 @@ pub(super) struct Watch {
     pub(super) stop_after_validation: bool,
     /// Selectors whose returned verdict is replaced by "valid", with the position of the word.
     pub(super) trusted: Vec<([u8; 4], usize)>,
+    /// Where the chain's client executes, beside the contracts whose code says so.
+    pub(super) native: NativeContracts,
     /// When to give up.
     pub(super) deadline: Option<Instant>,
 }
@@ -165,10 +168,15 @@ where
             CallScheme::DelegateCall => FrameKind::DelegateCall,
             CallScheme::CallCode => FrameKind::CallCode,
         };
-        let (input, input_length) = {
+        // The EntryPoint calls account and paymaster from its call to itself.
+        let is_asked_for = self.trace.validation_frames.is_some() && self.stack.len() == 2;
+        let (input, input_length, whole_input) = {
             let input = inputs.input.as_bytes(context);
-            (input[..input.len().min(36)].to_vec(), input.len())
+            let whole = if is_asked_for { Bytes::copy_from_slice(&input) } else { Bytes::new() };
+            (input[..input.len().min(36)].to_vec(), input.len(), whole)
         };
+        let native = native::is_stub(inputs.known_bytecode.1.original_byte_slice())
+            || self.watch.native.contains(inputs.bytecode_address);
         self.pass_on(inputs.gas_limit, stipend_of(inputs));
         self.open(Entry {
             kind,
@@ -176,12 +184,14 @@ where
             target: inputs.target_address,
             code: inputs.bytecode_address,
             has_code: has_code_now(context, inputs.bytecode_address),
+            native,
             value: inputs.transfer_value().unwrap_or_default(),
             input,
             input_length,
+            whole_input,
             gas_limit: inputs.gas_limit,
         });
-        None
+        (native && self.trace.validation_frames.is_some()).then(|| as_if_done(inputs))
     }
 
     fn call_end(&mut self, _: &mut CTX, inputs: &CallInputs, outcome: &mut CallOutcome) {
@@ -202,9 +212,11 @@ where
             target,
             code: target,
             has_code: true,
+            native: false,
             value: inputs.value(),
             input: Vec::new(),
             input_length: inputs.init_code().len(),
+            whole_input: Bytes::new(),
             gas_limit: inputs.gas_limit(),
         });
         None
@@ -217,6 +229,14 @@ where
         }
         self.close(&outcome.result, 0);
     }
+}
+
+/// What a token's transfer answers when it succeeds, for nothing: a guess that lets a run go on where our EVM would halt
+/// and burn all that it was given. No verdict rests on what comes after ([`Trace::native_operations`]).
+fn as_if_done(inputs: &CallInputs) -> CallOutcome {
+    let done = Bytes::from(U256::ONE.to_be_bytes::<32>());
+    let result = InterpreterResult::new(InstructionResult::Return, done, Gas::new(inputs.gas_limit));
+    CallOutcome::new(result, inputs.return_memory_offset.clone())
 }
 
 /// Whether the account has code at this moment. It has been loaded by the instruction that names it: looking at what

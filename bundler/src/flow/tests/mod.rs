@@ -28,7 +28,16 @@ fn whatever_chain_and_node_do_each_operation_ends_once_and_is_never_under_two_no
     println!("{} seeds: {seen:?}", seeds.end - seeds.start);
     // A campaign that never met what it is for proves nothing.
     if seeds.end - seeds.start >= SEEDS {
-        let met = [seen.reorgs, seen.unmined, seen.stolen, seen.lost, seen.cancelled, seen.dearer, seen.vanished];
+        let met = [
+            seen.reorgs,
+            seen.unmined,
+            seen.stolen,
+            seen.lost,
+            seen.cancelled,
+            seen.dearer,
+            seen.vanished,
+            seen.overtaken,
+        ];
         assert!(met.iter().all(|count| *count > 100), "{seen:?}");
     }
 }

@@ -30,6 +30,7 @@ pub(super) struct Seen {
     pub(super) unmined: u64,
     pub(super) stolen: u64,
     pub(super) lost: u64,
+    pub(super) overtaken: u64,
     pub(super) cancelled: u64,
     pub(super) dearer: u64,
     pub(super) vanished: u64,
@@ -43,6 +44,7 @@ impl Seen {
         self.unmined += other.unmined;
         self.stolen += other.stolen;
         self.lost += other.lost;
+        self.overtaken += other.overtaken;
         self.cancelled += other.cancelled;
         self.dearer += other.dearer;
         self.vanished += other.vanished;
@@ -96,6 +98,7 @@ enum Event {
     Signed(Place, Attempt, Option<Arc<Bundle>>),
     NotSigned(Place, Option<Arc<Bundle>>),
     Refused(Place, B256),
+    Overtaken(Place, B256),
     Answer(Place, Vec<B256>),
 }
 
@@ -298,6 +301,7 @@ impl World {
 
     fn settled(&mut self, bundle: Option<Arc<Bundle>>, outcome: Outcome) {
         let on_chain = self.on_chain();
+        self.seen.overtaken += u64::from(outcome == Outcome::Overtaken);
         self.seen.lost += u64::from(outcome == Outcome::Lost);
         self.seen.cancelled += u64::from(matches!(outcome, Outcome::Cancelled(_)));
         for hash in bundle.map(|bundle| bundle.hashes()).unwrap_or_default() {
@@ -325,13 +329,17 @@ impl World {
                     || transaction.fees.priority_fee * 10 < fees.priority_fee * 11)
         });
         if place.nonce < self.next_nonce(place.key) || underpriced || self.rng.chance(0.05) {
-            self.queue.push(Event::Refused(place, hash));
+            let overtaken = self.rng.chance(0.3);
+            let event = if overtaken { Event::Overtaken(place, hash) } else { Event::Refused(place, hash) };
+            self.queue.push(event);
         } else if self.rng.chance(0.9) {
             self.pool.insert(place, transaction);
         }
         // The answer to what was taken may say that it was refused.
         if self.rng.chance(0.03) {
             self.queue.push(Event::Refused(place, hash));
+        } else if self.rng.chance(0.01) {
+            self.queue.push(Event::Overtaken(place, hash));
         }
     }
 
@@ -359,6 +367,7 @@ impl World {
                         self.flow.refused(place, hash);
                         Vec::new()
                     }
+                    Event::Overtaken(place, hash) => self.flow.overtaken(place, hash),
                     Event::Answer(place, transactions) => {
                         let mined = self.receipt(&transactions);
                         let head = self.height();

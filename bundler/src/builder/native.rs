@@ -1,0 +1,144 @@
+//! Bundles of operations that call contracts which the chain's client executes itself, such as B20 tokens.
+//!
+//! ```text
+//!  proof in process: its execution calls native code ──► set apart from the others ──► a bundle of such ones
+//!                                                                                          │
+//!                  validation in process, as of every bundle ──► the whole of it on the node ──► sent, by itself
+//! ```
+//!
+//! Validation calls no native code, so our EVM proves it; of execution only the node can tell. What execution leaves
+//! behind nobody tells, so that nothing is built upon such a bundle: while one is in flight no other is placed.
+
+use alloy::{
+    primitives::{Address, B256, U64, U256},
+    rpc::types::state::StateOverride,
+};
+use erc4337::{EntryPointVersion, pack};
+
+use super::{Bundle, Proven, contest::pretend_authorizations, prove::culprit};
+use crate::{
+    admission::Admitted,
+    estimation::V0_6_MARGIN,
+    evm::{Moment, Trace},
+    fees::FeeSuggestion,
+    node::{NodeClient, NodeError, PaidCall},
+    submitter::Fees,
+};
+
+/// Operations in one such bundle, and so calls of the node for it, at most.
+const MOST: usize = 8;
+
+/// How many may go together: in v0.6 one alone, as there what it executes may revert the whole bundle.
+pub(super) fn most(version: EntryPointVersion) -> usize {
+    if version == EntryPointVersion::V0_6 { 1 } else { MOST }
+}
+
+/// Whether it offers as much as is bid now: all others wait for such a bundle to be mined.
+pub(super) fn is_prompt(admitted: &Admitted, fees: FeeSuggestion) -> bool {
+    let offered = admitted.op.effective_gas_price(fees.base_fee).saturating_sub(fees.base_fee);
+    offered >= fees.priority_fee
+}
+
+/// In v0.6, why execution could revert the bundle whatever the node says of it now, and nobody would pay for that: an
+/// operation that costs more than its limits (AA51), or a paymaster whose postOp reverts twice (AA50).
+pub(super) fn uncontained(trace: &Trace, bundle: &Bundle) -> Option<String> {
+    let op = &bundle.operations.first().filter(|it| it.version == EntryPointVersion::V0_6)?.op;
+    let paymaster = op.paymaster_address();
+    let limit = op.verification_gas_limit.saturating_mul(if paymaster.is_some() { 3 } else { 1 });
+    let begun = trace.gas_readings.first().map_or(0, |reading| reading.remaining);
+    let ended = trace.gas_readings.last().map_or(0, |reading| reading.remaining);
+    let used = u128::from(begun.saturating_sub(ended));
+    if limit < used + V0_6_MARGIN {
+        return Some(format!(
+            "verificationGasLimit: as its call is executed by the chain's client, {} would be enough",
+            used + V0_6_MARGIN
+        ));
+    }
+    let asked_again = paymaster.is_some_and(|paymaster| {
+        // `(bytes context, uint256 validationData)`: without a context there is no postOp.
+        let length = |output: &[u8]| output.get(64..96).map(U256::from_be_slice);
+        let answers = trace.children(0).filter(|(_, frame)| frame.target == paymaster);
+        answers.last().and_then(|(_, frame)| length(&frame.output)).is_none_or(|length| !length.is_zero())
+    });
+    asked_again.then(|| {
+        "paymaster: with EntryPoint v0.6 one that wants a postOp cannot pay for a call that the chain's client executes"
+            .into()
+    })
+}
+
+/// Has the node execute a proven bundle of native calls, as the transaction that it will be in the block to come, and puts
+/// out what makes it
+/// revert, one operation after the other.
+///
+/// # Errors
+/// If the node does not say: nothing is known of any of them then.
+pub(crate) async fn decide(
+    node: &NodeClient,
+    proven: &mut Proven,
+    in_flight: &StateOverride,
+    bundler: Address,
+    (block, at): (B256, Moment),
+    fees: FeeSuggestion,
+) -> Result<(), NodeError> {
+    while proven.bundle.native && !proven.bundle.operations.is_empty() {
+        let bundle = &proven.bundle;
+        let mut state = in_flight.clone();
+        pretend_authorizations(bundle, &mut state);
+        let bid = Fees::first(bundle, fees);
+        let call = PaidCall {
+            from: bundler,
+            to: bundle.entry_point,
+            data: pack::handle_ops(bundle.version, bundle.operations.iter().map(|it| &*it.op), bundler),
+            gas: U64::from(bundle.gas_limit()),
+            max_fee_per_gas: U256::from(bid.max_fee),
+            max_priority_fee_per_gas: U256::from(bid.priority_fee),
+        };
+        let mut answer = node.call_paying(&call, block, &state, Some(at)).await;
+        if answer.as_ref().is_err_and(|error| matches!(error, NodeError::Refused { .. }) && !error.is_failed_call()) {
+            // It may not know of the block to come, and say more without.
+            answer = node.call_paying(&call, block, &state, None).await;
+        }
+        let Err(error) = answer else { return Ok(()) };
+        if !error.is_failed_call() {
+            return Err(error);
+        }
+        let failure = match &error {
+            NodeError::Refused { data: Some(data), .. } => culprit(data, bundle),
+            other => (None, other.to_string(), None),
+        };
+        proven.put_out(failure, in_flight.is_empty());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{evm::GasReading, mempool::tests::operation};
+
+    fn trace(used: u64) -> Trace {
+        let reading = |remaining| GasReading { remaining, frames: 1 };
+        Trace { gas_readings: vec![reading(1_000_000), reading(1_000_000 - used)], ..Trace::default() }
+    }
+
+    fn bundle(version: EntryPointVersion, verification_gas_limit: u128) -> Bundle {
+        let mut admitted = operation(1, 0, 30, 1);
+        admitted.version = version;
+        std::sync::Arc::make_mut(&mut admitted.op).verification_gas_limit = verification_gas_limit;
+        Bundle::new(admitted.entry_point, version, vec![admitted])
+    }
+
+    #[test]
+    fn in_v0_6_an_operation_must_not_come_to_cost_more_than_its_limits() {
+        let (tight, wide) = (100_000 + V0_6_MARGIN - 1, 100_000 + V0_6_MARGIN);
+        let why = |version, limit| uncontained(&trace(100_000), &bundle(version, limit));
+        assert!(why(EntryPointVersion::V0_6, tight).unwrap().starts_with("verificationGasLimit"));
+        assert_eq!(why(EntryPointVersion::V0_6, wide), None);
+        assert_eq!(why(EntryPointVersion::V0_7, tight), None);
+    }
+
+    #[test]
+    fn one_goes_alone_in_v0_6_and_eight_together_elsewhere() {
+        assert_eq!(EntryPointVersion::ALL.map(most), [1, MOST, MOST, MOST]);
+    }
+}
