@@ -25,7 +25,7 @@ use crate::{
     doctor::{self, Finding, Verdict},
 };
 
-/// Blocks asked for at once.
+/// Blocks asked for at once: what providers give, and no time.
 const BLOCKS: u64 = 10_000;
 
 /// Settings of `fabstir monitor`.

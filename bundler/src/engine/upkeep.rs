@@ -46,7 +46,7 @@ impl Engine {
         busy.push(self.head.block.beneficiary);
         let dropped = self.mempool.advance(&self.head, &previous.view, &busy, now);
         self.record_drops(dropped);
-        if self.mempool.reputation_mut().decay(now) {
+        if self.mempool.reputation_mut().decay(self.head.block.timestamp) {
             self.persist_reputation();
         }
     }

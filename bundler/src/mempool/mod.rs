@@ -70,7 +70,7 @@ struct Entry {
     alone: bool,
     /// Not at this head: it would cost us more than it pays.
     held: bool,
-    /// Height of the head when it came.
+    /// Chain time of the head when it came, in milliseconds.
     since: u64,
     /// Operations of its nonce key that go before it.
     ahead: u64,
@@ -130,12 +130,19 @@ pub struct Mempool {
     /// Wei that pending operations may cost each paymaster, by EntryPoint.
     owed: HashMap<(Address, Address), U256>,
     bytes: usize,
+    /// Chain time of the head, in milliseconds.
+    time: u64,
 }
 
 impl Mempool {
     /// An empty one, with what is known of entities from before.
     pub fn new(config: MempoolConfig, reputation: Reputation) -> Self {
         Self { config: Arc::new(config), reputation, ..Self::default() }
+    }
+
+    /// The head is of this chain time (milliseconds) until [`Self::advance`] says otherwise.
+    pub(crate) fn begin_at(&mut self, time: u64) {
+        self.time = time;
     }
 
     /// Takes an operation in at this head. If it was validated at another, it has to be again before it is bundled.
@@ -210,17 +217,8 @@ impl Mempool {
         self.arrivals.insert(arrival, admitted.hash);
         let (hash, ahead) = (admitted.hash, admitted.evidence.ahead);
         let phase = if admitted.evidence.block == head.hash { Phase::Waiting } else { Phase::Stale };
-        let entry = Entry {
-            admitted,
-            phase,
-            arrival,
-            failures: 0,
-            alone: false,
-            held: false,
-            since: head.number,
-            ahead,
-            bytes,
-        };
+        let entry =
+            Entry { admitted, phase, arrival, failures: 0, alone: false, held: false, since: self.time, ahead, bytes };
         self.evictable.insert(entry.worth());
         self.entries.insert(hash, entry);
     }

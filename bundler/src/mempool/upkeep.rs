@@ -9,6 +9,7 @@ use super::{Mempool, Phase, ReputationStatus, Slot, accountable, cost, entities}
 use crate::{
     Head, Rejection,
     admission::{Admitted, sequence_on_chain},
+    chain_time::millis,
     evm::StateView,
     rejection::Entity,
 };
@@ -96,6 +97,7 @@ impl Mempool {
     /// Follows a new head: what is over goes, what rests on changed state is marked stale. `busy` are accounts whose
     /// balance and nonce every bundle changes.
     pub fn advance(&mut self, head: &Head, previous: &StateView, busy: &[Address], now: u64) -> Vec<Dropped> {
+        self.time = head.time;
         let mut out: Vec<(B256, String)> = Vec::new();
         let mut throttled: HashMap<Address, bool> = HashMap::new();
         let (time, number) = (head.block.next_timestamp(now), head.block.number + 1);
@@ -132,7 +134,7 @@ impl Mempool {
                     .entry(address)
                     .or_insert_with(|| self.reputation.status(address, &self.config) == ReputationStatus::Throttled)
             });
-            if limited && number > entry.since + self.config.throttled_live_blocks {
+            if limited && head.time > entry.since.saturating_add(millis(self.config.throttled_live)) {
                 out.push((entry.admitted.hash, "an entity of it is throttled, and its time is over (GREP-020)".into()));
                 continue;
             }

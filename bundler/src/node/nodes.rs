@@ -18,15 +18,18 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{NodeError, endpoint::Endpoint};
+use crate::chain_time::blocks_in;
 
 /// Between two looks at all endpoints.
 const LOOK: Duration = Duration::from_secs(1);
-/// Blocks that the chosen one may be behind another.
-const LAG: u64 = 3;
+/// How far, in chain time, the chosen one may be behind another.
+const LAG: Duration = Duration::from_secs(2);
+/// Blocks that it may be behind all the same: what two backends of one load balancer are apart, however fast blocks come.
+const LEAST_LAG: u64 = 3;
 /// How long a node that stands in is waited for to come as far as the one before; after that it is believed.
 const CATCH_UP: Duration = Duration::from_secs(30);
-/// Blocks within which a conditional transaction is mined or not at all.
-const CONDITION: u64 = 10;
+/// Time within which a conditional transaction is mined or not at all; the condition itself names a block.
+const CONDITION: Duration = Duration::from_secs(20);
 
 /// Endpoints of one chain.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(super) struct Nodes {
     /// Given transactions instead of all the others, if there are any.
     private: Vec<Arc<Endpoint>>,
     conditional: bool,
+    /// Between two blocks.
+    block_time: Duration,
     chosen: AtomicUsize,
     /// Highest head that was told, and when.
     highest: Mutex<(u64, Instant)>,
@@ -44,10 +49,15 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new(endpoints: Vec<Arc<Endpoint>>, private: Vec<Arc<Endpoint>>, conditional: bool) -> Self {
+    pub(super) fn new(
+        endpoints: Vec<Arc<Endpoint>>,
+        private: Vec<Arc<Endpoint>>,
+        conditional: bool,
+        block_time: Duration,
+    ) -> Self {
         let (chosen, highest) = (AtomicUsize::new(0), Mutex::new((0, Instant::now())));
         let answered = Mutex::new(Instant::now());
-        Self { endpoints, private, conditional, chosen, highest, answered }
+        Self { endpoints, private, conditional, block_time, chosen, highest, answered }
     }
 
     /// Takes note of how long a question took, and whether it was answered: a refusal is an answer.
@@ -120,7 +130,7 @@ impl Nodes {
         let targets = if self.private.is_empty() { &self.endpoints } else { &self.private };
         let highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner).0;
         let (method, params) = if self.conditional {
-            let condition = json!({ "blockNumberMax": U64::from(highest + CONDITION) });
+            let condition = json!({ "blockNumberMax": U64::from(highest + blocks_in(CONDITION, self.block_time)) });
             ("eth_sendRawTransactionConditional", rpc_params![raw, condition])
         } else {
             ("eth_sendRawTransaction", rpc_params![raw])
@@ -169,9 +179,10 @@ impl Nodes {
             });
             futures::future::join_all(looks).await;
             let chosen = nodes.chosen();
+            let lag = blocks_in(LAG, nodes.block_time).max(LEAST_LAG);
             let best = nodes.endpoints.iter().filter(|it| !it.is_failing()).max_by_key(|it| it.height());
             if let Some(best) = best
-                && (chosen.is_failing() || best.height() > chosen.height() + LAG)
+                && (chosen.is_failing() || best.height() > chosen.height() + lag)
             {
                 nodes.choose(best);
             }
