@@ -14,6 +14,7 @@
 #   make sessions  60,000 random policies and operations, judged by our policy and by the account's contract
 #   make bench  what a validation and a sponsorship cost; latencies, rates, CPU and memory of a node under load; FABSTIR_BASELINE=file compares
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
+#   make idle   what a node costs that nobody uses, for a minute: questions to its chain's node, and CPU
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
 #   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
 #   make scale  5,000 operations through two rpc nodes, two builders and one Redis, each of them killed on the way
@@ -30,7 +31,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quick quickstart tests-built verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help quick quickstart tests-built verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -279,6 +280,10 @@ proofs: $(TINY)/stamp.json
 # Writes the golden userOpHash vectors anew, from the real EntryPoints.
 vectors: contracts
 	FABSTIR_WRITE_VECTORS=1 cargo test --workspace --locked --test hash_vectors
+
+# CPU, on 200-ms and 2-s blocks: the figures of docs/bundler.md.
+idle: build
+	FABSTIR_IDLE_SECONDS=$${FABSTIR_IDLE_SECONDS:-60} cargo test --workspace --locked --test e2e idle::a_node -- --nocapture
 
 clean:
 	cargo clean

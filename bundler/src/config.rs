@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use alloy::primitives::{Address, U256};
 use erc4337::{ChainPreset, EntryPointVersion};
 
-use crate::{Keeping, fees::FeePolicy, mempool::MempoolConfig};
+use crate::{Keeping, chain_time, fees::FeePolicy, mempool::MempoolConfig};
+
+/// See [`Config::moment`].
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Settings of the bundler.
 #[derive(Clone, Debug)]
@@ -14,8 +17,9 @@ pub struct Config {
     pub chain: ChainPreset,
     /// EntryPoints served, by address.
     pub entry_points: BTreeMap<Address, EntryPointVersion>,
-    /// How often the node is asked for a new head.
-    pub poll_interval: Duration,
+    /// How often the node is asked for a new head; else as often as is called for. Where the node announces heads it is
+    /// not asked.
+    pub poll_interval: Option<Duration>,
     /// When bundles are sent.
     pub bundling: BundlingMode,
     /// Whether `debug_bundler_*` is served.
@@ -38,22 +42,25 @@ pub struct Config {
     pub reputation_file: Option<PathBuf>,
     /// Folder of what outlives the process: journal and index; without one, both go with it.
     pub data_dir: Option<PathBuf>,
-    /// First block whose operations are indexed; else about 10,000 blocks before the first head.
+    /// First block whose operations are indexed; else what was made in `index_lookback` before the first head.
     pub index_start: Option<u64>,
-    /// Blocks behind the head whose operations stay in the index; else all.
-    pub index_retention: Option<u64>,
-    /// How often the block being built is looked at while a transaction of ours may be in it; never without.
+    /// Time before the first head whose operations are indexed, if nothing says from which block on.
+    pub index_lookback: Duration,
+    /// Time behind the head whose operations stay in the index; else all.
+    pub index_retention: Option<Duration>,
+    /// How often the block being built is looked at while a transaction of ours may be in it: the preset's, on chains with
+    /// flashblocks, and never elsewhere.
     pub preconfirmation_interval: Option<Duration>,
-    /// Blocks after which a transaction that is not mined is sent again at a higher fee.
-    pub blocks_before_escalation: u64,
-    /// Blocks after which a bundle that its operations do not pay more for is cancelled.
-    pub blocks_before_cancellation: u64,
+    /// Chain time after which a transaction that is not mined is sent again at a higher fee.
+    pub escalate_after: Duration,
+    /// Chain time after which a bundle that its operations do not pay more for is cancelled.
+    pub cancel_after: Duration,
     /// Transactions of one key that may wait to be mined.
     pub nonces_per_key: usize,
     /// Wei per gas that a cancellation may bid at most: nobody pays us back for it.
     pub cancellation_max_fee: u128,
-    /// Blocks that may leave the chain with their operations coming back; deeper ones stay as they were seen.
-    pub reorg_depth: u64,
+    /// How old blocks may be that leave the chain with their operations coming back; older ones stay as they were seen.
+    pub reorg_window: Duration,
     /// How long to wait for sent bundles at shutdown.
     pub drain_timeout: Duration,
 }
@@ -79,7 +86,7 @@ impl Config {
                 .into_iter()
                 .map(|version| (version.canonical_address(), version))
                 .collect(),
-            poll_interval: Duration::from_millis(100),
+            poll_interval: None,
             bundling: BundlingMode::Auto,
             debug_rpc: false,
             max_verification_gas: 5_000_000,
@@ -96,13 +103,30 @@ impl Config {
             reputation_file: None,
             data_dir: None,
             index_start: None,
+            index_lookback: Duration::from_secs(6 * 3_600),
             index_retention: None,
-            blocks_before_escalation: 3,
-            blocks_before_cancellation: 12,
+            escalate_after: Duration::from_secs(3),
+            cancel_after: Duration::from_secs(24),
             nonces_per_key: 8,
             cancellation_max_fee: 1_000_000_000_000,
-            reorg_depth: 64,
+            // About as long as an OP-stack chain's batch takes to be on L1.
+            reorg_window: Duration::from_secs(128),
             drain_timeout: Duration::from_secs(4),
         }
+    }
+
+    /// [`Self::reorg_window`] in blocks: what is settled, journalled and indexed goes by height.
+    pub(crate) fn reorg_blocks(&self) -> u64 {
+        self.blocks_in(self.reorg_window)
+    }
+
+    /// How many blocks come in this time.
+    pub(crate) fn blocks_in(&self, duration: Duration) -> u64 {
+        chain_time::blocks_in(duration, self.chain.block_time)
+    }
+
+    /// Pause before something is asked again that a node should know in a moment.
+    pub(crate) fn moment(&self) -> Duration {
+        self.poll_interval.unwrap_or(MOMENT).min(self.chain.block_time)
     }
 }

@@ -13,6 +13,8 @@ use crate::{
 pub struct Head {
     /// The block.
     pub block: BlockPin,
+    /// When it was made, in milliseconds of [chain time](crate::chain_time).
+    pub time: u64,
     /// Its state.
     pub view: Arc<StateView>,
     /// What to bid for the next.

@@ -17,7 +17,8 @@
 //! - [`mempool`], `builder`, `submitter`: pure; what is accepted, what goes together, what is signed.
 //! - `flow`: pure; keys, nonces, transactions in flight and what came of them.
 //! - `engine`: the one owner of those three and of what became of each operation.
-//! - `follower`: heads and inclusions, from the chain back to the engine.
+//! - `follower`: heads and inclusions, from the chain back to the engine; [`chain_time`], by which limits of time are
+//!   counted; [`Trail`], by which most blocks need not be asked about.
 //! - `journal`: what must outlive the process, and how it is taken up again.
 //! - `lives`: each operation's steps with their times, for those who watch.
 //! - `cluster`: many processes on one Redis: who holds what, and what they say to each other.
@@ -33,6 +34,7 @@ mod admission;
 mod base_fee;
 mod builder;
 mod clock;
+pub mod chain_time;
 mod cluster;
 pub mod config;
 mod engine;
@@ -56,6 +58,7 @@ mod service;
 pub mod signer;
 mod submitter;
 mod transaction;
+mod trail;
 
 pub use admission::{Admitted, Evidence, Validated};
 pub use cluster::{Builder, ClusterConfig, ClusterError, Refusal, SeatState};
@@ -70,3 +73,4 @@ pub use rejection::{Entity, Rejection};
 pub use service::{Bundler, StartError};
 pub use signer::{Signer, SignerError};
 pub use submitter::Keeping;
+pub use trail::{Mark, Trail};

@@ -351,8 +351,6 @@ fn measure(life: &Life, milestone: Milestone) {
             metrics::counter!("fabstir_operations_included_total").increment(1);
             if let Some(accepted) = life.last(Milestone::Accepted) {
                 metrics::histogram!("fabstir_inclusion_seconds").record(since(accepted));
-                let blocks = u32::try_from(step.block.saturating_sub(accepted.block)).unwrap_or(u32::MAX);
-                metrics::histogram!("fabstir_inclusion_blocks").record(f64::from(blocks));
             }
         }
         _ => {}

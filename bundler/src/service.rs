@@ -18,7 +18,7 @@ use tokio::{
 use serde_json::value::RawValue;
 
 use crate::{
-    Config, Head, Rejection,
+    Config, Head, Rejection, Trail,
     admission::{self, Admitted, Examination, Grounds, entry_point_version},
     clock,
     cluster::{Asks, ClusterConfig, ClusterError, Connection, Relay},
@@ -30,7 +30,7 @@ use crate::{
     estimation::{self, Estimate},
     evm::{BlockPin, NextBlock, SelfTestError, Wanted, self_test},
     flow::{Flow, Ledger, Policy},
-    follower,
+    follower::{self, Activity},
     index::{Event, Index, IndexError, Logs, ResumeError},
     journal::{File, Journal, JournalError, Replay},
     lives::{Arrival, Lives},
@@ -132,8 +132,11 @@ pub struct Bundler {
     lanes: Arc<Semaphore>,
     index: Arc<Index>,
     logs: Arc<Logs>,
+    trail: Arc<Trail>,
     /// Has the follower look for a new head at once.
     wake: Arc<Notify>,
+    /// Has it look often for a while.
+    activity: Arc<Activity>,
     lives: Arc<Lives>,
 }
 
@@ -190,7 +193,7 @@ impl Bundler {
             None => replay.reputation.clone().unwrap_or_default(),
         };
         let submitter = Submitter::new(signers, funder, config.chain.chain_id);
-        let since = replay.since.map(|block| block.saturating_sub(config.reorg_depth));
+        let since = replay.since.map(|block| block.saturating_sub(config.reorg_blocks()));
         let (lookout, inclusions) = Lookout::start(&config, &node, submitter.addresses(), since).await?;
         let mut nonces = Vec::new();
         for key in submitter.addresses() {
@@ -200,8 +203,8 @@ impl Bundler {
         let (interest, interested) = watch::channel(Interest::default());
         let (address, head) = (submitter.address(), lookout.heads.borrow().clone());
         let mut flow = Flow::new(nonces.len(), Policy::of(&config));
-        places(&replay, &submitter.addresses(), &mut flow, head.block.number).map_err(StartError::MissingKey)?;
-        let actions = flow.advance(&nonces, head.block.number, head.fees);
+        places(&replay, &submitter.addresses(), &mut flow, head.time).map_err(StartError::MissingKey)?;
+        let actions = flow.advance(&nonces, head.block.number, head.time, head.fees);
         let (heads, outbox) = (lookout.heads.subscribe(), engine.downgrade());
         let channels = Channels { heads, inbox, outbox, interest, lives: Arc::clone(&lookout.lives) };
         let mut engine_task =
@@ -246,6 +249,21 @@ impl Bundler {
     /// The block that comes after the head, as far as it is known: when what is signed now has to hold.
     pub fn next_block(&self) -> NextBlock {
         self.heads.borrow().block.next(&self.config.chain, clock::now())
+    }
+
+    /// What the newest blocks can have logged.
+    pub fn trail(&self) -> &Arc<Trail> {
+        &self.trail
+    }
+
+    /// How many blocks come in this time, by the chain's preset.
+    pub fn blocks_in(&self, duration: Duration) -> u64 {
+        self.config.blocks_in(duration)
+    }
+
+    /// Heads as they come.
+    pub fn heads(&self) -> watch::Receiver<Head> {
+        self.heads.clone()
     }
 
     /// Validates an operation and takes it into the mempool; its `userOpHash`.
@@ -391,8 +409,16 @@ impl Bundler {
         Grounds { config: &self.config, head, bundler: self.address }
     }
 
+    /// Somebody asks for what rests on the head: it is looked for often from now on for a while, and at once after a pause.
+    pub(crate) fn stir(&self) {
+        if self.activity.touch() {
+            self.wake.notify_one();
+        }
+    }
+
     /// A place among those that validate. Waits a little: a burst passes, a flood does not.
     async fn lane(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Rejection> {
+        self.stir();
         let busy = || Rejection::Busy("too many operations are being validated");
         tokio::time::timeout(PATIENCE, self.lanes.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }

@@ -32,8 +32,8 @@ pub struct ChainPreset {
     /// Time between blocks.
     #[serde(rename = "block_time_ms", deserialize_with = "millis")]
     pub block_time: Duration,
-    /// Between two flashblocks, where the block being built tells what will be mined; without, there is no status
-    /// `preconfirmed`.
+    /// Between two flashblocks, where the block being built tells what will be mined; elsewhere `pending` is not looked
+    /// at, and there is no status `preconfirmed`.
     #[serde(rename = "flashblock_ms", default, deserialize_with = "optional_millis")]
     pub flashblock_time: Option<Duration>,
     /// Gas that one transaction, so one bundle, may use.
@@ -44,9 +44,9 @@ pub struct ChainPreset {
     pub p256: bool,
     /// Whether transactions pay for their data on L1, and to the operator, beside their gas (OP stack).
     pub op_stack: bool,
-    /// Blocks on top of one that make it safe; by the node's `safe` tag without.
-    #[serde(default)]
-    pub safe_confirmations: Option<u64>,
+    /// Age from which a block is safe, where nothing else tells; by the node's `safe` tag without.
+    #[serde(rename = "safe_after_ms", default, deserialize_with = "optional_millis")]
+    pub safe_after: Option<Duration>,
     /// Transactions of one sender that a node's pool keeps.
     pub pending_per_sender: usize,
     /// Whether bundles are sent under a condition.

@@ -1,13 +1,13 @@
 //! Settings of what bundles are sent with: keys, who fills them up, and what is bid.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use alloy::primitives::{U256, utils::parse_ether};
 use anyhow::{Context, Result, bail, ensure};
 use bundler::{Config, Signer};
 use session_keys::SecretKey;
 
-use crate::keys;
+use crate::{duration::duration, keys};
 
 /// Where the keys are, and the bounds of fees.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -44,6 +44,13 @@ pub struct BundlingOptions {
     /// it may wait for fees to fall.
     #[arg(long, env = "FABSTIR_ACCEPT_PER_CENT", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub accept_per_cent: Option<u16>,
+    /// Chain time after which a transaction that is not mined is sent again at a higher fee; 3s by default.
+    #[arg(long, env = "FABSTIR_ESCALATE_AFTER", value_parser = duration)]
+    pub escalate_after: Option<Duration>,
+    /// Chain time after which a bundle is cancelled that is not mined and whose operations do not pay for a higher fee;
+    /// 24s by default.
+    #[arg(long, env = "FABSTIR_CANCEL_AFTER", value_parser = duration)]
+    pub cancel_after: Option<Duration>,
 }
 
 /// What bundles are signed with.
@@ -108,6 +115,9 @@ impl BundlingOptions {
         // Whoever sets one means the other to be in proportion.
         keeping.target = self.key_target.unwrap_or_else(|| keeping.target.max(keeping.low * U256::from(5)));
         keeping.max_fee = fees.cap;
+        config.escalate_after = self.escalate_after.unwrap_or(config.escalate_after);
+        config.cancel_after = self.cancel_after.unwrap_or(config.cancel_after);
+        ensure!(config.cancel_after >= config.escalate_after, "--cancel-after is below --escalate-after");
         ensure!(keeping.target >= keeping.low, "--key-target is below --key-low");
         ensure!(fees.cap >= fees.min_priority_fee, "--max-bid is below --min-priority-fee");
         Ok(())

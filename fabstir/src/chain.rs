@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use bundler::{Config, node::NodeClient};
 use erc4337::ConditionalSend;
 
+use crate::duration::duration;
+
 /// Which nodes, and what is indexed of what they say.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ChainOptions {
@@ -25,15 +27,16 @@ pub struct ChainOptions {
     /// index of executed operations, and what was promised to pay for. Without it a restart forgets them all.
     #[arg(long, env = "FABSTIR_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// First block whose operations are indexed; by default about 10,000 blocks before the first head.
+    /// First block whose operations are indexed; by default what was made in the six hours before the first head.
     #[arg(long, env = "FABSTIR_INDEX_START")]
     pub index_start: Option<u64>,
-    /// Blocks behind the head whose operations stay in the index; by default all.
-    #[arg(long, env = "FABSTIR_INDEX_RETENTION")]
-    pub index_retention: Option<u64>,
-    /// Milliseconds between looks at the block being built, for the status `preconfirmed`; 0: none; else the preset's.
-    #[arg(long, env = "FABSTIR_PRECONFIRMATIONS_MS")]
-    pub preconfirmations_ms: Option<u64>,
+    /// How long executed operations stay in the index, such as 12h or 30d; by default for ever.
+    #[arg(long, env = "FABSTIR_INDEX_RETENTION", value_parser = duration)]
+    pub index_retention: Option<Duration>,
+    /// Milliseconds between questions for a new head, where the node does not announce them; 0: as often as is called
+    /// for, which is often while something of ours may be mined and seldom while nobody asks for anything.
+    #[arg(long, env = "FABSTIR_POLL_MS", default_value_t = 0)]
+    pub poll_ms: u64,
 }
 
 /// Whether bundles are sent under a condition.
@@ -70,7 +73,12 @@ impl ChainOptions {
     /// # Errors
     /// If a URL cannot be used.
     pub fn client(&self, config: &Config) -> Result<NodeClient> {
-        Ok(NodeClient::several(&self.node_url, &self.private_node_url, config.chain.conditional_send)?)
+        Ok(NodeClient::several(
+            &self.node_url,
+            &self.private_node_url,
+            config.chain.conditional_send,
+            config.chain.block_time,
+        )?)
     }
 
     /// Puts the rest into the bundler's configuration, and makes the folder.
@@ -85,9 +93,7 @@ impl ChainOptions {
         config.index_start = self.index_start;
         config.index_retention = self.index_retention;
         config.chain.conditional_send = self.conditional_send.map_or(config.chain.conditional_send, Into::into);
-        if let Some(millis) = self.preconfirmations_ms {
-            config.preconfirmation_interval = (millis > 0).then(|| Duration::from_millis(millis));
-        }
+        config.poll_interval = (self.poll_ms > 0).then(|| Duration::from_millis(self.poll_ms));
         Ok(())
     }
 }

@@ -6,7 +6,6 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use alloy::primitives::{U256, utils::parse_ether};
@@ -151,7 +150,6 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         signers: Signers { bundlers: vec![bundler_key.clone().into_signer().into()], funder: None },
         bundling: BundlingOptions::default(),
         sponsor_signers: vec![paymaster_key.clone().into_signer().into()],
-        poll_interval: Duration::from_millis(50),
         sessions: Some(session_store.clone()),
         // The chain mines when there is something to mine.
         observe: ObserveOptions::default(),

@@ -1,7 +1,8 @@
 //! Where the paymaster's budgets are kept, and how they hear of the chain: by standard reads, from the last block that
-//! the ledger has taken in, so that nothing mined while we were away is missed.
+//! the ledger has taken in, so that nothing mined while we were away is missed. Blocks that cannot have executed an
+//! operation, which their headers tell, are taken in without a question, and once a second.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, U256},
@@ -9,7 +10,10 @@ use alloy::{
     sol_types::SolEvent,
 };
 use anyhow::{Context, Result, bail};
-use bundler::node::{BatchReader, NodeClient};
+use bundler::{
+    Bundler, Head, Mark, Trail,
+    node::{BatchReader, NodeClient},
+};
 use erc4337::{
     abi::entry_point_v08::UserOperationEvent,
     storage::{self, DepositInfo},
@@ -19,10 +23,30 @@ use paymaster::{
     ledger::{self, Block, Blocks, Denied, Inclusion, Rules, Store, StoreError},
 };
 use serde_json::json;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
-/// Blocks whose logs are asked for at once.
+/// Blocks whose logs are asked for at once: what every provider gives, and no time.
 const RANGE: u64 = 1_000;
+/// After a failure.
+const REST: Duration = Duration::from_millis(250);
+
+/// The chain as the bundler follows it.
+pub struct Heads {
+    heads: watch::Receiver<Head>,
+    trail: Arc<Trail>,
+}
+
+impl Heads {
+    /// Those of this bundler.
+    pub fn of(bundler: &Bundler) -> Self {
+        Self { heads: bundler.heads(), trail: Arc::clone(bundler.trail()) }
+    }
+
+    fn newest(&mut self) -> Block {
+        let block = self.heads.borrow_and_update().block;
+        Block { number: block.number, hash: block.hash, timestamp: block.timestamp }
+    }
+}
 
 /// Where budgets are kept.
 #[derive(Clone)]
@@ -62,24 +86,32 @@ pub async fn start(
     place: &Place,
     config: &paymaster::Config,
     node: NodeClient,
-    poll_interval: Duration,
+    mut heads: Heads,
 ) -> Result<(Ledger, JoinHandle<()>)> {
     let ledger = Ledger::start(place.open(config.chain_id).await?, Rules::default());
     let mut follower = Follower {
         ledger: ledger.clone(),
         node,
+        trail: Arc::clone(&heads.trail),
         paymasters: config.paymasters.clone(),
         seen: None,
         reconciled: false,
         drifted: false,
     };
-    follower.catch_up().await.context("bringing the budgets up to the chain")?;
+    let newest = heads.newest();
+    follower.catch_up(newest).await.context("bringing the budgets up to the chain")?;
     let task = tokio::spawn(async move {
-        let mut interval = tokio::time::interval(poll_interval);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut failed = false;
         loop {
-            interval.tick().await;
-            if let Err(error) = follower.catch_up().await {
+            if failed {
+                tokio::time::sleep(REST).await;
+            } else if heads.heads.changed().await.is_err() {
+                return;
+            }
+            let newest = heads.newest();
+            let caught_up = follower.catch_up(newest).await;
+            failed = caught_up.is_err();
+            if let Err(error) = caught_up {
                 tracing::warn!("the budgets do not hear of the chain, nothing is released: {error:#}");
             }
         }
@@ -90,6 +122,7 @@ pub async fn start(
 struct Follower {
     ledger: Ledger,
     node: NodeClient,
+    trail: Arc<Trail>,
     paymasters: BTreeMap<Address, Deployed>,
     /// The newest block that the ledger was brought up to.
     seen: Option<Block>,
@@ -99,14 +132,17 @@ struct Follower {
     drifted: bool,
 }
 
+fn marked(mark: Mark) -> Block {
+    Block { number: mark.number, hash: mark.hash, timestamp: mark.timestamp }
+}
+
 fn block_of(header: &Header) -> Block {
     Block { number: header.number, hash: header.hash, timestamp: header.timestamp }
 }
 
 impl Follower {
-    async fn catch_up(&mut self) -> Result<()> {
-        let latest = block_of(&self.node.latest().await?.header);
-        if self.seen == Some(latest) {
+    async fn catch_up(&mut self, latest: Block) -> Result<()> {
+        if self.seen == Some(latest) || self.pass_by().await? {
             return Ok(());
         }
         loop {
@@ -122,6 +158,29 @@ impl Follower {
         }
         self.seen = Some(latest);
         Ok(())
+    }
+
+    /// Takes in blocks that cannot have executed anything; whether there were no others.
+    async fn pass_by(&mut self) -> Result<bool> {
+        let entry_points: Vec<Address> = self.paymasters.keys().copied().collect();
+        let Some((seen, tip)) =
+            self.seen.zip(self.seen.and_then(|seen| self.trail.quiet_since(seen.hash, &entry_points)))
+        else {
+            return Ok(false);
+        };
+        // Signatures expire, and blocks become final, by the second.
+        if !self.reconciled || tip.timestamp <= seen.timestamp {
+            return Ok(self.reconciled);
+        }
+        match self.ledger.follow(Blocks { after: Some(seen.hash), tip: marked(tip), inclusions: vec![] }).await {
+            Ok(()) => {
+                self.seen = Some(marked(tip));
+                Ok(true)
+            }
+            // Another process has gone on meanwhile.
+            Err(Denied::Store(StoreError::Gap)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// One range of blocks; whether it was the last.

@@ -37,6 +37,7 @@ pub mod deploy;
 pub mod deployment;
 pub mod dev;
 pub mod doctor;
+mod duration;
 mod explorer;
 pub mod host;
 pub mod keys;

@@ -140,7 +140,7 @@ pub async fn run(options: Options) -> Result<()> {
     let node = NodeClient::new(&options.node_url)?;
     let builds = builds(options.artifacts.as_deref())?;
     let view =
-        View { node: &node, deployment: &deployment, from_block: options.from_block, head: node.latest().await?.header };
+        View { node: &node, deployment: &deployment, from_block: options.from_block, head: node.latest().await? };
     let changes = if options.back { back(&view).await? } else { forward(&view, &builds).await? };
     if changes.is_empty() {
         println!("nothing to migrate");

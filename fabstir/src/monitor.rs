@@ -25,7 +25,7 @@ use crate::{
     doctor::{self, Finding, Verdict},
 };
 
-/// Blocks asked for at once.
+/// Blocks asked for at once: what providers give, and no time.
 const BLOCKS: u64 = 10_000;
 
 /// Settings of `fabstir monitor`.
@@ -75,7 +75,7 @@ pub async fn examine(node: &NodeClient, deployment: &Deployment, from_block: u64
     if id != deployment.chain_id {
         bail!("the node is of chain {id}, the deployment of {}", deployment.chain_id);
     }
-    let view = View { node, deployment, from_block, head: node.latest().await?.header };
+    let view = View { node, deployment, from_block, head: node.latest().await? };
     let mut findings = Vec::new();
     solvency::examine(&view, &mut findings).await.context("solvency")?;
     for (kind, paymasters) in [("paymaster", &deployment.paymasters), ("token paymaster", &deployment.token_paymasters)]

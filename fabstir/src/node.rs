@@ -42,9 +42,6 @@ pub struct Options {
     bundling: BundlingOptions,
     #[command(flatten)]
     sponsor_keys: SponsorKeyOptions,
-    /// Milliseconds between questions for a new head.
-    #[arg(long, env = "FABSTIR_POLL_MS", default_value_t = 100)]
-    poll_ms: u64,
     /// Ether that sponsored operations of all accounts may cost in a day, in the worst case.
     #[arg(long, env = "FABSTIR_SPONSOR_PER_DAY", default_value = SPONSOR_PER_DAY, value_parser = ether)]
     sponsor_per_day: U256,
@@ -107,9 +104,6 @@ pub const SPONSOR_PER_DAY: &str = "10";
 /// Ether a day, one account.
 pub const SPONSOR_PER_ACCOUNT: &str = "0.5";
 
-/// The paymasters are asked for their signers so many times less often than the node for its head.
-const POLLS_PER_LOOK_AT_SIGNERS: u32 = 50;
-
 /// A running node.
 pub struct Node {
     /// Where it serves.
@@ -145,8 +139,6 @@ pub struct Setup {
     pub bundling: BundlingOptions,
     /// Sign sponsorships: the first that a paymaster believes.
     pub sponsor_signers: Vec<Signer>,
-    /// Between questions for a new head.
-    pub poll_interval: Duration,
     /// What is sponsored in a day.
     pub sponsor_limits: paymaster::Limits,
     /// Whether an operation is run before it is signed for, and not signed for if it reverts.
@@ -213,7 +205,6 @@ pub async fn run(options: Options) -> Result<()> {
         bundling: options.bundling,
         sponsor_signers: options.sponsor_keys.signers(deployment.chain_id).await?,
         deployment,
-        poll_interval: Duration::from_millis(options.poll_ms),
         sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
         rehearse: !options.sponsor_unrehearsed,
         tokens: options.tokens,
@@ -274,7 +265,6 @@ fn bundler_config(setup: &Setup) -> Result<bundler::Config> {
     setup.chain.apply(&mut config)?;
     setup.bundling.apply(&mut config)?;
     config.entry_points = deployment.entry_point_versions()?;
-    config.poll_interval = setup.poll_interval;
     config.debug_rpc = setup.debug_rpc;
     config.mempool = setup.mempool.clone();
     config.mempool.allowed.extend(deployment.paymasters.values().chain(deployment.token_paymasters.values()));
@@ -328,10 +318,10 @@ impl Node {
         if tokens.is_some() {
             contracts.extend(deployment.token_paymasters.values());
         }
-        let every = setup.poll_interval * POLLS_PER_LOOK_AT_SIGNERS;
-        let signers = sponsor_keys::watch(sponsor.clone(), contracts, node.clone(), every).await?;
-        let (budgets, follower) =
-            ledger::start(&setup.budgets, &sponsorship, node.clone(), setup.poll_interval).await?;
+        let trail = Arc::clone(bundler.trail());
+        let signers = sponsor_keys::watch(sponsor.clone(), contracts, node.clone(), trail).await?;
+        let heads = ledger::Heads::of(&bundler);
+        let (budgets, follower) = ledger::start(&setup.budgets, &sponsorship, node.clone(), heads).await?;
         let rehearsal = setup.rehearse.then(|| Arc::new(InProcess(bundler.clone())) as Arc<dyn Rehearsal>);
         let chain = Arc::new(sponsorship::View::new(node.clone(), bundler.clone()));
         let mut service = paymaster::Service::new(sponsorship, policies, sponsor, budgets, chain);

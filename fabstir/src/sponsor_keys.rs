@@ -1,13 +1,18 @@
 //! What sponsorships are signed with, and which of it the paymaster contracts believe.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy::{
     primitives::{Address, B256},
     sol_types::SolCall,
 };
 use anyhow::{Context, Result, ensure};
-use bundler::{Signer, node::NodeClient};
+use bundler::{Signer, Trail, node::NodeClient};
 use erc4337::abi::verifying_paymaster;
 use paymaster::{
     Sponsor,
@@ -90,7 +95,13 @@ impl Key for Wherever {
     }
 }
 
-/// Asks these paymasters whom of the sponsor's keys they believe, now and then every so often.
+/// Between two looks whether the paymasters can have said anything.
+const LOOK: Duration = Duration::from_secs(5);
+/// After this they are asked whatever the blocks say.
+const AT_THE_LATEST: Duration = Duration::from_secs(600);
+
+/// Asks these paymasters whom of the sponsor's keys they believe, now and whenever one may have changed its mind, which it
+/// says in an event.
 ///
 /// # Errors
 /// If they cannot be asked now.
@@ -98,16 +109,27 @@ pub async fn watch(
     sponsor: Sponsor,
     paymasters: Vec<Address>,
     node: NodeClient,
-    every: Duration,
+    trail: Arc<Trail>,
 ) -> Result<JoinHandle<()>> {
+    // The block before the answer: what comes after it is looked for again.
+    let mut asked_at = trail.tip().map(|tip| tip.hash).unwrap_or_default();
     let mut watch = Watch { sponsor, paymasters, node };
     watch.ask().await.context("asking the paymasters for their signers")?;
+    let mut asked = Instant::now();
     Ok(tokio::spawn(async move {
         loop {
-            tokio::time::sleep(every).await;
-            // What was believed before still is, as far as we know.
-            if let Err(error) = watch.ask().await {
-                tracing::warn!("the paymasters' signers are not known: {error:#}");
+            tokio::time::sleep(LOOK).await;
+            if asked.elapsed() < AT_THE_LATEST
+                && let Some(tip) = trail.quiet_since(asked_at, &watch.paymasters)
+            {
+                asked_at = tip.hash;
+                continue;
+            }
+            let tip = trail.tip().map(|tip| tip.hash).unwrap_or_default();
+            match watch.ask().await {
+                Ok(()) => (asked_at, asked) = (tip, Instant::now()),
+                // What was believed before still is, as far as we know.
+                Err(error) => tracing::warn!("the paymasters' signers are not known: {error:#}"),
             }
         }
     }))

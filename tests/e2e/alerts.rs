@@ -298,11 +298,11 @@ async fn the_chain(world: &mut World, key: Address, clients: &[Account]) {
     world.anvil("evm_mine", vec![]).await;
     world.fires(&["FabstirNonceLost"]).await;
 
-    // Nobody mines ours for a dozen blocks.
+    // Nobody mines ours for half a minute of the chain's time.
     for _ in 0..20 {
         world.anvil("anvil_dropAllTransactions", vec![]).await;
-        world.anvil("anvil_mine", vec![json!("0xc"), json!("0x0")]).await;
-        let open = world.prometheus.series("fabstir_key_oldest_open_blocks > 10").await.unwrap();
+        world.anvil("anvil_mine", vec![json!("0xc"), json!("0x2")]).await;
+        let open = world.prometheus.series("fabstir_key_oldest_open_seconds > 20").await.unwrap();
         if open > 0 {
             break;
         }

@@ -105,10 +105,10 @@ async fn run(seed: u64) {
     }
     proxy.release();
 
-    // Quiet: everything comes to its end. The base fee falls with empty blocks.
+    // Quiet: everything comes to its end. The base fee falls with empty blocks, and patience is a time of the chain's.
     let mut open = accepted.clone();
     for _ in 0..400 {
-        chain.ask("evm_mine", vec![]).await.unwrap();
+        chain.ask("anvil_mine", vec![json!("0x2"), json!("0x1")]).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         let mut left = Vec::new();
         for hash in open {

@@ -57,6 +57,11 @@ async fn until(what: &str, met: impl AsyncFn() -> bool) {
     panic!("not in 20 s: {what}");
 }
 
+/// Lets so much of the chain's time pass that keys are looked at which nothing uses.
+async fn a_while(stack: &Stack) {
+    stack.anvil.ask("anvil_mine", vec![json!("0x2"), json!("0x1e")]).await.unwrap();
+}
+
 async fn status(stack: &Stack, hash: B256) -> Value {
     stack.node.ask("fabstir_getUserOperationStatus", vec![json!(hash)]).await.unwrap()["status"].clone()
 }
@@ -75,7 +80,7 @@ async fn the_funder_fills_an_empty_key_up_and_bundles_are_sent_from_it() {
     assert_eq!(receipt["receipt"]["from"], json!(fresh.address()));
     // It runs low again, and is filled up again.
     stack.anvil.ask("anvil_setBalance", vec![json!(fresh.address()), json!("0x1")]).await.unwrap();
-    stack.anvil.ask("anvil_mine", vec![json!(1)]).await.unwrap();
+    a_while(&stack).await;
     until("the key is filled up again", async || stack.anvil.balance(fresh.address()).await.unwrap() == target).await;
 }
 
@@ -103,7 +108,7 @@ async fn a_key_that_becomes_delegated_sends_nothing_while_it_is_and_is_refused_a
     let key = SecretKey::from_hex(KEYS[1]).unwrap().address();
     let delegated = Bytes::from([&[0xef, 0x01, 0x00], Address::repeat_byte(7).as_slice()].concat());
     stack.anvil.ask("anvil_setCode", vec![json!(key), json!(delegated)]).await.unwrap();
-    stack.anvil.ask("anvil_mine", vec![json!(1)]).await.unwrap();
+    a_while(&stack).await;
     // The bundler has seen it once it has followed that block.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let hash = send(&stack, &account).await;
@@ -132,7 +137,7 @@ async fn bundles_are_sent_from_a_keystore_and_a_wrong_password_is_told_without_i
     let arguments = ["--bundler-keystore", &file, "--bundler-keystore-password-file", &password];
     let (stack, account) = stack(&arguments).await;
     stack.anvil.ask("anvil_setBalance", vec![json!(KEPT), json!(parse_ether("1").unwrap())]).await.unwrap();
-    stack.anvil.ask("anvil_mine", vec![json!(1)]).await.unwrap();
+    a_while(&stack).await;
     let receipt = receipt(&stack, send(&stack, &account).await).await.unwrap();
     assert_eq!(receipt["receipt"]["from"], json!(KEPT));
 

@@ -17,6 +17,7 @@ mod demo;
 mod deploy;
 mod docs;
 mod doctor;
+mod durations;
 mod entry_points;
 #[path = "../../session-keys/tests/contract/escalations.rs"]
 #[allow(unreachable_pub, reason = "shared with the contract's own test")]
@@ -25,6 +26,7 @@ mod estimation;
 mod explain;
 mod explorer;
 mod governance;
+mod idle;
 mod inclusion;
 mod index;
 mod keys;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes, U256, utils::parse_ether};
-use erc4337::EntryPointVersion;
+use bundler::{Bundler, Config, node::NodeClient};
+use erc4337::{ChainPreset, EntryPointVersion, UserOperationRequest};
 use jsonrpsee::{
     core::{
         ClientError,
@@ -13,7 +14,8 @@ use jsonrpsee::{
     ws_client::{WsClient, WsClientBuilder},
 };
 use serde_json::{Value, json};
-use tests::{Stack, accounts::SimpleAccount};
+use session_keys::SecretKey;
+use tests::{Stack, accounts::SimpleAccount, anvil::KEYS};
 
 /// For what is to come, however loaded the machine is.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,32 +58,63 @@ async fn operation(stack: &Stack) -> (SimpleAccount, Value, B256) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscribers_hear_each_step_in_order() {
-    let stack = Stack::start(&["--preconfirmations-ms", "20"]).await.unwrap();
+    let stack = Stack::start(&[]).await.unwrap();
     let (account, op, hash) = operation(&stack).await;
     stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
     let clients = [connect(&stack).await, connect(&stack).await];
     // One before anybody knows of the operation, one when it is on its way.
     let mut early = subscribe(&clients[0], hash).await;
     stack.node.ask("eth_sendUserOperation", vec![op, json!(account.entry_point)]).await.unwrap();
-    let mut heard = until(&mut early, "preconfirmed").await;
+    let mut heard = until(&mut early, "submitted").await;
     let mut late = subscribe(&clients[1], hash).await;
     assert_eq!(next(&mut late).await, *heard.last().unwrap(), "the newest step is told at once");
     let status = stack.node.ask("fabstir_getUserOperationStatus", vec![json!(hash)]).await.unwrap();
-    assert_eq!(status["status"], "preconfirmed");
+    assert_eq!(status["status"], "submitted", "the block being built says nothing on a chain without flashblocks");
 
     stack.anvil.ask("evm_mine", vec![]).await.unwrap();
     heard.extend(until(&mut early, "included").await);
     stack.anvil.ask("anvil_mine", vec![json!("0x3")]).await.unwrap();
     heard.extend(until(&mut early, "safe").await);
-    assert_eq!(statuses(&heard), ["accepted", "bundled", "submitted", "preconfirmed", "included", "safe"]);
+    assert_eq!(statuses(&heard), ["accepted", "bundled", "submitted", "included", "safe"]);
     assert_eq!(statuses(&until(&mut late, "safe").await), ["included", "safe"]);
 
     let receipt = stack.node.ask("eth_getUserOperationReceipt", vec![json!(hash)]).await.unwrap();
     for update in &heard[2..] {
         assert_eq!(update["transactionHash"], receipt["receipt"]["transactionHash"], "{update}");
     }
-    assert_eq!(heard[5]["blockHash"], receipt["receipt"]["blockHash"]);
+    assert_eq!(heard[4]["blockHash"], receipt["receipt"]["blockHash"]);
     assert!(heard.iter().all(|update| update["userOpHash"] == json!(hash)));
+}
+
+/// On a chain with flashblocks; no node of ours is told so by its settings.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_flashblocks_an_operation_is_preconfirmed_while_its_block_is_being_built() {
+    let stack = Stack::start(&[]).await.unwrap();
+    let (account, op, hash) = operation(&stack).await;
+    let mut preset = ChainPreset::local();
+    preset.flashblock_time = Some(Duration::from_millis(20));
+    let mut config = Config::new(preset);
+    config.entry_points = stack.deployment.entry_point_versions().unwrap();
+    let signer = SecretKey::from_hex(KEYS[3]).unwrap().into_signer().into();
+    let node = NodeClient::new(&stack.anvil.url).unwrap();
+    let (bundler, task) = Bundler::start(config, node, vec![signer], None).await.unwrap();
+    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+    let op = UserOperationRequest::from_json(&op, EntryPointVersion::V0_8).unwrap().with_open_fields_zero();
+    assert_eq!(bundler.send(op, account.entry_point).await.unwrap(), hash);
+    let is = async |status: &str| {
+        for _ in 0..1_000 {
+            let record = bundler.record(hash).await.unwrap();
+            if record.as_ref().is_some_and(|record| record.status.name() == status) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it is not {status}: {:?}", bundler.record(hash).await);
+    };
+    is("preconfirmed").await;
+    stack.anvil.ask("evm_mine", vec![]).await.unwrap();
+    is("included").await;
+    task.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

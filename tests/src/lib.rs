@@ -31,6 +31,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod redis;
 pub mod stack;
+pub mod ws_proxy;
 
 pub use anvil::Anvil;
 pub use bench::Bench;
@@ -38,3 +39,4 @@ pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use stack::Stack;
+pub use ws_proxy::WsProxy;

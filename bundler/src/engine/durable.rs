@@ -14,14 +14,15 @@ use crate::{
     Rejection,
     admission::Admitted,
     builder::Bundle,
+    chain_time::millis,
     flow::{Action, Flow, Place, Restored},
     follower::Inclusion,
     journal::{Awaiting, Entry, JournalError, Kept, Replay, Rows, crash_point},
     lives::Milestone,
 };
 
-/// Blocks between two looks for what is final.
-const FINALISED_EVERY: u64 = 16;
+/// Chain time between two looks for what is final.
+const FINALISED_EVERY: Duration = Duration::from_secs(32);
 
 /// After a failure to write, until it is tried again.
 const REST: Duration = Duration::from_millis(500);
@@ -41,11 +42,11 @@ pub(crate) struct Resumed {
     pub(crate) actions: Vec<Action>,
 }
 
-/// Puts nonces from before a restart into the flow; `keys` are ours in their order.
+/// Puts nonces from before a restart into the flow at this chain time (milliseconds); `keys` are ours in their order.
 ///
 /// # Errors
 /// The address of a key that we do not have any more, though a nonce of its is open.
-pub(crate) fn places(replay: &Replay, keys: &[Address], flow: &mut Flow, head: u64) -> Result<(), Address> {
+pub(crate) fn places(replay: &Replay, keys: &[Address], flow: &mut Flow, now: u64) -> Result<(), Address> {
     let operations: HashMap<B256, &Admitted> = replay.operations.iter().map(|it| (it.hash, it)).collect();
     let mut places: Vec<&Kept> = replay.places.iter().collect();
     // Should an operation be in two of them, then the later is the one that it was moved to.
@@ -75,7 +76,7 @@ pub(crate) fn places(replay: &Replay, keys: &[Address], flow: &mut Flow, head: u
                 .collect(),
             settled: kept.settled,
         };
-        flow.restore(Place { key, nonce: kept.nonce }, restored, head);
+        flow.restore(Place { key, nonce: kept.nonce }, restored, now);
     }
     Ok(())
 }
@@ -231,14 +232,14 @@ impl Engine {
 
     /// From time to time: forgets what no reorganisation undoes, and writes reputations down.
     pub(super) fn finalise(&mut self) {
-        let number = self.head.block.number;
-        if !self.journal.is_kept() || number < self.finalised.saturating_add(FINALISED_EVERY) {
+        let (number, now) = (self.head.block.number, self.head.time);
+        if !self.journal.is_kept() || now < self.finalised.saturating_add(millis(FINALISED_EVERY)) {
             return;
         }
-        self.finalised = number;
+        self.finalised = now;
         if self.config.reputation_file.is_none() {
             self.persist_reputation();
         }
-        self.note(Entry::Final { block: number.saturating_sub(self.config.reorg_depth + 1) });
+        self.note(Entry::Final { block: number.saturating_sub(self.config.reorg_blocks() + 1) });
     }
 }

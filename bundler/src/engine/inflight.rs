@@ -110,15 +110,15 @@ impl Engine {
         if head != self.head.block.hash {
             return;
         }
-        let (number, fees) = (self.head.block.number, self.head.fees);
+        let (number, now, fees) = (self.head.block.number, self.head.time, self.head.fees);
         let (keys, funder) = states.split_at(self.submitter.addresses().len().min(states.len()));
         self.keys = keys.to_vec();
         let next: Vec<_> = keys.iter().map(|state| state.map(|state| state.nonce)).collect();
-        let actions = self.flow.advance(&next, number, fees);
+        let actions = self.flow.advance(&next, number, now, fees);
         self.reorganised &= next.iter().any(Option::is_none);
         self.act(actions);
         self.judge_keys();
-        if let Some(refill) = self.treasury.advance(keys, funder.first().copied().flatten(), number, fees) {
+        if let Some(refill) = self.treasury.advance(keys, funder.first().copied().flatten(), now, fees) {
             self.refill(refill);
         }
         self.try_bundle(false);
@@ -174,7 +174,7 @@ impl Engine {
                 }
             }
         }
-        let oldest = self.head.block.number.saturating_sub(self.config.reorg_depth);
+        let oldest = self.head.block.number.saturating_sub(self.config.reorg_blocks());
         self.recent = self.recent.split_off(&oldest);
     }
 

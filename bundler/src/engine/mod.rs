@@ -20,6 +20,7 @@ mod watchers;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use alloy::{
@@ -39,6 +40,7 @@ use crate::{
     Config, Head, Rejection,
     admission::Admitted,
     builder::{self, Bundle, Proven, Room},
+    chain_time::millis,
     config::BundlingMode,
     flow::{Flow, Ledger, Mined, Place},
     follower::Mined as Brought,
@@ -50,6 +52,9 @@ use crate::{
     signer::SignerError,
     submitter::{Attempt, KeyState, Submitter, Treasury},
 };
+
+/// Chain time after which the keys are looked at again though nothing uses them.
+const KEYS_LAST: Duration = Duration::from_secs(20);
 
 /// Whoever asked something that another process may have to be asked for.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Rejection>>;
@@ -200,8 +205,10 @@ pub(crate) struct Engine {
     gathering: bool,
     flow: Flow,
     journal: Journal,
-    /// The height that was last called final in the journal.
+    /// Chain time when a block was last called final in the journal.
     finalised: u64,
+    /// Chain time of the head at which the keys were last asked for.
+    keys_asked: Option<u64>,
     /// What was mined of late, by block: it may leave the chain.
     recent: BTreeMap<u64, Vec<inflight::Recent>>,
     /// Blocks have left the chain, and which nonces are free again is not known yet.
@@ -227,7 +234,8 @@ impl Engine {
         let keeping = config.keeping;
         let head = heads.borrow().clone();
         let mode = config.bundling;
-        let mempool = Mempool::new(config.mempool.clone(), reputation);
+        let mut mempool = Mempool::new(config.mempool.clone(), reputation);
+        mempool.begin_at(head.time);
         lives.advance(head.block.number);
         Self {
             config,
@@ -253,6 +261,7 @@ impl Engine {
             flow,
             journal,
             finalised: 0,
+            keys_asked: None,
             recent: BTreeMap::new(),
             reorganised: false,
             ledger: Ledger::default(),
@@ -268,6 +277,7 @@ impl Engine {
         while let Some(command) = self.inbox.recv().await {
             self.handle(command);
             self.finish_drain();
+            self.records.rest_on_the_head(!self.mempool.is_empty());
             self.write();
         }
     }
@@ -369,8 +379,18 @@ impl Engine {
         self.include(brought.inclusions, gone);
         self.keep_up(&previous);
         self.finalise();
-        self.read_keys();
+        if self.keys_matter() {
+            self.read_keys();
+        }
         self.try_bundle(false);
+    }
+
+    /// Whether the keys' nonces and balances are worth a question at this head: while anything may use them, and now and
+    /// then, because somebody may have paid one.
+    fn keys_matter(&self) -> bool {
+        let used = !self.flow.is_idle() || !self.mempool.is_empty() || self.treasury.is_waiting() || self.reorganised;
+        let last = self.keys_asked.map(|last| last.saturating_add(millis(KEYS_LAST)));
+        used || last.is_none_or(|due| self.head.time >= due)
     }
 
     /// Starts a bundle if there is something to bundle and a key for it. The next one starts when it is placed.
@@ -492,7 +512,7 @@ impl Engine {
         if proven.bundle.native {
             self.native.clone_from(&hashes);
         }
-        let actions = self.flow.place(Arc::new(proven.bundle), key, self.head.fees, self.head.block.number);
+        let actions = self.flow.place(Arc::new(proven.bundle), key, self.head.fees, self.head.time);
         if actions.is_empty() {
             self.mempool.give_back(&hashes);
             self.refuse_bundle_requests();

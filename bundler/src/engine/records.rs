@@ -121,6 +121,8 @@ pub(crate) struct Interest {
     pub(crate) pending: bool,
     /// Which block is safe.
     pub(crate) safe: bool,
+    /// What pending operations rest on, with each block.
+    pub(crate) pool: bool,
 }
 
 /// All records, bounded.
@@ -132,6 +134,8 @@ pub(crate) struct Records {
     sent: HashMap<B256, Vec<B256>>,
     watchers: Watchers,
     interest: watch::Sender<Interest>,
+    /// Something is in the mempool.
+    pool: bool,
     /// What has to be remembered of all this, and was not taken yet.
     noted: Vec<Noted>,
     lives: Arc<Lives>,
@@ -145,6 +149,7 @@ impl Records {
             sent: HashMap::new(),
             watchers: Watchers::default(),
             interest,
+            pool: false,
             noted: Vec::new(),
             lives,
         }
@@ -278,8 +283,16 @@ impl Records {
         self.tell_interest();
     }
 
+    /// Whether something is in the mempool.
+    pub(super) fn rest_on_the_head(&mut self, pool: bool) {
+        if std::mem::replace(&mut self.pool, pool) != pool {
+            self.tell_interest();
+        }
+    }
+
     fn tell_interest(&self) {
-        let now = Interest { pending: !self.sent.is_empty(), safe: self.watchers.wait_for_safety() };
+        let (pending, safe) = (!self.sent.is_empty(), self.watchers.wait_for_safety());
+        let now = Interest { pending, safe, pool: self.pool };
         self.interest.send_if_modified(|told| std::mem::replace(told, now) != now);
     }
 

@@ -135,9 +135,10 @@ impl Engine {
     }
 
     /// Reads how each key stands at the head, that very block, and the funder after them.
-    pub(super) fn read_keys(&self) {
+    pub(super) fn read_keys(&mut self) {
         let Some(outbox) = self.outbox() else { return };
-        let (node, head, pause) = (self.node.clone(), self.head.block.hash, self.config.poll_interval);
+        self.keys_asked = Some(self.head.time);
+        let (node, head, pause) = (self.node.clone(), self.head.block.hash, self.config.moment());
         let mut accounts = self.submitter.addresses();
         accounts.extend(self.submitter.funder());
         tokio::spawn(async move {
@@ -161,7 +162,7 @@ impl Engine {
     /// Asks which of these transactions was mined; if again, after a while.
     pub(super) fn ask(&self, place: Place, transactions: Vec<B256>, again: bool) {
         let Some(outbox) = self.outbox() else { return };
-        let (node, pause) = (self.node.clone(), if again { self.config.poll_interval } else { Duration::ZERO });
+        let (node, pause) = (self.node.clone(), if again { self.config.moment() } else { Duration::ZERO });
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             match outcome(&node, &transactions).await {

@@ -52,7 +52,7 @@ impl Engine {
         busy.push(self.head.block.beneficiary);
         let dropped = self.mempool.advance(&self.head, &previous.view, &busy, self.next_block());
         self.record_drops(dropped);
-        if self.mempool.reputation_mut().decay(now) {
+        if self.mempool.reputation_mut().decay(self.head.block.timestamp) {
             self.persist_reputation();
         }
     }

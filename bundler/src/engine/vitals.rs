@@ -1,5 +1,7 @@
 //! How the engine does, for those who watch over it.
 
+use std::time::Duration;
+
 use alloy::primitives::{Address, U256};
 
 use super::Engine;
@@ -35,8 +37,8 @@ pub struct KeyVitals {
     pub balance: Option<U256>,
     /// Nonces that are given out and not used on chain.
     pub open_nonces: usize,
-    /// Blocks since the oldest of them was given out.
-    pub oldest_open: u64,
+    /// Chain time since the oldest of them was given out.
+    pub oldest_open: Duration,
     /// Whether it is given bundles.
     pub usable: bool,
 }
@@ -44,12 +46,12 @@ pub struct KeyVitals {
 impl Engine {
     pub(super) fn vitals(&self) -> Vitals {
         let key = |(key, address): (usize, Address)| {
-            let oldest = self.flow.oldest(key).map_or(0, |since| self.head.block.number.saturating_sub(since));
+            let oldest = self.flow.oldest(key).map_or(0, |since| self.head.time.saturating_sub(since));
             KeyVitals {
                 address,
                 balance: self.keys.get(key).copied().flatten().map(|state| state.balance),
                 open_nonces: self.flow.open(key),
-                oldest_open: oldest,
+                oldest_open: Duration::from_millis(oldest),
                 usable: self.flow.is_usable(key),
             }
         };

@@ -6,7 +6,7 @@ use alloy::primitives::{B256, U256};
 use revm::{context::BlockEnv, context_interface::block::BlobExcessGasAndPrice, primitives::Address};
 
 use super::Moment;
-use crate::{clock, node::HeadHeader};
+use crate::{chain_time::TimedHeader, clock};
 
 /// A head: its state is what we read, its child is where operations would run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +35,14 @@ pub struct BlockPin {
 
 impl BlockPin {
     /// Pins a header that has just come; `next_base_fee` is in wei per gas.
-    pub fn new(header: &HeadHeader, next_base_fee: u128) -> Self {
+    pub(crate) fn new(timed: &TimedHeader, next_base_fee: u128) -> Self {
+        let header = &timed.header;
         Self {
             hash: header.hash,
             parent: header.parent_hash,
             number: header.number,
             timestamp: header.timestamp,
-            millis: header.millis(),
+            millis: timed.millis(),
             seen: clock::now(),
             gas_limit: header.gas_limit,
             beneficiary: header.beneficiary,

@@ -24,8 +24,12 @@ use crate::node::{BatchReader, NodeClient, NodeError};
 
 /// Reads in one batch at most; larger sets go in several.
 const BATCH: usize = 500;
-/// Values that are fetched again for a new block; past this, only those that the last block's operations used.
+/// Values that are remembered from block to block as likely to be read again; past this, only those of the last block.
 const CARRIED: usize = 6_000;
+/// How long in chain time, in milliseconds, what was read counts as likely to be read again.
+const WARM: u64 = 5_000;
+/// Contracts whose code is kept from block to block: about 12 MB at the most.
+const CODES: usize = 512;
 
 /// What to fetch, or what was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -86,6 +90,8 @@ pub struct StateView {
     node: NodeClient,
     runtime: tokio::runtime::Handle,
     block: B256,
+    /// Chain time of the block, in milliseconds.
+    time: u64,
     known: Mutex<Known>,
     shared: Arc<Shared>,
 }
@@ -95,55 +101,111 @@ struct Known {
     accounts: HashMap<Address, AccountInfo>,
     slots: HashMap<(Address, U256), U256>,
     block_hashes: HashMap<u64, B256>,
-    /// What was read of this view, beside what it was made with.
-    used: Wanted,
+    /// Code of contracts that stays what it is.
+    codes: HashMap<Address, Code>,
+    /// What was read, and when last, in chain time.
+    used: Used,
+    /// What was used of earlier blocks is not known of this one: it comes with the first thing that is fetched.
+    cold: bool,
+}
+
+/// Code, and its hash.
+#[derive(Clone, Debug)]
+struct Code(Bytecode, B256);
+
+#[derive(Clone, Debug, Default)]
+struct Used {
+    accounts: HashMap<Address, u64>,
+    slots: HashMap<(Address, U256), u64>,
+}
+
+impl Used {
+    /// What was used at this time or later.
+    fn since(&self, time: u64) -> Wanted {
+        let accounts = self.accounts.iter().filter(|(_, used)| **used >= time).map(|(address, _)| *address);
+        let slots = self.slots.iter().filter(|(_, used)| **used >= time).map(|(slot, _)| *slot);
+        Wanted { accounts: accounts.collect(), slots: slots.collect(), ..Wanted::default() }
+    }
+
+    /// What is likely to be used again at `now`, of what was used up to `last`.
+    fn carried(&self, last: u64, now: u64) -> Self {
+        let mut kept = self.clone();
+        kept.retain(now.saturating_sub(WARM));
+        if kept.accounts.len() * 3 + kept.slots.len() > CARRIED {
+            kept.retain(last);
+            kept.accounts = kept.accounts.into_iter().take(CARRIED / 6).collect();
+            kept.slots = kept.slots.into_iter().take(CARRIED / 2).collect();
+        }
+        kept
+    }
+
+    fn retain(&mut self, since: u64) {
+        self.accounts.retain(|_, used| *used >= since);
+        self.slots.retain(|_, used| *used >= since);
+    }
 }
 
 impl Known {
-    /// What the next block's view should know from the start.
-    fn to_carry(&self) -> Wanted {
-        if self.accounts.len() * 3 + self.slots.len() <= CARRIED {
-            let accounts = self.accounts.keys().copied().collect();
-            return Wanted { accounts, slots: self.slots.keys().copied().collect(), ..Wanted::default() };
-        }
+    /// Of these, what is not known.
+    fn missing(&self, wanted: &Wanted) -> Wanted {
         Wanted {
-            accounts: self.used.accounts.iter().copied().take(CARRIED / 6).collect(),
-            slots: self.used.slots.iter().copied().take(CARRIED / 2).collect(),
-            ..Wanted::default()
+            accounts: wanted.accounts.iter().copied().filter(|it| !self.accounts.contains_key(it)).collect(),
+            slots: wanted.slots.iter().copied().filter(|it| !self.slots.contains_key(it)).collect(),
+            block_hashes: wanted
+                .block_hashes
+                .iter()
+                .copied()
+                .filter(|it| !self.block_hashes.contains_key(it))
+                .collect(),
         }
     }
 }
 
 impl StateView {
-    /// An empty view of this block. Must be made inside a tokio runtime.
-    pub fn new(node: NodeClient, block: B256, shared: Arc<Shared>) -> Self {
-        Self { node, runtime: tokio::runtime::Handle::current(), block, known: Mutex::default(), shared }
+    /// An empty view of this block, made at `time` (milliseconds of chain time). Must be made inside a tokio runtime.
+    pub fn new(node: NodeClient, block: B256, time: u64, shared: Arc<Shared>) -> Self {
+        Self { node, runtime: tokio::runtime::Handle::current(), block, time, known: Mutex::default(), shared }
     }
 
-    /// A view of `block` that knows again what this one knew, fetched in one batch.
+    /// A view of a later block. Of what was read lately it remembers that, and fetches it again with the first thing that
+    /// anybody reads of it, so that a block which nobody reads costs nothing.
     ///
-    /// A contract's code is not fetched again if `block` is this one's child: since EIP-6780 only an account without
-    /// code, or with an EIP-7702 delegation, can have other code a block later.
+    /// If that block `descends` from this one's, code of contracts is not fetched again: since EIP-6780 only an account
+    /// without code, or with an EIP-7702 delegation, can come to have other code.
+    pub fn follow(&self, block: &BlockPin, time: u64, descends: bool) -> Self {
+        let next = Self::new(self.node.clone(), block.hash, time, Arc::clone(&self.shared));
+        {
+            let (known, mut later) = (self.lock(), next.lock());
+            later.used = known.used.carried(self.time, time);
+            later.cold = true;
+            if descends {
+                let stays = |info: &AccountInfo| {
+                    let code = info.code.as_ref().filter(|code| !code.is_empty() && !code.is_eip7702())?;
+                    Some(Code(code.clone(), info.code_hash))
+                };
+                // Those read last are kept first.
+                let fresh = known.accounts.iter().filter_map(|(address, info)| Some((*address, stays(info)?)));
+                later.codes.extend(fresh.take(CODES));
+                for (address, code) in &known.codes {
+                    if later.codes.len() >= CODES {
+                        break;
+                    }
+                    later.codes.entry(*address).or_insert_with(|| code.clone());
+                }
+            }
+        }
+        next
+    }
+
+    /// Fetches what was read of the block before it, in one batch: what pending operations rest on, so that they can be
+    /// held against this block.
     ///
     /// # Errors
     /// If the node does not answer for exactly this block.
-    pub async fn advance_to(&self, block: &BlockPin) -> Result<Self, NodeError> {
-        let next = Self::new(self.node.clone(), block.hash, Arc::clone(&self.shared));
-        let (wanted, codes) = {
-            let known = self.lock();
-            let wanted = known.to_carry();
-            let mut codes = HashMap::default();
-            if block.parent == self.block {
-                let of_contracts = wanted.accounts.iter().filter_map(|account| {
-                    let code = known.accounts.get(account)?.code.as_ref()?;
-                    (!code.is_empty() && !code.is_eip7702()).then(|| (*account, code.clone()))
-                });
-                codes.extend(of_contracts);
-            }
-            (wanted, codes)
-        };
-        next.fetch_all(&wanted, &codes).await?;
-        Ok(next)
+    pub async fn warm_up(&self, earlier: &Self) -> Result<(), NodeError> {
+        let wanted = earlier.lock().used.since(earlier.time);
+        let missing = self.lock().missing(&wanted);
+        self.fetch_all(&missing).await
     }
 
     /// The block all reads are of.
@@ -162,19 +224,14 @@ impl StateView {
     /// If the node does not answer for exactly this block.
     pub async fn prefetch(&self, wanted: &Wanted) -> Result<(), NodeError> {
         let missing = {
-            let known = self.lock();
-            Wanted {
-                accounts: wanted.accounts.iter().copied().filter(|it| !known.accounts.contains_key(it)).collect(),
-                slots: wanted.slots.iter().copied().filter(|it| !known.slots.contains_key(it)).collect(),
-                block_hashes: wanted
-                    .block_hashes
-                    .iter()
-                    .copied()
-                    .filter(|it| !known.block_hashes.contains_key(it))
-                    .collect(),
+            let mut known = self.lock();
+            let mut missing = known.missing(wanted);
+            if !missing.is_empty() && std::mem::take(&mut known.cold) {
+                missing.extend(known.missing(&known.used.since(0)));
             }
+            missing
         };
-        self.fetch_all(&missing, &HashMap::default()).await
+        self.fetch_all(&missing).await
     }
 
     /// [`Self::prefetch`] for threads that may block.
@@ -185,7 +242,7 @@ impl StateView {
         self.runtime.block_on(self.prefetch(wanted))
     }
 
-    async fn fetch_all(&self, wanted: &Wanted, codes: &HashMap<Address, Bytecode>) -> Result<(), NodeError> {
+    async fn fetch_all(&self, wanted: &Wanted) -> Result<(), NodeError> {
         let accounts: Vec<_> = wanted.accounts.iter().copied().collect();
         let slots: Vec<_> = wanted.slots.iter().copied().collect();
         let (mut accounts, mut slots) = (accounts.chunks(BATCH / 3), slots.chunks(BATCH));
@@ -193,7 +250,7 @@ impl StateView {
             match (accounts.next(), slots.next()) {
                 (None, None) => break,
                 (some_accounts, some_slots) => {
-                    self.fetch(some_accounts.unwrap_or_default(), some_slots.unwrap_or_default(), codes).await?;
+                    self.fetch(some_accounts.unwrap_or_default(), some_slots.unwrap_or_default()).await?;
                 }
             }
         }
@@ -210,13 +267,12 @@ impl StateView {
         Ok(())
     }
 
-    /// One batch. Of accounts in `codes` the code is known and not asked for.
-    async fn fetch(
-        &self,
-        accounts: &[Address],
-        slots: &[(Address, U256)],
-        codes: &HashMap<Address, Bytecode>,
-    ) -> Result<(), NodeError> {
+    /// One batch. Code that is known is not asked for.
+    async fn fetch(&self, accounts: &[Address], slots: &[(Address, U256)]) -> Result<(), NodeError> {
+        let codes: HashMap<Address, Code> = {
+            let known = self.lock();
+            accounts.iter().filter_map(|account| Some((*account, known.codes.get(account)?.clone()))).collect()
+        };
         let mut batch = BatchReader::new(&self.node, self.block);
         for account in accounts {
             batch.read("eth_getBalance", &[json!(account)]);
@@ -259,7 +315,7 @@ impl StateView {
     /// The account, if known.
     pub fn account(&self, address: Address) -> Option<AccountInfo> {
         let mut known = self.lock();
-        known.used.accounts.insert(address);
+        known.used.accounts.insert(address, self.time);
         let info = known.accounts.get(&address).cloned();
         self.count_hit(info.is_some());
         info
@@ -268,7 +324,7 @@ impl StateView {
     /// The value of a slot, if known.
     pub fn slot(&self, address: Address, slot: U256) -> Option<U256> {
         let mut known = self.lock();
-        known.used.slots.insert((address, slot));
+        known.used.slots.insert((address, slot), self.time);
         let value = known.slots.get(&(address, slot)).copied();
         self.count_hit(value.is_some());
         value
@@ -298,9 +354,11 @@ impl StateView {
     }
 
     /// Whether everything in `reads` is known here, and is what it was in `older`. Of the accounts in `busy`, which
-    /// every bundle pays or charges, only the code counts.
+    /// every bundle pays or charges, only the code counts. It counts as read: it is needed of the next block too.
     pub fn agrees_with(&self, older: &Self, reads: &Wanted, busy: &std::collections::HashSet<Address>) -> bool {
-        let (ours, theirs) = (self.lock(), older.lock());
+        let (mut ours, theirs) = (self.lock(), older.lock());
+        ours.used.accounts.extend(reads.accounts.iter().map(|address| (*address, self.time)));
+        ours.used.slots.extend(reads.slots.iter().map(|slot| (*slot, self.time)));
         let accounts = reads.accounts.iter().all(|address| {
             let (Some(now), Some(then)) = (ours.accounts.get(address), theirs.accounts.get(address)) else {
                 return false;
@@ -333,21 +391,25 @@ impl StateView {
     }
 }
 
-fn bytecode(account: Address, code: &Bytes) -> Result<Bytecode, NodeError> {
+fn bytecode(account: Address, code: &Bytes) -> Result<Code, NodeError> {
     // What the chain's client executes itself stands for no code of ours, whatever comes after its first byte.
-    if native::is_stub(code) {
-        return Ok(Bytecode::new_legacy(code.clone()));
-    }
-    Bytecode::new_raw_checked(code.clone()).map_err(|error| unreadable(format!("code of {account}: {error}")))
+    let code = if native::is_stub(code) {
+        Bytecode::new_legacy(code.clone())
+    } else {
+        let code = Bytecode::new_raw_checked(code.clone());
+        code.map_err(|error| unreadable(format!("code of {account}: {error}")))?
+    };
+    let hash = if code.is_empty() { KECCAK_EMPTY } else { keccak256(code.original_byte_slice()) };
+    Ok(Code(code, hash))
 }
 
-fn account_info(account: Address, balance: &Bytes, nonce: &Bytes, code: Bytecode) -> Result<AccountInfo, NodeError> {
+fn account_info(account: Address, balance: &Bytes, nonce: &Bytes, code: Code) -> Result<AccountInfo, NodeError> {
     let nonce = quantity(nonce)?;
     Ok(AccountInfo {
         balance: quantity(balance)?,
         nonce: nonce.try_into().map_err(|_| unreadable(format!("nonce of {account}: {nonce}")))?,
-        code_hash: if code.is_empty() { KECCAK_EMPTY } else { keccak256(code.original_byte_slice()) },
-        code: Some(code),
+        code_hash: code.1,
+        code: Some(code.0),
         ..AccountInfo::default()
     })
 }

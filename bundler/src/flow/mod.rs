@@ -1,5 +1,6 @@
 //! Bundles on their way to the chain: which key and nonce each has, what is signed and sent for it, and what came of
-//! it. A pure state machine: events in, [`Action`]s out; no clock, no node, no keys.
+//! it. A pure state machine: events in, [`Action`]s out; no clock, no node, no keys. Time is told, in milliseconds of
+//! chain time: patience is a time, however many blocks come in it.
 //!
 //! ```text
 //!  place ──Sign──► signed ──Broadcast──► in flight ──nonce used──► Ask ──► settled ──Settled──► (kept, for reorgs)
@@ -32,6 +33,7 @@ use slot::{Next, Settled, Slot};
 use crate::{
     Config,
     builder::Bundle,
+    chain_time::millis,
     fees::FeeSuggestion,
     submitter::{Attempt, Fees},
 };
@@ -41,13 +43,14 @@ use crate::{
 pub(crate) struct Policy {
     /// Nonces of one key that may be in flight.
     pub(crate) per_key: usize,
-    /// Blocks without being mined after which a transaction is made dearer, or sent again.
+    /// Milliseconds without being mined after which a transaction is made dearer, or sent again.
     pub(crate) patience: u64,
-    /// Blocks after which a bundle that cannot be made dearer is cancelled.
+    /// Milliseconds after which a bundle that cannot be made dearer is cancelled.
     pub(crate) cancel_after: u64,
     /// Wei per gas that a cancellation may bid, which nobody pays us back.
     pub(crate) cancel_max_fee: u128,
-    /// Blocks that may leave the chain: what was settled in them is remembered for as long.
+    /// Blocks that may leave the chain: what was settled in them is remembered for as long. In blocks, because what is
+    /// settled is known by its height, across restarts; how many they are follows from a time ([`Config::reorg_window`]).
     pub(crate) reorg_depth: u64,
 }
 
@@ -56,10 +59,10 @@ impl Policy {
     pub(crate) fn of(config: &Config) -> Self {
         Self {
             per_key: config.nonces_per_key.min(config.chain.pending_per_sender),
-            patience: config.blocks_before_escalation,
-            cancel_after: config.blocks_before_cancellation,
+            patience: millis(config.escalate_after),
+            cancel_after: millis(config.cancel_after),
             cancel_max_fee: config.cancellation_max_fee,
-            reorg_depth: config.reorg_depth,
+            reorg_depth: config.reorg_blocks(),
         }
     }
 }
@@ -143,7 +146,7 @@ impl Flow {
         self.lanes.get(key).map_or(0, |lane| lane.slots.len())
     }
 
-    /// The head at which the oldest of them was given out; 0 if that was before a restart.
+    /// Chain time of the head at which the oldest of them was given out, or taken up after a restart.
     pub(crate) fn oldest(&self, key: usize) -> Option<u64> {
         self.lanes.get(key)?.slots.values().map(|slot| slot.since).min()
     }
@@ -181,7 +184,7 @@ impl Flow {
     }
 
     /// Gives a bundle the next free nonce of this key; nothing if there is none, or an operation of it has one already.
-    pub(crate) fn place(&mut self, bundle: Arc<Bundle>, key: usize, fees: FeeSuggestion, head: u64) -> Vec<Action> {
+    pub(crate) fn place(&mut self, bundle: Arc<Bundle>, key: usize, fees: FeeSuggestion, now: u64) -> Vec<Action> {
         let hashes = bundle.hashes();
         let lane = &mut self.lanes[key];
         let Some(nonce) = lane.free().filter(|_| lane.slots.len() < self.policy.per_key) else { return Vec::new() };
@@ -191,13 +194,13 @@ impl Flow {
         let place = Place { key, nonce };
         let bid = Fees::first(&bundle, fees);
         lane.settled.remove(&nonce);
-        lane.slots.insert(nonce, Slot::new(Some(Arc::clone(&bundle)), head));
+        lane.slots.insert(nonce, Slot::new(Some(Arc::clone(&bundle)), now));
         self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
         vec![Action::Sign { place, bundle: Some(bundle), fees: bid }]
     }
 
     /// Takes a nonce up again from before a restart. Of two with the same operation the one told first has it.
-    pub(crate) fn restore(&mut self, place: Place, restored: Restored, head: u64) {
+    pub(crate) fn restore(&mut self, place: Place, restored: Restored, now: u64) {
         let Restored { mut bundle, attempts, cancelled_by, settled } = restored;
         let Some(lane) = self.lanes.get_mut(place.key) else { return };
         if let Some(block) = settled {
@@ -212,7 +215,7 @@ impl Flow {
             self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
         }
         let mut slot = Slot::restored(bundle, attempts, cancelled_by);
-        slot.since = head;
+        slot.since = now;
         lane.slots.insert(place.nonce, slot);
     }
 
@@ -269,15 +272,15 @@ impl Flow {
         slot.bundle.as_ref().filter(|_| !slot.cancelled_by.contains(&transaction))
     }
 
-    /// The chain's next nonce of each key, at this head; `None` where it could not be read.
-    pub(crate) fn advance(&mut self, next: &[Option<u64>], head: u64, fees: FeeSuggestion) -> Vec<Action> {
+    /// The chain's next nonce of each key, at the head of this height and time; `None` where it could not be read.
+    pub(crate) fn advance(&mut self, next: &[Option<u64>], head: u64, now: u64, fees: FeeSuggestion) -> Vec<Action> {
         let mut actions = Vec::new();
         for (key, next) in next.iter().enumerate().take(self.lanes.len()) {
             let Some(next) = *next else { continue };
             self.lanes[key].next = Some(next);
-            self.unmine(key, next, head, &mut actions);
+            self.unmine(key, next, now, &mut actions);
             self.forget(key, head);
-            self.close_gaps(key, head);
+            self.close_gaps(key, now);
             let lane = &mut self.lanes[key];
             for (nonce, slot) in lane.slots.range(..next) {
                 let transactions = slot.attempts.iter().map(|attempt| attempt.transaction).collect();
@@ -286,7 +289,7 @@ impl Flow {
             for (nonce, slot) in lane.slots.range_mut(next..) {
                 // A later one cannot be mined before the first: only that is worth a higher fee.
                 let first = *nonce == next;
-                match slot.next(&self.policy, first, head, fees) {
+                match slot.next(&self.policy, first, now, fees) {
                     Next::Wait => {}
                     Next::Again(attempt) => {
                         actions.push(Action::Broadcast { place: Place { key, nonce: *nonce }, attempt });
@@ -331,7 +334,7 @@ impl Flow {
     }
 
     /// Settled nonces that the chain has not used any more are in flight again, with the transactions they had.
-    fn unmine(&mut self, key: usize, next: u64, head: u64, actions: &mut Vec<Action>) {
+    fn unmine(&mut self, key: usize, next: u64, now: u64, actions: &mut Vec<Action>) {
         let lane = &mut self.lanes[key];
         for (nonce, settled) in lane.settled.split_off(&next) {
             let place = Place { key, nonce };
@@ -346,7 +349,7 @@ impl Flow {
             } else {
                 self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
             }
-            slot.reopen(head);
+            slot.reopen(now);
             self.lanes[key].slots.insert(nonce, slot);
             if let (Some(bundle), false) = (bundle, elsewhere) {
                 actions.push(Action::Unmined { place, bundle });
@@ -361,11 +364,11 @@ impl Flow {
     }
 
     /// A nonce that nobody has a transaction for keeps all later ones from being mined.
-    fn close_gaps(&mut self, key: usize, head: u64) {
+    fn close_gaps(&mut self, key: usize, now: u64) {
         let lane = &mut self.lanes[key];
         let (Some(next), Some(last)) = (lane.next, lane.slots.keys().next_back().copied()) else { return };
         for nonce in next..last {
-            lane.slots.entry(nonce).or_insert_with(|| Slot::new_filler(head));
+            lane.slots.entry(nonce).or_insert_with(|| Slot::new_filler(now));
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Slot {
     pub(super) signing: bool,
     /// Refusals of the last attempt.
     pub(super) refused: u32,
-    /// Head at the first attempt, and at the last.
+    /// Chain time at the first attempt, and at the last, in milliseconds.
     pub(super) since: u64,
     pub(super) sent_at: u64,
     /// Whether it was once found used by no transaction of ours.
@@ -67,7 +67,7 @@ impl Slot {
     }
 
     /// About to be signed.
-    pub(super) fn new(bundle: Option<Arc<Bundle>>, head: u64) -> Self {
+    pub(super) fn new(bundle: Option<Arc<Bundle>>, now: u64) -> Self {
         Self {
             bundle,
             attempts: Vec::new(),
@@ -75,8 +75,8 @@ impl Slot {
             cancelling: false,
             signing: true,
             refused: 0,
-            since: head,
-            sent_at: head,
+            since: now,
+            sent_at: now,
             unaccounted: false,
         }
     }
@@ -88,27 +88,27 @@ impl Slot {
     }
 
     /// For a nonce without a bundle.
-    pub(super) fn new_filler(head: u64) -> Self {
-        Self { cancelling: true, signing: false, ..Self::new(None, head) }
+    pub(super) fn new_filler(now: u64) -> Self {
+        Self { cancelling: true, signing: false, ..Self::new(None, now) }
     }
 
     /// In flight again; overdue at once, so that it is sent again.
-    pub(super) fn reopen(&mut self, head: u64) {
-        (self.since, self.sent_at, self.unaccounted, self.refused) = (head, 0, false, 0);
+    pub(super) fn reopen(&mut self, now: u64) {
+        (self.since, self.sent_at, self.unaccounted, self.refused) = (now, 0, false, 0);
         self.signing = false;
     }
 
-    /// What to do at this head; `first` if nothing before it is in the way.
-    pub(super) fn next(&mut self, policy: &Policy, first: bool, head: u64, fees: FeeSuggestion) -> Next {
+    /// What to do at this time; `first` if nothing before it is in the way.
+    pub(super) fn next(&mut self, policy: &Policy, first: bool, now: u64, fees: FeeSuggestion) -> Next {
         self.unaccounted = false;
         if self.signing {
             return Next::Wait;
         }
-        let Some(last) = self.attempts.last().cloned() else { return self.sign_anew(policy, head, fees) };
-        if head < self.sent_at.saturating_add(policy.patience) && self.refused == 0 {
+        let Some(last) = self.attempts.last().cloned() else { return self.sign_anew(policy, now, fees) };
+        if now < self.sent_at.saturating_add(policy.patience) && self.refused == 0 {
             return Next::Wait;
         }
-        let reopened = std::mem::replace(&mut self.sent_at, head) == 0;
+        let reopened = std::mem::replace(&mut self.sent_at, now) == 0;
         let cancels = self.cancelled_by.contains(&last.transaction);
         if self.cancelling && !cancels {
             return self.sign_cancellation(policy, Some(last.fees), fees).unwrap_or(Next::Again(last));
@@ -123,7 +123,7 @@ impl Slot {
         if let (Some(bid), true) = (dearer, self.refused < MAX_REFUSALS) {
             return Next::Sign(self.bundle.clone(), bid);
         }
-        let stuck = head >= self.since.saturating_add(policy.cancel_after) || self.refused >= MAX_REFUSALS;
+        let stuck = now >= self.since.saturating_add(policy.cancel_after) || self.refused >= MAX_REFUSALS;
         if stuck && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees) {
             self.cancelling = true;
             return cancellation;
@@ -131,8 +131,8 @@ impl Slot {
         Next::Again(last)
     }
 
-    fn sign_anew(&mut self, policy: &Policy, head: u64, fees: FeeSuggestion) -> Next {
-        self.sent_at = head;
+    fn sign_anew(&mut self, policy: &Policy, now: u64, fees: FeeSuggestion) -> Next {
+        self.sent_at = now;
         match &self.bundle {
             Some(bundle) if !self.cancelling => Next::Sign(Some(Arc::clone(bundle)), Fees::first(bundle, fees)),
             _ => self.sign_cancellation(policy, None, fees).unwrap_or(Next::Wait),

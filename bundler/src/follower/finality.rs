@@ -14,7 +14,8 @@ use crate::{
 /// Between two questions for the safe block, when the node is asked for it.
 const SAFE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks at the block being built while a transaction of ours may be in it.
+/// Looks at the block being built while a transaction of ours may be in it. For chains with flashblocks alone: elsewhere
+/// `pending` says nothing of what will be mined.
 pub(crate) async fn preconfirm(
     node: NodeClient,
     every: Duration,
@@ -39,7 +40,7 @@ pub(crate) async fn preconfirm(
     }
 }
 
-/// Tells which blocks are safe while somebody waits for one: so many behind the head, or what the node calls so.
+/// Tells which blocks are safe while somebody waits for one: those of a certain age, or what the node calls so.
 pub(crate) async fn safety(
     node: NodeClient,
     config: Arc<Config>,
@@ -49,8 +50,8 @@ pub(crate) async fn safety(
 ) {
     while interest.wait_for(|interest| interest.safe).await.is_ok() {
         let head = heads.borrow_and_update().block.number;
-        let safe = match config.chain.safe_confirmations {
-            Some(confirmations) => head.checked_sub(confirmations),
+        let safe = match config.chain.safe_after {
+            Some(age) => head.checked_sub(config.blocks_in(age)),
             None => match node.block(BlockNumberOrTag::Safe).await {
                 Ok(block) => block.map(|block| block.header.number),
                 Err(error) => {
@@ -65,7 +66,7 @@ pub(crate) async fn safety(
         }
         // With the next head, or sooner if somebody new has come to wait.
         let pause = async {
-            if config.chain.safe_confirmations.is_none() {
+            if config.chain.safe_after.is_none() {
                 tokio::time::sleep(SAFE_INTERVAL).await;
             }
             heads.changed().await

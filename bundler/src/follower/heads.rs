@@ -1,74 +1,238 @@
-//! When to look for a new head: when the node announces one, or else often while it matters and seldom while not.
+//! When to look for a new head. Where the node announces them, then, and with no question at all: an announcement is the
+//! header. Elsewhere often while it matters, and seldom while nothing of ours is on its way and nobody asks for anything.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::FutureExt;
 use jsonrpsee::core::client::Subscription;
 use serde_json::Value;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
-use crate::{engine::Interest, node::NodeClient};
+use crate::{chain_time::TimedHeader, engine::Interest, node::NodeClient};
 
-/// Longest pause between questions, however long blocks take.
-const LONGEST: Duration = Duration::from_millis(250);
+/// Between two questions while a transaction of ours may be mined: a quarter of the time between blocks, within these.
+const HURRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(100));
+/// Longest pause while somebody asks or something is pending.
+const BUSY: Duration = Duration::from_millis(250);
+/// Shortest pause while nobody does and nothing is: a block and a half, or this.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long after the last question of a client there is somebody who asks.
+const LINGER: Duration = Duration::from_secs(10);
 /// Between two attempts to subscribe.
 const RESUBSCRIBE: Duration = Duration::from_secs(1);
+/// Pauses after which a silent subscription is doubted.
+const DOUBT: u32 = 4;
+/// Headers that are asked for beside the newest, in the same request, if so many blocks must have come.
+const MOST_EXPECTED: u64 = 16;
+
+/// When a client last asked for something that rests on the head.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    begun: Instant,
+    /// Milliseconds after that, and one more; 0: never.
+    last: AtomicU64,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self { begun: Instant::now(), last: AtomicU64::new(0) }
+    }
+}
+
+impl Activity {
+    /// Somebody asks; whether nobody had for a while.
+    pub(crate) fn touch(&self) -> bool {
+        let asleep = !self.is_recent();
+        self.last.store(crate::chain_time::millis(self.begun.elapsed()).saturating_add(1), Ordering::Relaxed);
+        asleep
+    }
+
+    /// Whether somebody has asked of late.
+    pub(crate) fn is_recent(&self) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        last > 0 && self.begun.elapsed() < Duration::from_millis(last) + LINGER
+    }
+}
+
+/// How to find the new head.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// Ask for it, and for so many blocks after the last one that must have come since.
+    Ask(u64),
+    /// These were announced, in this order.
+    Announced(Vec<TimedHeader>),
+}
 
 /// Says when to look.
 pub(super) struct HeadTimer {
     node: NodeClient,
-    /// Shortest pause.
-    interval: Duration,
-    longest: Duration,
-    pause: Duration,
+    /// The pause, if it is always the same.
+    fixed: Option<Duration>,
+    block_time: Duration,
     announced: Option<Subscription<Value>>,
-    resubscribe_at: tokio::time::Instant,
+    resubscribe_at: Instant,
+    /// When it was looked last.
+    looked_at: Instant,
     /// Somebody knows that there is a new head.
     wake: Arc<Notify>,
     interest: watch::Receiver<Interest>,
+    activity: Arc<Activity>,
 }
 
 impl HeadTimer {
     pub(super) fn new(
         node: NodeClient,
-        interval: Duration,
+        fixed: Option<Duration>,
         block_time: Duration,
         wake: Arc<Notify>,
         interest: watch::Receiver<Interest>,
+        activity: Arc<Activity>,
     ) -> Self {
-        let longest = (block_time / 8).min(LONGEST).max(interval);
-        let resubscribe_at = tokio::time::Instant::now();
-        Self { node, interval, longest, pause: interval, announced: None, resubscribe_at, wake, interest }
+        let now = Instant::now();
+        Self { node, fixed, block_time, announced: None, resubscribe_at: now, looked_at: now, wake, interest, activity }
     }
 
-    /// Returns when it is time to look; `found` is whether the last look found a new head.
-    pub(super) async fn next(&mut self, found: bool) {
-        if self.announced.is_none() && tokio::time::Instant::now() >= self.resubscribe_at {
-            self.resubscribe_at = tokio::time::Instant::now() + RESUBSCRIBE;
+    /// Whether anything rests on the head just now.
+    pub(super) fn is_busy(&self) -> bool {
+        let Interest { pending, pool, .. } = *self.interest.borrow();
+        pending || pool || self.activity.is_recent()
+    }
+
+    fn pause(&self) -> Duration {
+        if let Some(fixed) = self.fixed {
+            fixed
+        } else if self.interest.borrow().pending {
+            (self.block_time / 4).clamp(HURRY.0, HURRY.1)
+        } else if self.is_busy() {
+            self.block_time.min(BUSY)
+        } else {
+            (self.block_time * 3 / 2).max(IDLE)
+        }
+    }
+
+    /// Returns when it is time to look.
+    pub(super) async fn next(&mut self) -> Look {
+        let look = self.wait().await;
+        self.looked_at = Instant::now();
+        look
+    }
+
+    async fn wait(&mut self) -> Look {
+        if self.announced.is_none() && Instant::now() >= self.resubscribe_at {
+            self.resubscribe_at = Instant::now() + RESUBSCRIBE;
             self.announced = self.node.new_heads().await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "no subscription to new heads; asking for them");
                 None
             });
         }
-        let hurry = found || self.interest.borrow().pending;
-        self.pause = if hurry { self.interval } else { (self.pause * 5 / 4).min(self.longest) };
+        let pause = self.pause();
+        let doubtful = self.fixed.unwrap_or(pause.max(self.block_time)) * DOUBT;
         let Some(announced) = &mut self.announced else {
-            tokio::select! {
-                () = tokio::time::sleep(self.pause) => {}
-                () = self.wake.notified() => {}
+            let rest = tokio::time::sleep(pause);
+            tokio::pin!(rest);
+            loop {
+                tokio::select! {
+                    () = &mut rest => break,
+                    () = self.wake.notified() => break,
+                    // What was nothing to hurry for may be by now.
+                    changed = self.interest.changed() => {
+                        let sooner = Instant::now() + self.pause();
+                        if changed.is_err() {
+                            break;
+                        }
+                        if sooner < rest.deadline() {
+                            rest.as_mut().reset(sooner);
+                        }
+                    }
+                }
             }
-            return;
+            return Look::Ask(self.expected());
         };
         // Looked for all the same now and then: an announcement may be lost with a connection that seems to live.
-        let lost = tokio::select! {
-            head = announced.next() => head.is_none(),
-            () = tokio::time::sleep(self.longest * 8) => false,
-            () = self.wake.notified() => false,
+        let first = tokio::select! {
+            head = announced.next() => head,
+            () = tokio::time::sleep(doubtful) => return Look::Ask(self.expected()),
+            () = self.wake.notified() => return Look::Ask(0),
         };
-        // Of several that have come meanwhile, one look sees the newest.
-        while let Some(Some(_)) = announced.next().now_or_never() {}
-        if lost {
+        let Some(first) = first else {
             self.announced = None;
+            return Look::Ask(self.expected());
+        };
+        let mut heads = vec![first];
+        while let Some(Some(head)) = announced.next().now_or_never() {
+            heads.push(head);
+        }
+        let heads: Option<Vec<_>> = heads.into_iter().map(|head| serde_json::from_value(head.ok()?).ok()).collect();
+        // One that cannot be read is asked for.
+        heads.map_or(Look::Ask(0), Look::Announced)
+    }
+
+    /// Blocks that must have come since the last look, the newest left out.
+    fn expected(&self) -> u64 {
+        let blocks =
+            crate::chain_time::millis(self.looked_at.elapsed()) / crate::chain_time::millis(self.block_time).max(1);
+        blocks.min(MOST_EXPECTED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(before: Duration) -> Activity {
+        let activity = Activity { begun: Instant::now().checked_sub(before * 2).unwrap(), last: AtomicU64::new(0) };
+        activity.last.store(crate::chain_time::millis(before), Ordering::Relaxed);
+        activity
+    }
+
+    #[test]
+    fn somebody_asks_until_a_while_after_the_last_question() {
+        let activity = Activity::default();
+        assert!(!activity.is_recent());
+        assert!(activity.touch(), "the first wakes");
+        assert!(activity.is_recent() && !activity.touch());
+        assert!(asked(LINGER / 2).is_recent());
+        let long_ago = asked(LINGER * 2);
+        assert!(!long_ago.is_recent() && long_ago.touch() && long_ago.is_recent());
+    }
+
+    fn timer(block_time: u64) -> (HeadTimer, watch::Sender<Interest>, Arc<Activity>) {
+        let (interest, interested) = watch::channel(Interest::default());
+        let (node, activity) = (NodeClient::new("http://127.0.0.1:1").unwrap(), Arc::<Activity>::default());
+        let block_time = Duration::from_millis(block_time);
+        let timer = HeadTimer::new(node, None, block_time, Arc::default(), interested, Arc::clone(&activity));
+        (timer, interest, activity)
+    }
+
+    #[test]
+    fn the_less_rests_on_the_head_the_seldomer_it_is_asked_for() {
+        for (block_time, pauses) in [(200, [1_000, 200, 50]), (2_000, [3_000, 250, 100]), (12_000, [18_000, 250, 100])]
+        {
+            let (timer, interest, activity) = timer(block_time);
+            let mut seen = vec![timer.pause()];
+            activity.touch();
+            seen.push(timer.pause());
+            interest.send_replace(Interest { pending: true, pool: true, ..Interest::default() });
+            seen.push(timer.pause());
+            assert_eq!(seen, pauses.map(Duration::from_millis), "{block_time} ms");
+        }
+    }
+
+    #[test]
+    fn blocks_that_must_have_come_are_asked_for_with_the_newest() {
+        for (block_time, expected) in [(200, MOST_EXPECTED), (2_000, 5), (12_000, 0)] {
+            let (mut timer, _interest, _) = timer(block_time);
+            timer.looked_at = Instant::now().checked_sub(Duration::from_millis(10_500)).unwrap();
+            assert_eq!(timer.expected(), expected, "{block_time} ms");
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::{
     node::{NodeClient, NodeError},
 };
 
-/// Blocks searched for one operation, while the index does not know them yet.
+/// Blocks searched for one operation, while the index does not know them yet: no time is meant, but what providers give in
+/// one answer.
 const LOOKBACK: u64 = 9_999;
 
 /// The operation's event in blocks that the index does not know yet.

@@ -7,7 +7,7 @@ mod lookup;
 mod nested;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -15,22 +15,36 @@ use alloy::{
     primitives::{Address, B256},
     rpc::types::{Header, TransactionReceipt},
 };
+use futures::future::try_join_all;
 use tokio::sync::{Notify, mpsc, watch};
 
-use heads::HeadTimer;
+pub(crate) use heads::Activity;
+use heads::{HeadTimer, Look};
 pub(crate) use inclusion::Inclusion;
 pub(crate) use lookup::{inclusion as inclusion_at, operation as operation_at, search_gap};
 
 use crate::{
-    Config, Head,
-    base_fee::next_base_fee,
+    Config, Head, base_fee,
+    chain_time::{TimedHeader, millis},
     engine::{Command, Interest},
     evm::{BlockPin, Shared, StateView},
     fees::FeeSuggestion,
     index::{Index, Logs},
     l1_fee::L1Prices,
-    node::{HeadHeader, NodeClient, NodeError},
+    node::{NodeClient, NodeError},
+    trail::Trail,
 };
+
+/// How old, in chain time, what others bid and what L1 costs may be while somebody asks or something is pending, and
+/// while not. The base fee is always the newest header's.
+const PRICES_LAST: Duration = Duration::from_secs(1);
+const PRICES_LAST_IDLE: Duration = Duration::from_secs(60);
+/// Base fees in a row that were not what the header led to, after which the node is asked with each head.
+const DOUBTS: u32 = 3;
+/// Blocks between two heads whose headers are asked for, to see how they hang together; past this, that is asked.
+const STRIDE: u64 = 64;
+/// Blocks whose logs are asked for by their hashes, one by one; more are asked for as a range.
+const ONE_BY_ONE: usize = 4;
 
 /// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
 /// `known`, which is still in the chain. To follow it there would drop what rests on the blocks in between.
@@ -50,6 +64,15 @@ pub(crate) struct Mined {
     pub(crate) from: Option<u64>,
 }
 
+/// What rests on the head just now.
+#[derive(Clone, Copy, Debug)]
+struct Rests {
+    /// Somebody asks, or something is pending.
+    busy: bool,
+    /// Something is in the mempool.
+    pool: bool,
+}
+
 /// Follows the head of one node.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -58,8 +81,16 @@ pub(crate) struct Follower {
     shared: Arc<Shared>,
     index: Arc<Index>,
     logs: Arc<Logs>,
+    trail: Arc<Trail>,
     /// Whose transactions' receipts are kept.
     own: BTreeSet<Address>,
+    /// Chain time when the node was last asked what is bid, and what L1 costs.
+    bids_at: u64,
+    l1_at: u64,
+    /// The base fee that headers lead to has been the node's.
+    agreed: bool,
+    /// How often in a row it was another since. A node that is one block ahead tells another: that is no reason yet.
+    doubts: u32,
 }
 
 impl Follower {
@@ -68,45 +99,63 @@ impl Follower {
         config: Arc<Config>,
         index: Arc<Index>,
         logs: Arc<Logs>,
+        trail: Arc<Trail>,
         own: BTreeSet<Address>,
     ) -> Self {
-        Self { node, config, shared: Arc::default(), index, logs, own }
+        Self {
+            node,
+            config,
+            shared: Arc::default(),
+            index,
+            logs,
+            trail,
+            own,
+            bids_at: 0,
+            l1_at: 0,
+            agreed: false,
+            doubts: 0,
+        }
     }
 
     /// The head as it is now, and what was executed from this block on, or in the head alone; the index takes that in.
     ///
     /// # Errors
     /// If the node does not tell.
-    pub(crate) async fn first(&self, from: Option<u64>) -> Result<(Head, Vec<Inclusion>), NodeError> {
-        let (block, fees) = self.pin(&self.node.latest().await?).await?;
-        let view = StateView::new(self.node.clone(), block.hash, Arc::clone(&self.shared));
+    pub(crate) async fn first(&mut self, from: Option<u64>) -> Result<(Head, Vec<Inclusion>), NodeError> {
+        let newest = self.node.newest(0..0).await?;
+        let header = newest.last().ok_or(NodeError::UnknownBlock(B256::ZERO))?;
+        let time = header.time(None, self.config.chain.block_time);
+        self.trail.begin(&header.header);
+        let (block, fees) = self.pin(header, time, None).await?;
+        let view = StateView::new(self.node.clone(), block.hash, time, Arc::clone(&self.shared));
         let from = from.map_or(block.number, |from| from.min(block.number));
         let inclusions = self.inclusions(from, block.number, block.hash).await?;
         if let Err(error) = self.index.advance((block.number, block.hash), from, &inclusions, &self.own) {
             tracing::error!(%error, "the index did not take block {}; it is fetched again later", block.number);
         }
-        Ok((self.head(block, view, fees).await?, inclusions))
+        let l1 = self.l1(&view, time, None).await?;
+        Ok((Head { block, time, view: Arc::new(view), fees, l1 }, inclusions))
     }
 
     /// Publishes heads until nobody listens. A node that fails is asked again at the next occasion.
     pub(crate) async fn run(
-        self,
+        mut self,
         heads: watch::Sender<Head>,
         engine: mpsc::WeakSender<Command>,
         wake: Arc<Notify>,
         interest: watch::Receiver<Interest>,
+        activity: Arc<Activity>,
     ) {
-        let block_time = self.config.chain.block_time;
-        let mut timer = HeadTimer::new(self.node.clone(), self.config.poll_interval, block_time, wake, interest);
-        let mut found = true;
+        let (block_time, fixed) = (self.config.chain.block_time, self.config.poll_interval);
+        let mut timer = HeadTimer::new(self.node.clone(), fixed, block_time, wake, interest.clone(), activity);
         loop {
-            timer.next(found).await;
+            let look = timer.next().await;
             if engine.strong_count() == 0 {
                 return;
             }
             let previous = heads.borrow().clone();
-            found = false;
-            match self.step(&previous).await {
+            let rests = Rests { busy: timer.is_busy(), pool: interest.borrow().pool };
+            match self.step(&previous, look, rests).await {
                 Ok(None) => {}
                 Ok(Some((head, mined))) => {
                     let Some(engine) = engine.upgrade() else { return };
@@ -114,7 +163,6 @@ impl Follower {
                         return;
                     }
                     heads.send_replace(head);
-                    found = true;
                 }
                 Err(error) => tracing::warn!(%error, "the head could not be followed; asking again"),
             }
@@ -122,43 +170,142 @@ impl Follower {
     }
 
     /// The new head and what was mined since `previous`, if there is a new one.
-    async fn step(&self, previous: &Head) -> Result<Option<(Head, Mined)>, NodeError> {
-        let block = self.node.latest().await?;
-        if block.hash == previous.block.hash || fallen_back(&self.node, &previous.block, &block).await? {
+    async fn step(&mut self, previous: &Head, look: Look, rests: Rests) -> Result<Option<(Head, Mined)>, NodeError> {
+        let known = &previous.block;
+        let headers = match look {
+            Look::Ask(expected) => self.node.newest(known.number + 1..known.number + 1 + expected).await?,
+            Look::Announced(headers) => headers,
+        };
+        let Some(newest) = headers.last().cloned() else { return Ok(None) };
+        let latest = &newest.header;
+        if latest.hash == known.hash || !self.node.follows(latest) || fallen_back(&self.node, known, latest).await? {
             return Ok(None);
         }
-        let number = block.number;
-        let known = &previous.block;
-        let extended = block.parent_hash == known.hash || self.node.has_block(known.number, known.hash).await?;
+        let number = latest.number;
+        let path = self.path(known, headers).await?;
+        let extended = path.is_some() || self.node.has_block(known.number, known.hash).await?;
+        let (block_time, before) = (self.config.chain.block_time, extended.then_some((known.number, previous.time)));
+        let time = match &path {
+            Some(path) => path.iter().fold(previous.time, |time, header| {
+                let number = header.header.number;
+                header.time(Some((number - 1, time)), block_time)
+            }),
+            None => newest.time(before, block_time),
+        };
+        match &path {
+            Some(path) => path.iter().for_each(|header| self.trail.extend(&header.header)),
+            None => self.trail.begin(latest),
+        }
         // What was mined before a reorganisation may have been mined again in any block since it.
         let from = if extended {
             known.number + 1
         } else {
-            (known.number + 1).saturating_sub(self.config.reorg_depth).min(number)
+            (known.number + 1).saturating_sub(self.config.reorg_blocks()).min(number)
         };
-        let (block, fees) = self.pin(&block).await?;
-        let (view, inclusions) =
-            tokio::try_join!(previous.view.advance_to(&block), self.inclusions(from, number, block.hash))?;
+        let last = millis(if rests.busy { PRICES_LAST } else { PRICES_LAST_IDLE });
+        let fresh = |asked_at: u64| Some(previous).filter(|_| extended && time < asked_at.saturating_add(last));
+        let (bids, l1) = (fresh(self.bids_at), fresh(self.l1_at));
+        let (block, fees) = self.pin(&newest, time, bids).await?;
+        let view = previous.view.follow(&block, time, extended);
+        let warm = async { if rests.pool { view.warm_up(&previous.view).await } else { Ok(()) } };
+        let inclusions = async {
+            match &path {
+                Some(path) => self.inclusions_along(path).await,
+                None => self.inclusions(from, number, block.hash).await,
+            }
+        };
+        let ((), inclusions) = tokio::try_join!(warm, inclusions)?;
+        let l1 = self.l1(&view, time, l1).await?;
         // Before anybody is told: whoever hears of an inclusion finds its receipt.
         if let Err(error) = self.index.advance((number, block.hash), from, &inclusions, &self.own) {
             tracing::error!(%error, "the index did not take block {number}; it is fetched again later");
         }
         let mined = Mined { inclusions, from: (!extended).then_some(from) };
-        Ok(Some((self.head(block, view, fees).await?, mined)))
+        Ok(Some((Head { block, time, view: Arc::new(view), fees, l1 }, mined)))
     }
 
-    async fn head(&self, block: BlockPin, view: StateView, fees: FeeSuggestion) -> Result<Head, NodeError> {
-        let l1 = if self.config.chain.op_stack { Some(L1Prices::read(&view).await?) } else { None };
-        Ok(Head { block, view: Arc::new(view), fees, l1 })
-    }
-
-    async fn pin(&self, block: &HeadHeader) -> Result<(BlockPin, FeeSuggestion), NodeError> {
-        let mut fees = FeeSuggestion::ask(&self.node, &self.config.fees).await?;
-        // The node's history may be of a newer head already.
-        if let Some(base_fee) = next_base_fee(block).filter(|_| self.config.chain.op_stack) {
-            fees.base_fee = base_fee;
+    /// Every block after `known` up to the last of these, each the child of the one before it. None if that is not how
+    /// they hang together, or if there are too many to see.
+    async fn path(&self, known: &BlockPin, headers: Vec<TimedHeader>) -> Result<Option<Vec<TimedHeader>>, NodeError> {
+        let Some(newest) = headers.last() else { return Ok(None) };
+        let (first, last) = (known.number + 1, newest.header.number);
+        if last < first || last - first > STRIDE {
+            return Ok(None);
         }
-        Ok((BlockPin::new(block, fees.base_fee), fees))
+        // The last to be said of each height counts.
+        let mut by_height: BTreeMap<u64, TimedHeader> = headers.into_iter().map(|it| (it.header.number, it)).collect();
+        let mut child = by_height.get(&last).cloned();
+        let missing: Vec<u64> = (first..last).filter(|number| !by_height.contains_key(number)).collect();
+        if let (Some(from), Some(to)) = (missing.first(), missing.last()) {
+            let fetched = self.node.headers(*from..*to + 1).await?;
+            by_height.extend(fetched.into_iter().flatten().map(|it| (it.header.number, it)));
+        }
+        let mut path = Vec::new();
+        while let Some(header) = child {
+            let (number, parent) = (header.header.number, header.header.parent_hash);
+            path.push(header);
+            if number == first {
+                path.reverse();
+                return Ok((parent == known.hash).then_some(path));
+            }
+            child = by_height.remove(&(number - 1)).filter(|it| it.header.hash == parent);
+        }
+        Ok(None)
+    }
+
+    /// What L1 costs: as at a head that is fresh enough, or as the chain has it now.
+    async fn l1(&mut self, view: &StateView, time: u64, fresh: Option<&Head>) -> Result<Option<L1Prices>, NodeError> {
+        if !self.config.chain.op_stack {
+            return Ok(None);
+        }
+        if let Some(prices) = fresh.and_then(|head| head.l1) {
+            return Ok(Some(prices));
+        }
+        let prices = L1Prices::read(view).await?;
+        self.l1_at = time;
+        Ok(Some(prices))
+    }
+
+    /// The block, and what to bid for the next: beside the base fee as at a head that is fresh enough, or as the node has
+    /// it now.
+    async fn pin(
+        &mut self,
+        timed: &TimedHeader,
+        time: u64,
+        fresh: Option<&Head>,
+    ) -> Result<(BlockPin, FeeSuggestion), NodeError> {
+        let derived = base_fee::after(&timed.header);
+        let fees = match (fresh, derived) {
+            (Some(head), Some(base_fee)) if self.agreed && self.doubts < DOUBTS => {
+                FeeSuggestion { base_fee, ..head.fees }
+            }
+            _ => {
+                let asked = FeeSuggestion::ask(&self.node, &self.config.fees).await?;
+                self.bids_at = time;
+                let agree = derived == Some(asked.base_fee);
+                self.agreed |= agree;
+                self.doubts = if agree { 0 } else { self.doubts.saturating_add(1) };
+                asked
+            }
+        };
+        Ok((BlockPin::new(timed, fees.base_fee), fees))
+    }
+
+    /// Every operation that the served EntryPoints executed in these blocks.
+    async fn inclusions_along(&self, path: &[TimedHeader]) -> Result<Vec<Inclusion>, NodeError> {
+        let entry_points: Vec<Address> = self.config.entry_points.keys().copied().collect();
+        let loud: Vec<(u64, B256)> = path
+            .iter()
+            .map(|header| (header.header.number, header.header.hash))
+            .filter(|(_, hash)| self.trail.may_have_logs(*hash, &entry_points))
+            .collect();
+        match (loud.first(), loud.last()) {
+            (Some((from, _)), Some((to, hash))) if loud.len() > ONE_BY_ONE => self.inclusions(*from, *to, *hash).await,
+            _ => {
+                let each = loud.iter().map(|(number, hash)| self.inclusions(*number, *number, *hash));
+                Ok(try_join_all(each).await?.into_iter().flatten().collect())
+            }
+        }
     }
 
     /// Every operation that the served EntryPoints executed in the blocks up to the one of this hash.

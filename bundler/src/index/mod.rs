@@ -34,24 +34,42 @@ pub use store::IndexError;
 use store::{Kept, Store, Top};
 
 use crate::{
+    Config,
     follower::Inclusion,
     node::{NodeClient, NodeError},
 };
 
-/// Between two flushes to the disk while heads come in.
+/// Between two flushes to the disk while operations are executed.
 const FLUSH: Duration = Duration::from_secs(1);
+/// The same while none is.
+const IDLE_FLUSH: Duration = Duration::from_secs(30);
 
-/// Blocks looked back when nothing says from where on the chain is to be indexed.
-const LOOKBACK: u64 = 9_999;
+/// Which blocks are wanted, by their heights: what is asked in time is so many blocks of this chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// The first.
+    pub(crate) start: Option<u64>,
+    /// Where there is none: blocks before the first head.
+    pub(crate) lookback: u64,
+    /// Blocks that are kept behind the head.
+    pub(crate) retention: Option<u64>,
+}
+
+impl Wanted {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            start: config.index_start,
+            lookback: config.blocks_in(config.index_lookback),
+            retention: config.index_retention.map(|time| config.blocks_in(time)),
+        }
+    }
+}
 
 /// The index.
 #[derive(Debug)]
 pub(crate) struct Index {
     store: Store,
-    /// First block that is wanted; by default [`LOOKBACK`] blocks before the first head.
-    start: Option<u64>,
-    /// Blocks that are kept behind the head.
-    retention: Option<u64>,
+    wanted: Wanted,
     state: Mutex<State>,
 }
 
@@ -62,6 +80,10 @@ struct State {
     /// Rises with each reorganisation: what was fetched before it is not to be written after it.
     generation: u64,
     flushed: Instant,
+    /// Something is written that a power cut would take.
+    unflushed: bool,
+    /// Which blocks are known is not written yet. They executed nothing: a crash costs no more than to ask for them again.
+    unwritten: bool,
 }
 
 /// Blocks that are to be had from the chain yet.
@@ -77,16 +99,18 @@ impl Index {
     ///
     /// # Errors
     /// If the file is damaged, of another format or chain, or in use. Nothing is written to it then.
-    pub(crate) fn open(
-        file: Option<&Path>,
-        chain: u64,
-        start: Option<u64>,
-        retention: Option<u64>,
-    ) -> Result<Self, IndexError> {
+    pub(crate) fn open(file: Option<&Path>, chain: u64, wanted: Wanted) -> Result<Self, IndexError> {
         let store = Store::open(file, chain)?;
         let (coverage, top) = store.coverage()?;
-        let state = Mutex::new(State { coverage, top, generation: 0, flushed: Instant::now() });
-        Ok(Self { store, start, retention, state })
+        let state = Mutex::new(State {
+            coverage,
+            top,
+            generation: 0,
+            flushed: Instant::now(),
+            unflushed: false,
+            unwritten: false,
+        });
+        Ok(Self { store, wanted, state })
     }
 
     /// Forgets what a reorganisation undid while nobody watched. One question to the node if there was none.
@@ -136,10 +160,16 @@ impl Index {
         let mut coverage = state.coverage.clone();
         coverage.cut(from);
         coverage.add(from..=number);
-        let oldest = self.retention.map(|blocks| number.saturating_sub(blocks)).filter(|oldest| *oldest > 0);
-        let flush = state.flushed.elapsed() >= FLUSH;
+        let oldest = self.wanted.retention.map(|blocks| number.saturating_sub(blocks)).filter(|oldest| *oldest > 0);
+        let quiet = inclusions.is_empty() && !reorganised && !state.unflushed;
+        let flush = state.flushed.elapsed() >= if quiet { IDLE_FLUSH } else { FLUSH };
         let durability = if flush { Durability::Immediate } else { Durability::None };
         let top = Top { number, hash };
+        // Most blocks of a fast chain: they are written down together.
+        if inclusions.is_empty() && !reorganised && !flush {
+            (state.coverage, state.top, state.unwritten) = (coverage, Some(top), true);
+            return Ok(());
+        }
         self.store.write(durability, |tables| {
             tables.remove(from..=u64::MAX)?;
             for inclusion in inclusions {
@@ -158,8 +188,9 @@ impl Index {
             tables.set_coverage(&coverage)?;
             tables.set_top(Some(top))
         })?;
-        (state.coverage, state.top) = (coverage, Some(top));
+        (state.coverage, state.top, state.unwritten) = (coverage, Some(top), false);
         state.generation += u64::from(reorganised);
+        state.unflushed = !flush;
         if flush {
             state.flushed = Instant::now();
         }
@@ -170,8 +201,8 @@ impl Index {
     pub(crate) fn gap(&self) -> Option<Gap> {
         let state = self.state();
         let top = state.top?.number;
-        let kept = self.retention.map_or(0, |blocks| top.saturating_sub(blocks));
-        let start = self.start.unwrap_or_else(|| top.saturating_sub(LOOKBACK)).max(kept);
+        let kept = self.wanted.retention.map_or(0, |blocks| top.saturating_sub(blocks));
+        let start = self.wanted.start.unwrap_or_else(|| top.saturating_sub(self.wanted.lookback)).max(kept);
         let (from, to) = state.coverage.newest_gap(start..=top)?;
         Some(Gap { from, to, generation: state.generation })
     }
@@ -190,9 +221,11 @@ impl Index {
         self.store.write(Durability::Immediate, |tables| {
             tables.remove(blocks)?;
             events.iter().try_for_each(|event| tables.insert(event))?;
-            tables.set_coverage(&coverage)
+            tables.set_coverage(&coverage)?;
+            // Whoever reads this coverage has to know up to which block of which chain it goes.
+            tables.set_top(state.top)
         })?;
-        state.coverage = coverage;
+        (state.coverage, state.unwritten) = (coverage, false);
         Ok(())
     }
 
@@ -222,7 +255,15 @@ impl Index {
 
     /// Writes what is not on the disk yet.
     pub(crate) fn flush(&self) {
-        if let Err(error) = self.store.write(Durability::Immediate, |_| Ok(())) {
+        let state = self.state();
+        let written = self.store.write(Durability::Immediate, |tables| {
+            if state.unwritten {
+                tables.set_coverage(&state.coverage)?;
+                tables.set_top(state.top)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = written {
             tracing::error!(%error, "the index could not be flushed");
         }
     }

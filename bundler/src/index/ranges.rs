@@ -1,6 +1,6 @@
 //! How many blocks to ask for at once: as many as the node likes, found by asking.
 
-/// Most blocks in one request, whatever the node would take.
+/// Most blocks in one request, whatever the node would take: providers count blocks, however fast those come.
 const MOST: u64 = 100_000;
 
 /// The width of the next request. Halved when one is refused, doubled after a few that went well.

@@ -1,6 +1,6 @@
 //! What an operator may set, with ERC-7562's constants as defaults.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use alloy::primitives::Address;
 
@@ -15,8 +15,10 @@ pub struct MempoolConfig {
     pub max_counted_inclusions: u64,
     /// Operations of a throttled entity (`THROTTLED_ENTITY_MEMPOOL_COUNT`).
     pub throttled: usize,
-    /// Blocks that those may stay (`THROTTLED_ENTITY_LIVE_BLOCKS`).
-    pub throttled_live_blocks: u64,
+    /// How long those may stay, in chain time. ERC-7562 counts ten blocks (`THROTTLED_ENTITY_LIVE_BLOCKS`), by which it
+    /// means that they are not to be held for long, yet to have several chances: ten blocks of 200 ms would be less than
+    /// one raise of a bid. We read them as blocks of two seconds, on every chain.
+    pub throttled_live: Duration,
     /// Of those, in one bundle (`THROTTLED_ENTITY_BUNDLE_COUNT`).
     pub throttled_in_bundle: usize,
     /// Operations seen for each that should have been included (`MIN_INCLUSION_RATE_DENOMINATOR`).
@@ -44,7 +46,7 @@ impl Default for MempoolConfig {
             same_unstaked_entity: 10,
             max_counted_inclusions: 10_000,
             throttled: 4,
-            throttled_live_blocks: 10,
+            throttled_live: Duration::from_secs(20),
             throttled_in_bundle: 4,
             inclusion_rate_denominator: 10,
             throttling_slack: 10,

@@ -77,7 +77,7 @@ struct Entry {
     native: bool,
     /// Not at this head: it would cost us more than it pays.
     held: bool,
-    /// Height of the head when it came.
+    /// Chain time of the head when it came, in milliseconds.
     since: u64,
     /// Operations of its nonce key that go before it.
     ahead: u64,
@@ -139,12 +139,19 @@ pub struct Mempool {
     bytes: usize,
     /// The block that bundles are made for, once it is known: what is not valid in it, or not yet, waits.
     next: Option<NextBlock>,
+    /// Chain time of the head, in milliseconds.
+    time: u64,
 }
 
 impl Mempool {
     /// An empty one, with what is known of entities from before.
     pub fn new(config: MempoolConfig, reputation: Reputation) -> Self {
         Self { config: Arc::new(config), reputation, ..Self::default() }
+    }
+
+    /// The head is of this chain time (milliseconds) until [`Self::advance`] says otherwise.
+    pub(crate) fn begin_at(&mut self, time: u64) {
+        self.time = time;
     }
 
     /// Takes an operation in at this head. If it was validated at another, it has to be again before it is bundled.
@@ -227,7 +234,7 @@ impl Mempool {
             alone: false,
             native: false,
             held: false,
-            since: head.number,
+            since: self.time,
             ahead,
             bytes,
         };

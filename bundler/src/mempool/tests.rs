@@ -41,8 +41,9 @@ fn next(timestamp: u64) -> NextBlock {
 fn head(number: u64) -> Head {
     let node = NodeClient::new("http://127.0.0.1:1").unwrap();
     let block = block(number);
-    let view = Arc::new(StateView::new(node, block.hash, Arc::<Shared>::default()));
-    Head { block, view, fees: FeeSuggestion::flat(1, 1), l1: None }
+    let time = number * 2_000;
+    let view = Arc::new(StateView::new(node, block.hash, time, Arc::<Shared>::default()));
+    Head { block, time, view, fees: FeeSuggestion::flat(1, 1), l1: None }
 }
 
 fn party(address: Address, staked: bool) -> Party {

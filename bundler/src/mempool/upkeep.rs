@@ -9,6 +9,7 @@ use super::{Mempool, Phase, ReputationStatus, Slot, accountable, cost, entities}
 use crate::{
     Head, Rejection,
     admission::{Admitted, sequence_on_chain},
+    chain_time::millis,
     evm::{NextBlock, StateView},
     rejection::Entity,
 };
@@ -96,6 +97,7 @@ impl Mempool {
     /// Follows a new head, after which `next` comes: what is over goes, what rests on changed state is marked stale. `busy`
     /// are accounts whose balance and nonce every bundle changes.
     pub fn advance(&mut self, head: &Head, previous: &StateView, busy: &[Address], next: NextBlock) -> Vec<Dropped> {
+        self.time = head.time;
         self.look_to(next);
         let mut out: Vec<(B256, String)> = Vec::new();
         let mut throttled: HashMap<Address, bool> = HashMap::new();
@@ -127,7 +129,7 @@ impl Mempool {
                     .entry(address)
                     .or_insert_with(|| self.reputation.status(address, &self.config) == ReputationStatus::Throttled)
             });
-            if limited && head.block.number + 1 > entry.since + self.config.throttled_live_blocks {
+            if limited && head.time > entry.since.saturating_add(millis(self.config.throttled_live)) {
                 out.push((entry.admitted.hash, "an entity of it is throttled, and its time is over (GREP-020)".into()));
                 continue;
             }

@@ -1,6 +1,7 @@
 //! Typed calls of the few standard methods we use.
 
 use std::{
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,9 +22,15 @@ use jsonrpsee::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::evm::Moment;
+use super::{Condition, FeeHistory, NodeError, endpoint::Endpoint, nodes::Nodes, receipt::OpReceipt};
+use crate::{chain_time::TimedHeader, evm::Moment};
 
-use super::{Condition, FeeHistory, HeadHeader, NodeError, endpoint::Endpoint, nodes::Nodes, receipt::OpReceipt};
+const BLOCK: &str = "eth_getBlockByNumber";
+
+fn no_latest() -> NodeError {
+    NodeError::Unreadable { method: BLOCK, reason: "no latest block".into() }
+}
+
 
 /// How long one of several endpoints is given for an answer; another is asked then.
 const PATIENCE_WITH_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
@@ -43,15 +50,22 @@ impl NodeClient {
     /// If the URL cannot be used.
     pub fn new(url: &str) -> Result<Self, NodeError> {
         let endpoints = vec![Arc::new(Endpoint::new(url, PATIENCE)?)];
-        Ok(Self { nodes: Arc::new(Nodes::new(endpoints, Vec::new(), ConditionalSend::Never)) })
+        // Of one node alone nobody is behind another, and nothing is conditional.
+        Ok(Self { nodes: Arc::new(Nodes::new(endpoints, Vec::new(), ConditionalSend::Never, Duration::ZERO)) })
     }
 
     /// A client for several nodes of one chain: the first is asked, the others stand in for one that fails or falls
-    /// behind. Transactions go to all of them, or to the `private` ones alone if there are any. To be called on a tokio runtime.
+    /// behind. Transactions go to all of them, or to the `private` ones alone if there are any. The chain makes a block in
+    /// `block_time`. To be called on a tokio runtime.
     ///
     /// # Errors
     /// If there is no URL, or one of them cannot be used.
-    pub fn several(urls: &[String], private: &[String], conditional: ConditionalSend) -> Result<Self, NodeError> {
+    pub fn several(
+        urls: &[String],
+        private: &[String],
+        conditional: ConditionalSend,
+        block_time: Duration,
+    ) -> Result<Self, NodeError> {
         let patience = if urls.len() > 1 { PATIENCE_WITH_ONE_OF_SEVERAL } else { PATIENCE };
         let open = |urls: &[String]| {
             urls.iter().map(|url| Endpoint::new(url, patience).map(Arc::new)).collect::<Result<Vec<_>, _>>()
@@ -59,7 +73,7 @@ impl NodeClient {
         if urls.is_empty() {
             return Err(NodeError::Url("none is given".into()));
         }
-        let nodes = Arc::new(Nodes::new(open(urls)?, open(private)?, conditional));
+        let nodes = Arc::new(Nodes::new(open(urls)?, open(private)?, conditional, block_time));
         if nodes.are_several() {
             tokio::spawn(Nodes::look_after(Arc::downgrade(&nodes)));
         }
@@ -97,7 +111,7 @@ impl NodeClient {
 
     /// A block's header and transaction hashes, by number or tag.
     pub async fn block(&self, block: BlockNumberOrTag) -> Result<Option<Block>, NodeError> {
-        self.call("eth_getBlockByNumber", rpc_params![block, false]).await
+        self.call(BLOCK, rpc_params![block, false]).await
     }
 
     /// A block's header and transaction hashes, by hash.
@@ -114,16 +128,63 @@ impl NodeClient {
     ///
     /// # Errors
     /// If the node does not answer, or stands in for one that had come farther and is still behind it.
-    pub async fn latest(&self) -> Result<HeadHeader, NodeError> {
-        const METHOD: &str = "eth_getBlockByNumber";
-        let unreadable = || NodeError::Unreadable { method: METHOD, reason: "no latest block".into() };
-        let latest: Option<HeadHeader> = self.call(METHOD, rpc_params![BlockNumberOrTag::Latest, false]).await?;
-        let header = latest.ok_or_else(unreadable)?;
-        if !self.nodes.ahead(header.number) {
-            let reason = format!("it is at block {} only, behind the node it stands in for", header.number);
-            return Err(NodeError::Transport { method: METHOD, reason });
+    pub async fn latest(&self) -> Result<Header, NodeError> {
+        let mut headers = self.newest(0..0).await?;
+        headers.pop().map(|newest| newest.header).ok_or_else(no_latest)
+    }
+
+    /// The newest block's header, which is the last, and before it, asked for in the same request, those of these blocks
+    /// that the node has.
+    ///
+    /// # Errors
+    /// As [`Self::latest`].
+    pub(crate) async fn newest(&self, before: Range<u64>) -> Result<Vec<TimedHeader>, NodeError> {
+        let (mut headers, newest) = if before.is_empty() {
+            (Vec::new(), self.call(BLOCK, rpc_params![BlockNumberOrTag::Latest, false]).await?)
+        } else {
+            let tags = before.map(BlockNumberOrTag::Number).chain([BlockNumberOrTag::Latest]);
+            let mut found: Vec<Option<TimedHeader>> = self.blocks(tags).await?;
+            let newest = found.pop().flatten();
+            (found.into_iter().flatten().collect(), newest)
+        };
+        let newest: TimedHeader = newest.ok_or_else(no_latest)?;
+        let height = newest.header.number;
+        if !self.follows(&newest.header) {
+            let reason = format!("it is at block {height} only, behind the node it stands in for");
+            return Err(NodeError::Transport { method: BLOCK, reason });
         }
-        Ok(header)
+        headers.retain(|header: &TimedHeader| header.header.number < height);
+        headers.push(newest);
+        Ok(headers)
+    }
+
+    /// The headers of these blocks, in one request; none where the node has none.
+    ///
+    /// # Errors
+    /// If the node does not answer.
+    pub(crate) async fn headers(&self, numbers: Range<u64>) -> Result<Vec<Option<TimedHeader>>, NodeError> {
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.blocks(numbers.map(BlockNumberOrTag::Number)).await
+    }
+
+    async fn blocks(
+        &self,
+        blocks: impl Iterator<Item = BlockNumberOrTag>,
+    ) -> Result<Vec<Option<TimedHeader>>, NodeError> {
+        let (mut batch, mut count) = (BatchRequestBuilder::new(), 0);
+        for block in blocks {
+            // A number or a tag always serialises.
+            let _ = batch.insert(BLOCK, rpc_params![block, false]);
+            count += 1;
+        }
+        self.batch(BLOCK, batch, count).await
+    }
+
+    /// Whether this head may be followed; see [`Self::latest`].
+    pub(crate) fn follows(&self, head: &Header) -> bool {
+        self.nodes.ahead(head.number)
     }
 
     /// The account's balance in wei, at the latest block.

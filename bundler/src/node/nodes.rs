@@ -22,11 +22,14 @@ use super::{
     condition::{Condition, Method, Refusal},
     endpoint::Endpoint,
 };
+use crate::chain_time::blocks_in;
 
 /// Between two looks at all endpoints.
 const LOOK: Duration = Duration::from_secs(1);
-/// Blocks that the chosen one may be behind another.
-const LAG: u64 = 3;
+/// How far, in chain time, the chosen one may be behind another.
+const LAG: Duration = Duration::from_secs(2);
+/// Blocks that it may be behind all the same: what two backends of one load balancer are apart, however fast blocks come.
+const LEAST_LAG: u64 = 3;
 /// How long a node that stands in is waited for to come as far as the one before; after that it is believed.
 const CATCH_UP: Duration = Duration::from_secs(30);
 
@@ -40,6 +43,8 @@ pub(super) struct Nodes {
     conditional: ConditionalSend,
     /// How each of those that are given transactions takes them under a condition, in their order.
     methods: Mutex<Vec<Option<Method>>>,
+    /// Between two blocks.
+    block_time: Duration,
     chosen: AtomicUsize,
     /// Highest head that was told, and when.
     highest: Mutex<(u64, Instant)>,
@@ -52,13 +57,14 @@ impl Nodes {
         endpoints: Vec<Arc<Endpoint>>,
         private: Vec<Arc<Endpoint>>,
         conditional: ConditionalSend,
+        block_time: Duration,
     ) -> Self {
         let untried = (conditional == ConditionalSend::Always).then_some(Method::Conditional);
         let targets = if private.is_empty() { endpoints.len() } else { private.len() };
         let methods = Mutex::new(vec![untried; targets]);
         let (chosen, highest) = (AtomicUsize::new(0), Mutex::new((0, Instant::now())));
         let answered = Mutex::new(Instant::now());
-        Self { endpoints, private, conditional, methods, chosen, highest, answered }
+        Self { endpoints, private, conditional, methods, block_time, chosen, highest, answered }
     }
 
     /// Takes note of how long a question took, and whether it was answered: a refusal is an answer.
@@ -218,9 +224,10 @@ impl Nodes {
             });
             futures::future::join_all(looks).await;
             let chosen = nodes.chosen();
+            let lag = blocks_in(LAG, nodes.block_time).max(LEAST_LAG);
             let best = nodes.endpoints.iter().filter(|it| !it.is_failing()).max_by_key(|it| it.height());
             if let Some(best) = best
-                && (chosen.is_failing() || best.height() > chosen.height() + LAG)
+                && (chosen.is_failing() || best.height() > chosen.height() + lag)
             {
                 nodes.choose(best);
             }

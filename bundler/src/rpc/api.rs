@@ -25,7 +25,11 @@ pub(super) fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMet
     module.register_async_method("eth_getUserOperationReceipt", receipt)?;
     module.register_async_method("fabstir_getUserOperationStatus", status)?;
     module.register_async_method("pimlico_getUserOperationStatus", pimlico_status)?;
-    module.register_method("pimlico_getUserOperationGasPrice", |_, bundler, _| gas_price(bundler.head().fees))?;
+    module.register_method("pimlico_getUserOperationGasPrice", |_, bundler, _| {
+        // Whoever asks is about to send something.
+        bundler.stir();
+        gas_price(bundler.head().fees)
+    })?;
     module.register_async_method("fabstir_explainUserOperation", super::explain::explain)?;
     Ok(module)
 }

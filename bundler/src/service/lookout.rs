@@ -7,11 +7,11 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use super::{Bundler, StartError};
 use crate::{
-    Config, Head,
+    Config, Head, Trail,
     engine::{Command, Interest},
     evm::self_test,
-    follower::{Follower, Inclusion, finality},
-    index::{self, Index, Logs},
+    follower::{Activity, Follower, Inclusion, finality},
+    index::{self, Index, Logs, Wanted},
     lives::Lives,
     node::NodeClient,
 };
@@ -22,6 +22,7 @@ pub(super) struct Lookout {
     follower: Follower,
     index: Arc<Index>,
     logs: Arc<Logs>,
+    trail: Arc<Trail>,
     pub(super) lives: Arc<Lives>,
 }
 
@@ -34,15 +35,16 @@ impl Lookout {
         since: Option<u64>,
     ) -> Result<(Self, Vec<Inclusion>), StartError> {
         let file = config.data_dir.as_deref().map(|folder| folder.join("index.redb"));
-        let start = config.index_start;
-        let index = Arc::new(Index::open(file.as_deref(), config.chain.chain_id, start, config.index_retention)?);
-        index.resume(node, config.reorg_depth).await?;
+        let index = Arc::new(Index::open(file.as_deref(), config.chain.chain_id, Wanted::of(config))?);
+        index.resume(node, config.reorg_blocks()).await?;
         let logs = Arc::new(Logs::new(node.clone(), config.entry_points.keys().copied().collect()));
         let own = keys.into_iter().collect();
-        let follower = Follower::new(node.clone(), Arc::clone(config), Arc::clone(&index), Arc::clone(&logs), own);
+        let (trail, of) = (Arc::<Trail>::default(), Arc::clone(config));
+        let mut follower =
+            Follower::new(node.clone(), of, Arc::clone(&index), Arc::clone(&logs), Arc::clone(&trail), own);
         let (first, inclusions) = follower.first(since).await?;
         self_test::run(&config.chain, node, &first.block).await?;
-        Ok((Self { heads: watch::Sender::new(first), follower, index, logs, lives: Arc::default() }, inclusions))
+        Ok((Self { heads: watch::Sender::new(first), follower, index, logs, trail, lives: Arc::default() }, inclusions))
     }
 
     /// Begins to tell `engine` of the chain; the handle to all of it.
@@ -54,7 +56,7 @@ impl Lookout {
         interested: watch::Receiver<Interest>,
         address: Address,
     ) -> Bundler {
-        let Self { heads: heads_sender, follower, index, logs, lives } = self;
+        let Self { heads: heads_sender, follower, index, logs, trail, lives } = self;
         let (heads, wake) = (heads_sender.subscribe(), Arc::<Notify>::default());
         if let Some(every) = config.preconfirmation_interval {
             tokio::spawn(finality::preconfirm(node.clone(), every, interested.clone(), engine.downgrade()));
@@ -63,8 +65,10 @@ impl Lookout {
         tokio::spawn(finality::safety(node.clone(), of, heads.clone(), interested.clone(), weak));
         tokio::spawn(index::backfill(Arc::downgrade(&index), Arc::clone(&logs)));
         // The follower holds the engine weakly, so that it is the handles that keep both alive.
-        tokio::spawn(follower.run(heads_sender, engine.downgrade(), Arc::clone(&wake), interested));
+        let activity = Arc::<Activity>::default();
+        let (woken, asked) = (Arc::clone(&wake), Arc::clone(&activity));
+        tokio::spawn(follower.run(heads_sender, engine.downgrade(), woken, interested, asked));
         let lanes = Arc::new(Semaphore::new(config.max_concurrent_validations));
-        Bundler { config, node, heads, engine, address, lanes, index, logs, wake, lives }
+        Bundler { config, node, heads, engine, address, lanes, index, logs, trail, wake, activity, lives }
     }
 }

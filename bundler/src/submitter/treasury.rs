@@ -7,8 +7,8 @@ use crate::{fees::FeeSuggestion, head::Head, l1_fee::L1Prices};
 
 /// Gas of a transfer.
 const TRANSFER_GAS: u64 = 21_000;
-/// Blocks after which a refill that is not mined is made dearer.
-const PATIENCE: u64 = 3;
+/// Milliseconds of chain time after which a refill that is not mined is made dearer.
+const PATIENCE: u64 = 6_000;
 /// Gas that a key must be able to pay for to be given a bundle: that of a single operation, generously.
 const LEAST_GAS: u64 = 500_000;
 /// Bytes of its transaction.
@@ -50,7 +50,7 @@ pub(crate) struct Refill {
 #[derive(Debug)]
 pub(crate) struct Treasury {
     keeping: Keeping,
-    /// On its way, since this head. One at a time: the funder has one nonce in flight.
+    /// On its way, since this chain time. One at a time: the funder has one nonce in flight.
     sending: Option<(Refill, u64)>,
     /// Keys that the operator was told of.
     warned: Vec<usize>,
@@ -73,12 +73,17 @@ impl Treasury {
         U256::from(LEAST_GAS) * U256::from(price) + U256::from(charged)
     }
 
-    /// What to send at this head: a new refill, or the one on its way for more.
+    /// Whether a refill is on its way.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.sending.is_some()
+    }
+
+    /// What to send at this chain time (milliseconds): a new refill, or the one on its way for more.
     pub(crate) fn advance(
         &mut self,
         keys: &[Option<KeyState>],
         funder: Option<KeyState>,
-        head: u64,
+        now: u64,
         fees: FeeSuggestion,
     ) -> Option<Refill> {
         self.warn(keys);
@@ -86,10 +91,10 @@ impl Treasury {
         // Used, by this or by something else; or undone by a reorganisation that took earlier ones with it.
         self.sending.take_if(|(refill, _)| refill.nonce != funder.nonce);
         if let Some((refill, since)) = &mut self.sending {
-            if head < since.saturating_add(PATIENCE) {
+            if now < since.saturating_add(PATIENCE) {
                 return None;
             }
-            *since = head;
+            *since = now;
             refill.fees = Fees::cancelling(Some(refill.fees), fees, self.keeping.max_fee).unwrap_or(refill.fees);
             return Some(*refill);
         }
@@ -104,7 +109,7 @@ impl Treasury {
             return None;
         }
         let refill = Refill { nonce: funder.nonce, key, amount, fees };
-        self.sending = Some((refill, head));
+        self.sending = Some((refill, now));
         Some(refill)
     }
 
@@ -146,24 +151,24 @@ mod tests {
     fn the_neediest_key_is_filled_up_first_and_one_at_a_time() {
         let mut treasury = Treasury::new(KEEPING);
         let keys = [with(0, 900_000_000), with(3, 5), with(0, 2_000_000_000)];
-        let first = treasury.advance(&keys, with(7, 1 << 60), 10, fees()).unwrap();
+        let first = treasury.advance(&keys, with(7, 1 << 60), 20_000, fees()).unwrap();
         assert_eq!((first.key, first.nonce, first.amount), (1, 7, U256::from(4_999_999_995_u64)));
-        assert_eq!(treasury.advance(&keys, with(7, 1 << 60), 11, fees()), None, "it is on its way");
+        assert_eq!(treasury.advance(&keys, with(7, 1 << 60), 22_000, fees()), None, "it is on its way");
         let keys = [with(0, 900_000_000), with(3, 5_000_000_000), with(0, 2_000_000_000)];
-        let second = treasury.advance(&keys, with(8, 1 << 60), 12, fees()).unwrap();
+        let second = treasury.advance(&keys, with(8, 1 << 60), 24_000, fees()).unwrap();
         assert_eq!((second.key, second.nonce), (0, 8));
     }
 
     #[test]
     fn a_refill_that_is_not_mined_is_made_dearer_under_its_own_nonce() {
         let mut treasury = Treasury::new(KEEPING);
-        let first = treasury.advance(&[with(0, 5)], with(7, 1 << 60), 10, fees()).unwrap();
-        let again = treasury.advance(&[with(0, 5)], with(7, 1 << 60), 13, fees()).unwrap();
+        let first = treasury.advance(&[with(0, 5)], with(7, 1 << 60), 20_000, fees()).unwrap();
+        let again = treasury.advance(&[with(0, 5)], with(7, 1 << 60), 26_000, fees()).unwrap();
         assert_eq!((again.nonce, again.key, again.amount), (first.nonce, first.key, first.amount));
         assert!(again.fees.max_fee * 10 > first.fees.max_fee * 11, "{again:?} after {first:?}");
         let mut last = again;
         for round in 0..40 {
-            last = treasury.advance(&[with(0, 5)], with(7, 1 << 60), 16 + 3 * round, fees()).unwrap();
+            last = treasury.advance(&[with(0, 5)], with(7, 1 << 60), 32_000 + 6_000 * round, fees()).unwrap();
         }
         assert!(last.fees.max_fee <= KEEPING.max_fee, "{last:?}");
     }

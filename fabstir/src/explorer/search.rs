@@ -1,6 +1,6 @@
 //! Which operations are meant: by hash, sender, transaction, job or session.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy::{
     primitives::{Address, B256, U256},
@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 
 use super::{Explorer, MOST};
 
-/// Blocks behind the head whose logs are looked through.
-const BLOCKS: u64 = 9_999;
+/// How long ago what was logged is looked through.
+const LOOKBACK: Duration = Duration::from_secs(6 * 3_600);
+/// Blocks whose logs are asked for at once: what providers give, and no time.
+const RANGE: u64 = 10_000;
 
 impl Explorer {
     /// What the text names, and the operations that have to do with it, newest first.
@@ -38,9 +40,9 @@ impl Explorer {
 
     /// Those that went through this node, and those that the chain knows of.
     async fn of_sender(&self, sender: Address) -> Result<Value, Rejection> {
-        let filter = self.recent().event_signature(UserOperationEvent::SIGNATURE_HASH).topic2(sender.into_word());
+        let filter = Filter::new().event_signature(UserOperationEvent::SIGNATURE_HASH).topic2(sender.into_word());
         let filter = filter.address(self.entry_points().into_iter().map(|(address, _)| address).collect::<Vec<_>>());
-        let logs = self.node.logs(&filter).await?;
+        let logs = self.recent(filter, MOST).await?;
         let mut found: Vec<Value> = self.bundler.lives().of_sender(sender, MOST).iter().map(of_life).collect();
         for operation in logs.iter().rev().filter_map(|log| self.of_log(log)) {
             if found.len() < MOST && found.iter().all(|known| known["userOpHash"] != operation["userOpHash"]) {
@@ -54,7 +56,8 @@ impl Explorer {
     async fn of_job(&self, id: B256) -> Result<Value, Rejection> {
         let deployment = &self.deployment;
         let (jobs, sessions) = (deployment.job_marketplace, deployment.session_marketplace);
-        let logs = self.node.logs(&self.recent().address(vec![jobs, sessions]).topic1(id)).await?;
+        // All of them: its first event says what it is.
+        let logs = self.recent(Filter::new().address(vec![jobs, sessions]).topic1(id), usize::MAX).await?;
         let kind = match logs.first().map(|log| log.address()) {
             Some(contract) if contract == sessions => "session",
             Some(_) => "job",
@@ -84,9 +87,21 @@ impl Explorer {
         Ok(json!({ "kind": kind, "operations": operations }))
     }
 
-    fn recent(&self) -> Filter {
+    /// What was logged of late, oldest first: the newest, and no further back than it takes for `enough` of them.
+    async fn recent(&self, filter: Filter, enough: usize) -> Result<Vec<Log>, Rejection> {
         let head = self.bundler.head().block.number;
-        Filter::new().from_block(head.saturating_sub(BLOCKS)).to_block(head)
+        let first = head.saturating_sub(self.bundler.blocks_in(LOOKBACK));
+        let (mut parts, mut found, mut to) = (Vec::new(), 0, head);
+        loop {
+            let from = to.saturating_sub(RANGE - 1).max(first);
+            let logs = self.node.logs(&filter.clone().from_block(from).to_block(to)).await?;
+            found += logs.len();
+            parts.push(logs);
+            if from <= first || found >= enough {
+                return Ok(parts.into_iter().rev().flatten().collect());
+            }
+            to = from - 1;
+        }
     }
 
     /// An operation that was executed, if this log says so.

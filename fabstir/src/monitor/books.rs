@@ -27,7 +27,7 @@ impl Books {
     /// # Errors
     /// If the node does not answer.
     pub async fn read(node: &NodeClient, deployment: &Deployment, from_block: u64) -> Result<Self> {
-        Self::of(&View { node, deployment, from_block, head: node.latest().await?.header }).await
+        Self::of(&View { node, deployment, from_block, head: node.latest().await? }).await
     }
 
     pub(crate) async fn of(view: &View<'_>) -> Result<Self> {

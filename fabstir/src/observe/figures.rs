@@ -7,8 +7,6 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 /// Upper bounds in seconds: a validation takes milliseconds, an inclusion may take minutes.
 const SECONDS: [f64; 16] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 60.0, 300.0];
-/// Upper bounds in blocks.
-const BLOCKS: [f64; 8] = [1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 25.0, 100.0];
 
 /// Records from now on what the process measures.
 ///
@@ -17,7 +15,6 @@ const BLOCKS: [f64; 8] = [1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 25.0, 100.0];
 pub(super) fn install() -> Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
-        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_blocks".into()), &BLOCKS))
         .and_then(PrometheusBuilder::install_recorder)
         .context("metrics")?;
     for (name, meaning) in COUNTERS {
@@ -79,7 +76,7 @@ const GAUGES: Figures = &[
     ("fabstir_key_balance_wei", "Balance of a key that bundles are sent from."),
     ("fabstir_key_low_wei", "--key-low."),
     ("fabstir_key_open_nonces", "Nonces of a key that are given out and not used on chain."),
-    ("fabstir_key_oldest_open_blocks", "Blocks since the oldest of them was given out."),
+    ("fabstir_key_oldest_open_seconds", "Chain time since the oldest of them was given out."),
     ("fabstir_key_usable", "1 if the key is given bundles."),
     ("fabstir_journal_failing", "1 if the journal cannot be written."),
     ("fabstir_ledger_revenue_wei", "What operations paid us since the start."),
@@ -102,7 +99,6 @@ const GAUGES: Figures = &[
 const HISTOGRAMS: Figures = &[
     ("fabstir_validation_seconds", "From an operation's coming in to a good verdict."),
     ("fabstir_inclusion_seconds", "From an operation's acceptance to its block being seen."),
-    ("fabstir_inclusion_blocks", "The same in blocks."),
     ("fabstir_journal_commit_seconds", "Time of one write of the journal, flush included."),
     ("fabstir_node_request_seconds", "Round trip to the node, by method."),
 ];

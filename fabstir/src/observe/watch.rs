@@ -2,10 +2,10 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use alloy::primitives::U256;
+use alloy::primitives::{B256, U256};
 use bundler::{Bundler, Vitals, node::NodeClient};
 use metrics::gauge;
 use paymaster::Service;
@@ -19,8 +19,13 @@ use crate::{deployment::Deployment, sessions::Local};
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two looks at what is elsewhere: budgets, deposits.
 const LOOK_ELSEWHERE: Duration = Duration::from_secs(2);
+/// After this, deposits are read whatever the blocks say.
+const DEPOSITS_LAST: Duration = Duration::from_secs(30);
 /// Within which time an answer comes, or none does.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A block, and when something was read there.
+type Known = (B256, Instant);
 
 /// What is watched.
 #[derive(Clone)]
@@ -48,8 +53,10 @@ pub(super) fn start(options: ObserveOptions, board: Arc<Board>, watched: Watched
         }),
         tokio::spawn(async move {
             let deposits = deposits::of(&elsewhere.deployment);
+            // The block up to which they are known, and when they were read.
+            let mut known = (B256::ZERO, Instant::now());
             loop {
-                look_elsewhere(&elsewhere, &of_elsewhere, &deposits).await;
+                look_elsewhere(&elsewhere, &of_elsewhere, &deposits, &mut known).await;
                 tokio::time::sleep(LOOK_ELSEWHERE).await;
             }
         }),
@@ -117,7 +124,7 @@ fn tell(vitals: &Vitals) {
             gauge!("fabstir_key_balance_wei", "key" => of.clone()).set(f64::from(balance));
         }
         gauge!("fabstir_key_open_nonces", "key" => of.clone()).set(count(key.open_nonces));
-        gauge!("fabstir_key_oldest_open_blocks", "key" => of.clone()).set(count(key.oldest_open));
+        gauge!("fabstir_key_oldest_open_seconds", "key" => of.clone()).set(key.oldest_open.as_secs_f64());
         gauge!("fabstir_key_usable", "key" => of).set(if key.usable { 1.0 } else { 0.0 });
     }
     let ledger = &vitals.ledger;
@@ -130,7 +137,7 @@ fn tell(vitals: &Vitals) {
 }
 
 /// The budgets, wherever they are kept, and the deposits.
-async fn look_elsewhere(watched: &Watched, board: &Board, deposits: &[deposits::Deposit]) {
+async fn look_elsewhere(watched: &Watched, board: &Board, deposits: &[deposits::Deposit], known: &mut Known) {
     let service = &watched.service;
     gauge!("fabstir_sponsorship_paused").set(if service.is_paused() { 1.0 } else { 0.0 });
     let budgets = async {
@@ -151,8 +158,18 @@ async fn look_elsewhere(watched: &Watched, board: &Board, deposits: &[deposits::
         }
         Err(why) => board.set("budgets", Err(why)),
     }
+    // A deposit does not change without an event of its EntryPoint.
+    let (trail, entry_points) = (watched.bundler.trail(), deposits::entry_points(deposits));
+    if known.1.elapsed() < DEPOSITS_LAST
+        && let Some(tip) = trail.quiet_since(known.0, &entry_points)
+    {
+        known.0 = tip.hash;
+        return;
+    }
+    let block = watched.bundler.head().block.hash;
     // That the node does not answer is told elsewhere.
-    if let Ok(Ok(balances)) = tokio::time::timeout(PATIENCE, deposits::read(&watched.node, deposits)).await {
+    if let Ok(Ok(balances)) = tokio::time::timeout(PATIENCE, deposits::read(&watched.node, block, deposits)).await {
+        *known = (block, Instant::now());
         for (deposit, balance) in deposits.iter().zip(balances) {
             let labels = [
                 ("version", deposit.version.clone()),

@@ -12,7 +12,7 @@
 //! - `book`: the one task that runs them, many requests a commit. `store`: redb or Redis.
 //!
 //! Invariant: in each bucket and window `settled + reserved ≤ limit`, whatever order requests, events, crashes and
-//! reorganisations no deeper than [`Rules::finality`] come in. Room comes back only with a final block.
+//! reorganisations that reach no further back than [`Rules::finality`] come in. Room comes back only with a final block.
 
 mod blocks;
 mod book;

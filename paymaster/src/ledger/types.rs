@@ -85,7 +85,8 @@ pub struct Reservation {
 /// How the ledger treats time and those who waste it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Blocks on top of one that make it final. A deeper reorganisation is counted in [`Standing::deep_reorgs`].
+    /// Seconds of chain time after which a block is final, however many blocks came in them. A deeper reorganisation is
+    /// counted in [`Standing::deep_reorgs`].
     pub finality: u64,
     /// Sponsored operations that may revert before their sender has to wait; 0: any number.
     pub reverts: u32,
@@ -97,7 +98,7 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { finality: 10, reverts: 5, forget: 3_600, cool_down: 900 }
+        Self { finality: 20, reverts: 5, forget: 3_600, cool_down: 900 }
     }
 }
 

@@ -27,15 +27,16 @@ pub(crate) struct Mined {
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) blocks: Vec<Mined>,
-    /// The highest that there ever was.
-    pub(crate) highest: u64,
+    /// The latest second that any block ever had.
+    latest: u64,
+    /// Seconds.
     finality: u64,
 }
 
 impl Chain {
     pub(crate) fn new(finality: u64) -> Self {
         let block = Block { number: 0, hash: B256::repeat_byte(1), timestamp: 1_000 };
-        Self { blocks: vec![Mined { block, inclusions: vec![] }], highest: 0, finality }
+        Self { blocks: vec![Mined { block, inclusions: vec![] }], latest: 1_000, finality }
     }
 
     pub(crate) fn tip(&self) -> Block {
@@ -44,8 +45,13 @@ impl Chain {
 
     /// The block that no reorganisation reaches below.
     pub(crate) fn ground(&self) -> Block {
-        let number = self.highest.saturating_sub(self.finality);
-        self.blocks[usize::try_from(number).unwrap()].block
+        let ground = self.blocks.iter().rev().find(|mined| self.is_final(mined.block));
+        ground.map_or(self.blocks[0].block, |mined| mined.block)
+    }
+
+    /// Whether no reorganisation takes this block back.
+    pub(crate) fn is_final(&self, block: Block) -> bool {
+        block.timestamp + self.finality <= self.latest
     }
 
     pub(crate) fn executed(&self) -> impl Iterator<Item = (u64, &Inclusion)> {
@@ -75,7 +81,7 @@ impl Chain {
         }
         let hash = B256::from(U256::from(random.below(u64::MAX >> 12)));
         self.blocks.push(Mined { block: Block { number: number + 1, hash, timestamp }, inclusions });
-        self.highest = self.highest.max(number + 1);
+        self.latest = self.latest.max(timestamp);
     }
 
     /// Drops the newest blocks, at most down to the ground; how many.

@@ -13,7 +13,7 @@ use crate::{
     random::Random,
 };
 
-const FINALITY: u64 = 3;
+const FINALITY: u64 = 45;
 const PERIOD: u64 = 60;
 const TOTAL: u64 = 220;
 const PER_PERIOD: u64 = 130;
@@ -238,7 +238,9 @@ impl History {
                 inclusions.reverse();
                 inclusions.extend(inclusions.clone());
                 // And of ranges before, of which the ledger knows as long as they are not final.
-                let before = |number: u64| number < next && number + FINALITY > self.chain.highest;
+                let before = |number: u64| {
+                    number < next && on_chain(number).is_some_and(|mined| !self.chain.is_final(mined.block))
+                };
                 inclusions.extend(self.chain.executed().filter(|(at, _)| before(*at)).map(|(_, it)| *it));
             }
             let after =

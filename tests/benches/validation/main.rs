@@ -52,7 +52,7 @@ impl Bench {
     async fn start(stack: &Stack, node_url: &str) -> Result<Self> {
         let mut config = Config::new(ChainPreset::for_chain(stack.deployment.chain_id));
         config.entry_points = stack.deployment.entry_point_versions()?;
-        config.poll_interval = Duration::from_secs(86_400);
+        config.poll_interval = Some(Duration::from_secs(86_400));
         let node = NodeClient::new(node_url)?;
         let key = SecretKey::from_hex(KEYS[3])?.into_signer();
         let (bundler, _) = Bundler::start(config, node.clone(), vec![key.into()], None).await?;
@@ -62,7 +62,7 @@ impl Bench {
 
     /// The same head with nothing known of it, nor of what operations read.
     fn cold(&self) -> Head {
-        let view = StateView::new(self.node.clone(), self.head.block.hash, Arc::new(Shared::default()));
+        let view = StateView::new(self.node.clone(), self.head.block.hash, self.head.time, Arc::new(Shared::default()));
         Head { view: Arc::new(view), ..self.head.clone() }
     }
 

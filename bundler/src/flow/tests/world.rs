@@ -18,6 +18,8 @@ use crate::{
 
 const KEYS: usize = 2;
 const OPERATIONS: u64 = 24;
+/// Milliseconds.
+const BLOCK_TIME: u64 = 200;
 /// Blocks of trouble; after them the chain is quiet, and everything must come to its end.
 const TROUBLE: u64 = 60;
 const DEADLINE: u64 = 600;
@@ -121,9 +123,15 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
-        let policy = Policy { per_key: 3, patience: 2, cancel_after: 8, cancel_max_fee: 100_000, reorg_depth: DEPTH };
+        let policy = Policy {
+            per_key: 3,
+            patience: 2 * BLOCK_TIME,
+            cancel_after: 8 * BLOCK_TIME,
+            cancel_max_fee: 100_000,
+            reorg_depth: DEPTH,
+        };
         let mut flow = Flow::new(KEYS, policy);
-        flow.advance(&[Some(0); KEYS], 0, FeeSuggestion::flat(100, 10));
+        flow.advance(&[Some(0); KEYS], 0, 0, FeeSuggestion::flat(100, 10));
         Self {
             rng: Random(seed),
             flow,
@@ -251,8 +259,8 @@ impl World {
             let (false, Some(key)) = (chosen.is_empty(), self.flow.next_key()) else { return };
             let hashes: Vec<_> = chosen.iter().map(|admitted| admitted.hash).collect();
             let bundle = Bundle::new(Address::ZERO, EntryPointVersion::V0_8, chosen);
-            let (fees, head) = (self.suggestion(), self.height());
-            let actions = self.flow.place(Arc::new(bundle), key, fees, head);
+            let (fees, now) = (self.suggestion(), self.now());
+            let actions = self.flow.place(Arc::new(bundle), key, fees, now);
             assert!(!actions.is_empty(), "there was room for {hashes:?}");
             hashes.iter().for_each(|hash| self.set(*hash, Status::InFlight));
             self.act(actions);
@@ -261,6 +269,11 @@ impl World {
 
     fn height(&self) -> u64 {
         self.chain.len() as u64 - 1
+    }
+
+    /// Milliseconds of chain time.
+    fn now(&self) -> u64 {
+        self.height() * BLOCK_TIME
     }
 
     fn set(&mut self, hash: B256, status: Status) {
@@ -427,9 +440,9 @@ impl World {
         }
         let next: Vec<_> =
             (0..KEYS).map(|key| (!trouble || self.rng.chance(0.9)).then(|| self.next_nonce(key))).collect();
-        let (head, fees) = (self.height(), self.suggestion());
+        let (head, now, fees) = (self.height(), self.now(), self.suggestion());
         next.iter().zip(&mut self.told).for_each(|(next, told)| *told = next.unwrap_or(*told));
-        let actions = self.flow.advance(&next, head, fees);
+        let actions = self.flow.advance(&next, head, now, fees);
         self.act(actions);
         // What came back to the pool but is bound to a nonce is not pending.
         let bound: Vec<_> = self.flow.held().map(|(hash, _)| hash).collect();

@@ -18,7 +18,7 @@ export async function search(text) {
   }
   const subject = h("code", { class: "break" }, text);
   if (kind === "nothing") {
-    return [card("Nothing found", h("p", {}, subject), h("p", { class: "soft" }, "It is no operation, account, transaction, job or session of the last 10,000 blocks."))];
+    return [card("Nothing found", h("p", {}, subject), h("p", { class: "soft" }, "It is no operation, account, transaction, job or session of the last six hours."))];
   }
-  return [card(KINDS[kind], h("p", {}, subject), list(operations, "None in the last 10,000 blocks."))];
+  return [card(KINDS[kind], h("p", {}, subject), list(operations, "None in the last six hours."))];
 }

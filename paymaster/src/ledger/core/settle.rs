@@ -51,7 +51,7 @@ pub(in crate::ledger) fn follow(draft: &mut Draft<'_>, blocks: &Blocks, rules: &
 
     // The newest final mark stays, as the ground that no reorganisation should reach.
     while let Some([oldest, next, ..]) = chain.marks.get(..2).map(|pair| [pair[0], pair[1]]) {
-        if next.number + rules.finality > blocks.tip.number {
+        if next.timestamp.saturating_add(rules.finality) > blocks.tip.timestamp {
             break;
         }
         finish(draft, oldest)?;
