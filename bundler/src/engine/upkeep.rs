@@ -7,7 +7,7 @@ use super::{Command, Engine, Report, Screened, Screening, Status};
 use crate::{
     Head, Rejection,
     admission::{self, Admitted, Grounds},
-    clock::{self, unix_now},
+    clock,
     evm::NextBlock,
     journal::Entry,
     mempool::{Counts, Dropped, ReputationStatus},
@@ -47,7 +47,6 @@ impl Engine {
 
     /// Brings the mempool to the new head.
     pub(super) fn keep_up(&mut self, previous: &Head) {
-        let now = unix_now();
         let mut busy = self.submitter.addresses();
         busy.push(self.head.block.beneficiary);
         let dropped = self.mempool.advance(&self.head, &previous.view, &busy, self.next_block());

@@ -9,6 +9,7 @@ mod nested;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use alloy::{

@@ -9,7 +9,7 @@ use std::{
 use alloy::{
     eips::BlockNumberOrTag,
     primitives::{Address, B256, Bytes, U64, U256},
-    rpc::types::{Block, Filter, Log, Transaction, TransactionReceipt, state::StateOverride},
+    rpc::types::{Block, Filter, Header, Log, Transaction, TransactionReceipt, state::StateOverride},
 };
 use erc4337::ConditionalSend;
 use jsonrpsee::{

@@ -21,7 +21,7 @@ use jsonrpsee::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{NodeError, error::revert_data, redact::Secrets};
+use super::{NodeError, redact::Secrets};
 
 /// Largest answer taken, in bytes.
 const MAX_ANSWER: u32 = 64 * 1024 * 1024;
