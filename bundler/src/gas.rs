@@ -55,10 +55,13 @@ pub fn estimated_pre_verification_gas(op: &UserOperation, version: EntryPointVer
     Alone::new(op, version).with_room(op, version, head, L1_ROOM)
 }
 
+/// Bytes that FastLZ may leave more of an operation than of the noise for it, as it finds other matches: 28 were seen.
+const SPARE_BYTES: usize = 32;
+
 /// The transaction of an operation in a bundle of its own, as far as it is known before it is built.
 #[derive(Debug)]
 pub(crate) struct Alone {
-    /// As it would be sent.
+    /// As it would be sent, and [`SPARE_BYTES`].
     pub(crate) bytes: Vec<u8>,
     /// Gas for what the EntryPoint does not meter.
     execution: u128,
@@ -71,7 +74,9 @@ impl Alone {
         let filled = filled(op, seed);
         let transaction = Envelope::unknown(version, seed.wrapping_add(9)).around(std::iter::once(&filled));
         let execution = execution(op, version, transaction.input());
-        Self { bytes: transaction.bytes(), execution }
+        let mut bytes = transaction.bytes();
+        bytes.extend(noise(seed.wrapping_add(10), SPARE_BYTES));
+        Self { bytes, execution }
     }
 
     /// [`pre_verification_gas`].
@@ -275,7 +280,7 @@ mod tests {
         UserOperation {
             sender: Address::from_slice(&noise(seed + 10, 20)),
             nonce: U256::from_be_slice(&noise(seed + 11, 24)) << 64,
-            initializer: (seed % 3 == 0).then(|| Initializer::Factory {
+            initializer: seed.is_multiple_of(3).then(|| Initializer::Factory {
                 address: Address::from_slice(&noise(seed + 12, 20)),
                 data: data(0, 300),
             }),

@@ -279,7 +279,7 @@ mod tests {
                     op.sender = Address::from_slice(&noise(seed, 20));
                     op.call_data = noise(seed + 1_000, 132).into();
                     op.signature = noise(seed + 2_000, 65).into();
-                    if authorized && seed % 2 == 0 {
+                    if authorized && seed.is_multiple_of(2) {
                         let address = Address::repeat_byte(1);
                         let inner =
                             alloy::eips::eip7702::Authorization { chain_id: U256::from(8453), address, nonce: 0 };
