@@ -118,7 +118,9 @@ async fn a_node_that_nobody_uses_asks_less_than_once_a_block_whatever_others_do(
         );
         // In a few seconds the reads of every so many seconds weigh more than they do in a minute.
         let seldom = if long.is_some() { 0 } else { 8 };
-        assert!(seen.requests <= seen.blocks + seldom, "{}: {} in {}", seen.name, seen.requests, seen.blocks);
+        // The preset of this chain says 200 ms: where its blocks are slower than that, it is asked once a second all the same.
+        let most = seen.blocks.max(time.as_secs() + time.as_secs() / 4);
+        assert!(seen.requests <= most + seldom, "{}: {} in {}", seen.name, seen.requests, seen.blocks);
         assert_eq!(seen.logs, 0, "{}: nothing of an EntryPoint's was logged", seen.name);
         if seen.name.ends_with("WebSocket") {
             assert_eq!(seen.heads, 0, "{}: heads are announced", seen.name);
@@ -159,9 +161,12 @@ async fn the_first_operation_after_a_pause_is_validated_in_two_trips_and_execute
         let head = bundler.head();
         let trips = || head.view.shared().counters.trips.load(std::sync::atomic::Ordering::Relaxed);
         let before = trips();
+        let forecast = head.view.shared().forecast.of(&op, version);
+        println!("round {round}: forecast {} accounts {} slots; factory {:?}", forecast.accounts.len(), forecast.slots.len(), op.factory());
         bundler.validate(std::sync::Arc::new(op.clone()), account.entry_point, &head).await.unwrap();
         // Of the first of its kind nothing is known but what every validation reads.
         let most = if round == 0 { 4 } else { 2 };
+        println!("round {round}: {} trips", trips() - before);
         assert!(trips() - before <= most, "round {round}: {} trips", trips() - before);
         assert_eq!(bundler.send(op, account.entry_point).await.unwrap(), hash);
         let included = async {
