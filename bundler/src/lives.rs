@@ -415,7 +415,6 @@ impl<'a> Arrival<'a> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -139,8 +139,12 @@ pub async fn run(options: Options) -> Result<()> {
     let mut deployment = Deployment::read(&options.deployment)?;
     let node = NodeClient::new(&options.node_url)?;
     let builds = builds(options.artifacts.as_deref())?;
-    let view =
-        View { node: &node, deployment: &deployment, from_block: options.from_block, head: node.latest().await?.header };
+    let view = View {
+        node: &node,
+        deployment: &deployment,
+        from_block: options.from_block,
+        head: node.latest().await?.header,
+    };
     let changes = if options.back { back(&view).await? } else { forward(&view, &builds).await? };
     if changes.is_empty() {
         println!("nothing to migrate");

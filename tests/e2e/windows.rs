@@ -16,11 +16,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, hex, keccak256, utils::parse
 use erc4337::{EntryPointVersion, Paymaster, UserOperation, storage::deposit_slots, wire};
 use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
-use tests::{
-    Anvil, Proxy, Stack,
-    programs::dice::Dice,
-    proxy::Fault,
-};
+use tests::{Anvil, Proxy, Stack, programs::dice::Dice, proxy::Fault};
 
 /// `return nonce >> 64 << 160`, of the operation that is the first argument.
 const ECHO: [u8; 15] = hex!("60843560401c60a01b5f5260205ff3");
@@ -101,15 +97,21 @@ impl Ground {
         }
     }
 
+    /// Sends it, again as long as that passes by itself.
     async fn send(&self, version: EntryPointVersion, op: &UserOperation) -> Result<B256, (i32, String, Value)> {
-        let params = vec![wire::to_json(op, version), json!(self.entry_point(version))];
-        match self.stack.node.ask("eth_sendUserOperation", params).await {
-            Ok(hash) => Ok(serde_json::from_value(hash).unwrap()),
-            Err(ClientError::Call(error)) => {
-                let data = error.data().map_or(Value::Null, |data| serde_json::from_str(data.get()).unwrap());
-                Err((error.code(), error.message().to_owned(), data))
+        loop {
+            let params = vec![wire::to_json(op, version), json!(self.entry_point(version))];
+            match self.stack.node.ask("eth_sendUserOperation", params).await {
+                Ok(hash) => return Ok(serde_json::from_value(hash).unwrap()),
+                Err(ClientError::Call(error)) if error.code() == -32005 => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(ClientError::Call(error)) => {
+                    let data = error.data().map_or(Value::Null, |data| serde_json::from_str(data.get()).unwrap());
+                    return Err((error.code(), error.message().to_owned(), data));
+                }
+                Err(other) => panic!("{other}"),
             }
-            Err(other) => panic!("{other}"),
         }
     }
 
@@ -321,15 +323,15 @@ async fn a_node_that_knows_only_the_heads_time_is_not_believed_about_the_next_bl
         let proxy = Proxy::start(&anvil.url).await.unwrap();
         let ground = Ground::on(anvil, &proxy.url).await;
         proxy.fail("eth_call", fault);
-        for version in EntryPointVersion::ALL {
-            for whose in [Whose::Account, Whose::Paymaster] {
-                let (_, now) = ground.head().await;
-                // Valid a second after the head, and so before there is another.
-                let after = now + 1 - u64::from(version.excludes_valid_after());
-                let op = ground.operation(version, whose, after, now + 3_600);
-                let hash = ground.send(version, &op).await.unwrap();
-                ground.mined(hash).await.unwrap_or_else(|status| panic!("{version} {whose:?}: {status}"));
-            }
+        // Versions that compare in one way and in the other.
+        for (version, whose) in [(EntryPointVersion::V0_7, Whose::Account), (EntryPointVersion::V0_8, Whose::Paymaster)]
+        {
+            let (_, now) = ground.head().await;
+            // Valid a second after the head, and so before there is another.
+            let after = now + 1 - u64::from(version.excludes_valid_after());
+            let op = ground.operation(version, whose, after, now + 3_600);
+            let hash = ground.send(version, &op).await.unwrap();
+            ground.mined(hash).await.unwrap_or_else(|status| panic!("{version} {whose:?}: {status}"));
         }
         assert!(proxy.met() > 0, "the node was asked about the block to come");
     }

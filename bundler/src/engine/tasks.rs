@@ -72,7 +72,8 @@ impl Engine {
             });
             let report = match proof.await {
                 Ok(Ok(mut proven)) => {
-                    proven.disagreement = builder::contest(&node, &proven.bundle, in_flight, bundler, &block, next.first()).await;
+                    proven.disagreement =
+                        builder::contest(&node, &proven.bundle, in_flight, bundler, &block, next.first()).await;
                     Report::Proven(Box::new(proven), key)
                 }
                 Ok(Err(error)) => Report::NotProven(hashes, error.to_string()),

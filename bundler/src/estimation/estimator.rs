@@ -164,20 +164,20 @@ impl Estimator {
         );
         let run_in = |next: &NextBlock| {
             HandleOps {
-            version: self.version,
-            entry_point: self.entry_point,
-            chain: &self.chain,
-            operations: &[op],
-            bundler: self.bundler,
-            gas_limit: u64::try_from(gas::bundle_gas_limit([op], self.version)).unwrap_or(u64::MAX),
-            priority_fee: 0,
-            stop_at: StopAt::End,
-            trust_signatures: true,
-            overrides: &overrides,
-            at: next.first(),
-            budget: Budget::EXECUTION,
-        }
-        .run(&self.head.view, &self.head.block)
+                version: self.version,
+                entry_point: self.entry_point,
+                chain: &self.chain,
+                operations: &[op],
+                bundler: self.bundler,
+                gas_limit: u64::try_from(gas::bundle_gas_limit([op], self.version)).unwrap_or(u64::MAX),
+                priority_fee: 0,
+                stop_at: StopAt::End,
+                trust_signatures: true,
+                overrides: &overrides,
+                at: next.first(),
+                budget: Budget::EXECUTION,
+            }
+            .run(&self.head.view, &self.head.block)
         };
         let run = run_in(&self.next)?;
         Ok(match later(&run, op, (self.entry_point, self.version), &self.next)? {
