@@ -72,6 +72,13 @@ impl Ground {
         Self { stack, salt: AtomicU64::new(0) }
     }
 
+    /// The same with blocks every two seconds from now on: what has been deployed did not have to wait for them.
+    async fn slowly(self) -> Self {
+        self.stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+        self.stack.anvil.ask("evm_setIntervalMining", vec![json!(2)]).await.unwrap();
+        self
+    }
+
     fn entry_point(&self, version: EntryPointVersion) -> Address {
         self.stack.deployment.entry_points[&version.to_string()]
     }
@@ -177,18 +184,14 @@ type Figures = BTreeMap<(String, i64), [u64; 3]>;
 
 /// Sends operations whose window begins or ends at the head's second, or one beside it, at so many moments. What was
 /// taken has to be mined within its window; what is refused has to be over, or nearly.
-async fn at_random_moments(block_time: &str, seed: u64, moments: u64) {
-    let arguments = ["--block-time", block_time];
-    let anvil = Anvil::start_with(&arguments).await.unwrap();
-    let url = anvil.url.clone();
-    let ground = Arc::new(Ground::on(anvil, &url).await);
+async fn at_random_moments(ground: Ground, pause: usize, seed: u64, moments: u64) {
+    let ground = Arc::new(ground);
     let (begun, _) = ground.head().await;
     let mut dice = Dice::new(seed);
-    let pause = (block_time.parse::<f64>().unwrap() * 1_000.0) as u64;
     let mut waiting = tokio::task::JoinSet::new();
     let mut figures = Figures::new();
     for _ in 0..moments {
-        tokio::time::sleep(Duration::from_millis(dice.below(pause.min(400) as usize) as u64)).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(pause) as u64)).await;
         let version = dice.pick(&EntryPointVersion::ALL);
         let whose = dice.pick(&[Whose::Account, Whose::Paymaster]);
         let by_block = version.supports_block_validity() && dice.chance(40);
@@ -230,7 +233,7 @@ async fn at_random_moments(block_time: &str, seed: u64, moments: u64) {
         taken += 1;
     }
     let (bundles, reverted) = ground.bundles(begun).await;
-    println!("blocks of {block_time} s, {moments} moments: {taken} operations taken and mined in {bundles} bundles,");
+    println!("{moments} moments: {taken} operations taken and mined in {bundles} bundles,");
     println!("{} bundles reverted; the latest was mined {latest} s (or blocks) after it was valid", reverted.len());
     for ((what, beside), [taken, refused, _]) in figures {
         println!("  {what} {beside:+}: {taken} taken, {refused} refused");
@@ -245,12 +248,16 @@ fn moments(few: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_taken_at_any_moment_of_blocks_that_share_seconds_is_mined_in_its_window() {
-    at_random_moments("0.2", 18, moments(100)).await;
+    let anvil = Anvil::start_with(&["--block-time", "0.2"]).await.unwrap();
+    let url = anvil.url.clone();
+    at_random_moments(Ground::on(anvil, &url).await, 200, 18, moments(100)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_taken_at_any_moment_of_blocks_of_two_seconds_is_mined_in_its_window() {
-    at_random_moments("2", 19, moments(100) / 4).await;
+    let anvil = Anvil::start().await.unwrap();
+    let url = anvil.url.clone();
+    at_random_moments(Ground::on(anvil, &url).await.slowly().await, 400, 19, moments(100) / 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -319,9 +326,9 @@ async fn estimates_are_made_for_the_time_at_which_the_operation_is_valid() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_knows_only_the_heads_time_is_not_believed_about_the_next_blocks() {
     for fault in [Fault::AtMost(3), Fault::Ignored(3)] {
-        let anvil = Anvil::start_with(&["--block-time", "2"]).await.unwrap();
+        let anvil = Anvil::start().await.unwrap();
         let proxy = Proxy::start(&anvil.url).await.unwrap();
-        let ground = Ground::on(anvil, &proxy.url).await;
+        let ground = Ground::on(anvil, &proxy.url).await.slowly().await;
         proxy.fail("eth_call", fault);
         // Versions that compare in one way and in the other.
         for (version, whose) in [(EntryPointVersion::V0_7, Whose::Account), (EntryPointVersion::V0_8, Whose::Paymaster)]
