@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn what_may_be_mined_a_second_too_early_is_early_as_the_version_compares() {
         for version in EntryPointVersion::ALL {
-            for whose in [|it| it, of_paymaster as fn(Validated) -> Validated] {
+            for whose in [std::convert::identity as fn(Validated) -> Validated, of_paymaster] {
                 let early = |after| whose(valid(after, 9_999)).is_early(&NEXT, version);
                 assert!(!early(999), "{version}: valid in 1,000 and 1,001");
                 assert_eq!(early(1_000), matches!(version, V0_8 | V0_9), "{version}: these want to be after it");
