@@ -413,7 +413,6 @@ impl<'a> Arrival<'a> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,7 +91,9 @@ async fn bounds_with_their_top_bit_set_are_a_far_future_but_where_v0_9_reads_blo
         for (op, (bounds, valid)) in ops.iter().zip(windows) {
             match bench.send(op).await {
                 Ok(_) => assert!(valid, "{version} {bounds:x?} was taken"),
-                Err(refusal) => assert_eq!((refusal.code, valid), (-32503, false), "{version} {bounds:x?}: {refusal:?}"),
+                Err(refusal) => {
+                    assert_eq!((refusal.code, valid), (-32503, false), "{version} {bounds:x?}: {refusal:?}")
+                }
             }
         }
         bench.bundle().await;

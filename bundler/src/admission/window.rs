@@ -52,9 +52,7 @@ impl Validated {
 
     /// Whether both windows hold in a block of this moment, as this EntryPoint compares them.
     pub(crate) fn is_valid_at(&self, at: Moment, version: EntryPointVersion) -> bool {
-        self.windows().all(|(_, data)| {
-            (data.first_valid(version)..=data.valid_until).contains(&measure(&data, at))
-        })
+        self.windows().all(|(_, data)| (data.first_valid(version)..=data.valid_until).contains(&measure(&data, at)))
     }
 
     /// Whether it is valid whichever second the next block has, and for a moment after.
@@ -75,9 +73,7 @@ impl Validated {
     /// Whose window ends less than this after the next block at its latest, and that window.
     fn too_late(&self, next: &NextBlock, margin: Duration) -> Option<(Entity, ValidationData)> {
         let last = Moment { number: next.number, timestamp: next.latest };
-        self.windows().find(|(_, data)| {
-            data.valid_until < measure(data, last).saturating_add(span(data, margin, next))
-        })
+        self.windows().find(|(_, data)| data.valid_until < measure(data, last).saturating_add(span(data, margin, next)))
     }
 
     /// Refuses what would be over before it could be mined, this long after the first block that it may be in.
@@ -182,7 +178,7 @@ mod tests {
     #[test]
     fn what_may_be_mined_a_second_too_early_is_early_as_the_version_compares() {
         for version in EntryPointVersion::ALL {
-            for whose in [|it| it, of_paymaster as fn(Validated) -> Validated] {
+            for whose in [std::convert::identity as fn(Validated) -> Validated, of_paymaster] {
                 let early = |after| whose(valid(after, 9_999)).is_early(&NEXT, version);
                 assert!(!early(999), "{version}: valid in 1,000 and 1,001");
                 assert_eq!(early(1_000), matches!(version, V0_8 | V0_9), "{version}: these want to be after it");
@@ -217,7 +213,10 @@ mod tests {
         assert!(check(valid(1_020, 1_030), MARGIN) && !check(valid(1_020, 1_029), MARGIN));
         assert!(by_block(0, 100).check_end(&NEXT, V0_9, MARGIN).is_ok());
         let refused = by_block(0, 99).check_end(&NEXT, V0_9, MARGIN);
-        assert!(matches!(refused, Err(Rejection::TimeRange { valid_until: Some(99), .. })), "50 blocks are ten seconds");
+        assert!(
+            matches!(refused, Err(Rejection::TimeRange { valid_until: Some(99), .. })),
+            "50 blocks are ten seconds"
+        );
     }
 
     #[test]
@@ -233,7 +232,8 @@ mod tests {
 
     #[test]
     fn only_the_entry_points_words_about_time_are_about_time() {
-        for about in ["AA22 expired or not due", "AA27 outside valid block range", "AA32 paymaster expired or not due"] {
+        for about in ["AA22 expired or not due", "AA27 outside valid block range", "AA32 paymaster expired or not due"]
+        {
             assert!(is_about_time(about));
         }
         for other in ["AA24 signature error", "AA23 reverted", "AA33 reverted", ""] {
