@@ -109,6 +109,7 @@ struct Up {
 
 async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let chain = NodeClient::new(&node_url)?;
+    let hurry = anvil::Hurry::start(&node_url)?;
 
     let rich = SecretKey::from_hex(RICH_KEY)?;
     let (bundler_key, paymaster_key, host_key) = (SecretKey::generate(), SecretKey::generate(), SecretKey::generate());
@@ -153,7 +154,6 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         sponsor_signers: vec![paymaster_key.clone().into_signer().into()],
         poll_interval: Duration::from_millis(50),
         sessions: Some(session_store.clone()),
-        // The chain mines when there is something to mine.
         observe: ObserveOptions::default(),
         board: Arc::default(),
         explorer: true,
@@ -176,6 +176,8 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let offer = DefaultOffer::parse_from(["offer"]).offer;
     let mint = test_usdc::mintCall { to: client.account, amount: U256::from(offer.stake) };
     deploy::call(&chain, rich.clone().into_signer(), deployment.token, mint).await?;
+    // From here on everything waits for its block, as it would on Base.
+    drop(hurry);
     host::register(&client, &deployment, &offer).await.context("registering the demo host")?;
 
     let file = options.folder.join("dev.json");

@@ -179,3 +179,5 @@ async fn data_on_l1_is_paid_for_by_pre_verification_gas_on_base() {
     assert!(refused.message().starts_with("preVerificationGas: "), "{}", refused.message());
     send(&paid).await.unwrap();
 }
+
+tests::on_base!(data_on_l1_is_paid_for_by_pre_verification_gas_on_base,);

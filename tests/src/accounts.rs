@@ -57,18 +57,19 @@ impl SimpleAccount {
         Ok(Self { address, key, ..*self })
     }
 
-    /// Many more, deployed, on a chain that mines at once, each with `wei`.
+    /// Many more, deployed, each with `wei`.
     pub async fn siblings(&self, stack: &Stack, count: usize, wei: U256) -> Result<Vec<Self>> {
         let factory = self.factory.context("it has no factory")?;
         let creator = self.entry_point.create(1);
         stack.anvil.ask("anvil_impersonateAccount", vec![json!(creator)]).await?;
         stack.anvil.ask("anvil_setBalance", vec![json!(creator), json!(wei)]).await?;
-        let mut accounts = Vec::new();
+        let (_hurry, mut accounts) = (stack.anvil.hurry()?, Vec::new());
         for _ in 0..count {
             let key = SecretKey::generate();
             let address = account_of(stack, factory, &key).await?;
             let create = createAccountCall { owner: key.address(), salt: U256::ZERO };
-            let tx = json!({ "from": creator, "to": factory, "data": Bytes::from(create.abi_encode()) });
+            let tx =
+                json!({ "from": creator, "to": factory, "data": Bytes::from(create.abi_encode()), "gas": "0x7a120" });
             stack.anvil.ask("anvil_setBalance", vec![json!(address), json!(wei)]).await?;
             // One after the other: in one request, anvil gives several of them the same nonce.
             stack.anvil.ask("eth_sendTransaction", vec![tx]).await?;
