@@ -63,15 +63,18 @@ impl SimpleAccount {
         let creator = self.entry_point.create(1);
         stack.anvil.ask("anvil_impersonateAccount", vec![json!(creator)]).await?;
         stack.anvil.ask("anvil_setBalance", vec![json!(creator), json!(wei)]).await?;
-        let (_hurry, mut accounts) = (stack.anvil.hurry()?, Vec::new());
-        for _ in 0..count {
+        let first = stack.anvil.ask("eth_getTransactionCount", vec![json!(creator), json!("latest")]).await?;
+        let (first, mut accounts) = (serde_json::from_value::<U256>(first)?, Vec::new());
+        for index in 0..count {
             let key = SecretKey::generate();
             let address = account_of(stack, factory, &key).await?;
             let create = createAccountCall { owner: key.address(), salt: U256::ZERO };
-            let tx =
-                json!({ "from": creator, "to": factory, "data": Bytes::from(create.abi_encode()), "gas": "0x7a120" });
+            // With its nonce: while blocks come, anvil gives one twice. And with its gas: by itself each fills a block.
+            let tx = json!({
+                "from": creator, "to": factory, "data": Bytes::from(create.abi_encode()), "gas": "0x7a120",
+                "nonce": first + U256::from(index),
+            });
             stack.anvil.ask("anvil_setBalance", vec![json!(address), json!(wei)]).await?;
-            // One after the other: in one request, anvil gives several of them the same nonce.
             stack.anvil.ask("eth_sendTransaction", vec![tx]).await?;
             accounts.push(Self { address, key, ..*self });
         }
