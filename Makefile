@@ -14,6 +14,7 @@
 #   make bench  what a validation and a sponsorship cost; latencies, rates, CPU and memory of a node under load; FABSTIR_BASELINE=file compares
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
+#   make base-load  Base as it is for ten minutes, half of each block taken by others: 20 operations a second, how long each took
 #   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
 #   make scale  5,000 operations through two rpc nodes, two builders and one Redis, each of them killed on the way
 #   make fuzz   ten million spoilt inputs to the parsers
@@ -29,7 +30,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quickstart verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help base-load quickstart verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -260,3 +261,7 @@ vectors: contracts
 clean:
 	cargo clean
 	rm -rf $(CONTRACTS)/out $(CONTRACTS)/cache .dev
+
+# FABSTIR_LOAD_RATE=… for more a second, FABSTIR_SEED=… for other moments.
+base-load: build
+	FABSTIR_LOAD_SECONDS=$${FABSTIR_LOAD_SECONDS:-600} cargo test --workspace --locked --test e2e base_load -- --nocapture

@@ -105,11 +105,12 @@ async fn stop_or_hang_up() -> Result<()> {
 struct Up {
     node: Node,
     session: PathBuf,
+    /// Until the node has stopped, which waits for its last bundle.
+    _blocks: anvil::Blocks,
 }
 
 async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let chain = NodeClient::new(&node_url)?;
-    let hurry = anvil::Hurry::start(&node_url)?;
 
     let rich = SecretKey::from_hex(RICH_KEY)?;
     let (bundler_key, paymaster_key, host_key) = (SecretKey::generate(), SecretKey::generate(), SecretKey::generate());
@@ -177,7 +178,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let mint = test_usdc::mintCall { to: client.account, amount: U256::from(offer.stake) };
     deploy::call(&chain, rich.clone().into_signer(), deployment.token, mint).await?;
     // From here on everything waits for its block, as it would on Base.
-    drop(hurry);
+    let blocks = anvil::Blocks::begin(&node_url).await?;
     host::register(&client, &deployment, &offer).await.context("registering the demo host")?;
 
     let file = options.folder.join("dev.json");
@@ -198,7 +199,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     println!("its admin key        {}", *console.key.expose_hex());
     println!("ready");
 
-    Ok(Up { node, session: file })
+    Ok(Up { node, session: file, _blocks: blocks })
 }
 
 /// What the paymaster's admin API and console work with, new every time like the chain.

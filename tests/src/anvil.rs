@@ -1,10 +1,10 @@
 //! A real anvil on a free port.
 
-use std::process::Stdio;
+use std::{process::Stdio, sync::Mutex};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use anyhow::{Context, Result, bail};
-use fabstir::dev::anvil::{Hurry, KEPT_STATES};
+use fabstir::dev::anvil::{Blocks, KEPT_STATES};
 use jsonrpsee::{
     core::{
         client::ClientT,
@@ -36,6 +36,7 @@ pub struct Anvil {
     pub url: String,
     /// What it is like.
     pub kind: Kind,
+    blocks: Mutex<Option<Blocks>>,
     rpc: HttpClient,
     process: Child,
 }
@@ -66,7 +67,7 @@ impl Anvil {
                 let url = format!("http://{address}");
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 let rpc = HttpClientBuilder::default().build(&url)?;
-                return Ok(Self { url, kind, rpc, process });
+                return Ok(Self { url, kind, blocks: Mutex::new(None), rpc, process });
             }
         }
         bail!("anvil ended before it listened")
@@ -77,15 +78,19 @@ impl Anvil {
         crate::redis::signal(self.process.id(), if frozen { "STOP" } else { "CONT" }).await
     }
 
-    /// What waits is mined at once, as long as this is held: for a test's own preparations.
-    pub fn hurry(&self) -> Result<Option<Hurry>> {
-        (self.kind != Kind::AtOnce).then(|| Hurry::start(&self.url)).transpose()
+    /// Blocks come from now on as they do on a chain of its kind, if that is not with each transaction.
+    pub async fn begin(&self) -> Result<()> {
+        if self.kind == Kind::Base {
+            let blocks = Blocks::begin(&self.url).await?;
+            *self.blocks.lock().expect("nobody panics with it") = Some(blocks);
+        }
+        Ok(())
     }
 
     /// No block comes any more but those that are asked for.
     pub async fn hold(&self) -> Result<()> {
+        *self.blocks.lock().expect("nobody panics with it") = None;
         self.ask("evm_setAutomine", vec![json!(false)]).await?;
-        self.ask("evm_setIntervalMining", vec![json!(0)]).await?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 
 use std::{cell::Cell, marker::PhantomData};
 
-use fabstir::dev::anvil::AS_BASE;
+use fabstir::dev::anvil::GAS_LIMIT;
 
 thread_local! {
     static KIND: Cell<Kind> = const { Cell::new(Kind::AtOnce) };
@@ -17,8 +17,8 @@ thread_local! {
 pub enum Kind {
     /// A block for each transaction, at once, and no others but those that a test makes.
     AtOnce,
-    /// Base since Denim: a block every 200 ms, about five with the same second, 40 million gas in each; once everything
-    /// is deployed, half of them taken by [`Others`](crate::Others).
+    /// Base since Denim: 40 million gas in a block and, once everything is deployed, a block every 200 ms, about five with
+    /// the same second, half of each taken by [`Others`](crate::Others).
     Base,
 }
 
@@ -31,7 +31,7 @@ impl Kind {
     pub(crate) fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::AtOnce => &[],
-            Self::Base => &AS_BASE,
+            Self::Base => &["--gas-limit", GAS_LIMIT],
         }
     }
 }

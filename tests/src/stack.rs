@@ -54,7 +54,7 @@ pub struct Stack {
     /// The node.
     pub node: NodeProcess,
     /// Who else is on the chain, where there is somebody.
-    others: Option<Others>,
+    _others: Option<Others>,
 }
 
 /// A `fabstir node` process.
@@ -80,18 +80,17 @@ impl Stack {
     pub async fn on(anvil: Anvil, node_url: &str, arguments: &[&str]) -> Result<Self> {
         let (deployment, deployment_file, others) = Self::deploy(&anvil).await?;
         let node = NodeProcess::start(node_url, &deployment_file, arguments).await?;
-        Ok(Self { anvil, deployment, deployment_file, node, others })
+        Ok(Self { anvil, deployment, deployment_file, node, _others: others })
     }
 
     /// The same, with everything that the node has to say written to this file.
     pub async fn logged(anvil: Anvil, node_url: &str, arguments: &[&str], log: &Path) -> Result<Self> {
         let (deployment, deployment_file, others) = Self::deploy(&anvil).await?;
         let node = NodeProcess::logged(node_url, &deployment_file, arguments, log).await?;
-        Ok(Self { anvil, deployment, deployment_file, node, others })
+        Ok(Self { anvil, deployment, deployment_file, node, _others: others })
     }
 
     async fn deploy(anvil: &Anvil) -> Result<(Deployment, PathBuf, Option<Others>)> {
-        let hurry = anvil.hurry()?;
         let deployment_file = std::env::temp_dir().join(format!(
             "fabstir-test-{}-{}.json",
             std::process::id(),
@@ -109,14 +108,9 @@ impl Stack {
         if !done.success() {
             bail!("fabstir deploy failed");
         }
-        drop(hurry);
+        anvil.begin().await?;
         let others = if anvil.kind == Kind::Base { Some(Others::start(anvil).await?) } else { None };
         Ok((Deployment::read(&deployment_file)?, deployment_file, others))
-    }
-
-    /// Nobody else is on the chain any more.
-    pub fn alone(&mut self) {
-        self.others = None;
     }
 
     /// An account with this key, which holds `tokens` (base units) of the test token.

@@ -7,28 +7,27 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use jsonrpsee::{
-    core::{ClientError, client::ClientT},
-    http_client::{HttpClient, HttpClientBuilder},
-    rpc_params,
-};
+use jsonrpsee::{core::client::ClientT, http_client::HttpClientBuilder, rpc_params};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
     task::JoinHandle,
+    time::MissedTickBehavior,
 };
 
 /// States of this many blocks are kept, in memory: without a limit anvil writes megabytes a block to disk, and leaves
 /// them there.
 pub const KEPT_STATES: &str = "300";
 
-/// What makes blocks as Base does since Denim: one every 200 ms with a whole second for its timestamp, which about five
-/// share, and 40 million gas in it.
-pub const AS_BASE: [&str; 4] = ["--block-time", "0.2", "--gas-limit", "40000000"];
+/// As many as a node of Base's keeps; each holds the hashes of all blocks before it, and the chain goes on for hours.
+const KEPT_FOR_LONG: &str = "128";
 
-/// How often [`Hurry`] looks for transactions that wait.
-const HURRY: Duration = Duration::from_millis(5);
+/// Gas in a block of Base's.
+pub const GAS_LIMIT: &str = "40000000";
+
+/// Between two blocks of Base's.
+const BLOCK_TIME: Duration = Duration::from_millis(200);
 
 /// Where npm puts it, from the repository's root.
 const PACKAGES: &str = "contracts/node_modules/@foundry-rs";
@@ -70,7 +69,7 @@ fn which(program: &Path) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-/// Starts a chain that makes blocks as Base does.
+/// Starts a chain that mines each transaction at once, and no other blocks until [`Blocks`] begin.
 ///
 /// # Errors
 /// If the program is nowhere, or ends before it listens.
@@ -78,8 +77,8 @@ pub(super) async fn start(given: Option<&Path>, port: u16) -> Result<(Child, Str
     let program = program(given, &std::env::current_dir()?)?;
     let mut anvil = Command::new(&program)
         .args(["--host", "127.0.0.1", "--port", &port.to_string()])
-        .args(["--hardfork", "osaka", "--prune-history", KEPT_STATES])
-        .args(AS_BASE)
+        .args(["--hardfork", "osaka", "--prune-history", KEPT_FOR_LONG])
+        .args(["--gas-limit", GAS_LIMIT])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -100,41 +99,39 @@ pub(super) async fn start(given: Option<&Path>, port: u16) -> Result<(Child, Str
     bail!("anvil ended before it listened")
 }
 
-/// As long as this is held, what waits in the chain's pool is mined within milliseconds, in blocks between those that
-/// come by themselves: the 83 transactions of a deployment, each of which rests on the one before, would take as many
-/// blocks. Anvil cannot be told by RPC to make blocks of less than a second, so it is not stopped either.
+/// As long as this is held, a chain that mined each transaction at once makes blocks as Base does since Denim: one every
+/// 200 ms, with a whole second for its timestamp, which about five share.
+///
+/// Not by anvil's own `--block-time`: with that at two seconds or less it keeps 1,500 states, whatever `--prune-history`
+/// says, and the hashes of all blocks in each: a gigabyte after a quarter of an hour of empty blocks. Nor could it be told
+/// to begin only when everything is deployed, which takes 83 transactions, each resting on the one before.
 #[derive(Debug)]
-pub struct Hurry(JoinHandle<()>);
+pub struct Blocks(JoinHandle<()>);
 
-impl Hurry {
-    /// Of the anvil at this URL.
+impl Blocks {
+    /// From now on, on the anvil at this URL.
     ///
     /// # Errors
-    /// If it is no URL.
-    pub fn start(url: &str) -> Result<Self> {
+    /// If it does not do as it is told.
+    pub async fn begin(url: &str) -> Result<Self> {
         let anvil = HttpClientBuilder::default().build(url)?;
+        let _: Value = anvil.request("evm_setAutomine", rpc_params![false]).await?;
+        let mut due = tokio::time::interval(BLOCK_TIME);
+        due.set_missed_tick_behavior(MissedTickBehavior::Skip);
         Ok(Self(tokio::spawn(async move {
             loop {
+                due.tick().await;
                 // A chain that does not answer is noticed by those who wait for it.
-                let _ = mine_what_waits(&anvil).await;
-                tokio::time::sleep(HURRY).await;
+                let _ = anvil.request::<Value, _>("evm_mine", rpc_params![]).await;
             }
         })))
     }
 }
 
-impl Drop for Hurry {
+impl Drop for Blocks {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-async fn mine_what_waits(anvil: &HttpClient) -> Result<(), ClientError> {
-    let pool: Value = anvil.request("txpool_status", rpc_params![]).await?;
-    if pool["pending"] != "0x0" {
-        let _: Value = anvil.request("evm_mine", rpc_params![]).await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
