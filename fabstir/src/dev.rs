@@ -104,6 +104,8 @@ async fn stop_or_hang_up() -> Result<()> {
 struct Up {
     node: Node,
     session: PathBuf,
+    /// Until the node has stopped, which waits for its last bundle.
+    _blocks: anvil::Blocks,
 }
 
 async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
@@ -151,7 +153,6 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         bundling: BundlingOptions::default(),
         sponsor_signers: vec![paymaster_key.clone().into_signer().into()],
         sessions: Some(session_store.clone()),
-        // The chain mines when there is something to mine.
         observe: ObserveOptions::default(),
         board: Arc::default(),
         explorer: true,
@@ -174,6 +175,8 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     let offer = DefaultOffer::parse_from(["offer"]).offer;
     let mint = test_usdc::mintCall { to: client.account, amount: U256::from(offer.stake) };
     deploy::call(&chain, rich.clone().into_signer(), deployment.token, mint).await?;
+    // From here on everything waits for its block, as it would on Base.
+    let blocks = anvil::Blocks::begin(&node_url).await?;
     host::register(&client, &deployment, &offer).await.context("registering the demo host")?;
 
     let file = options.folder.join("dev.json");
@@ -194,7 +197,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
     println!("its admin key        {}", *console.key.expose_hex());
     println!("ready");
 
-    Ok(Up { node, session: file })
+    Ok(Up { node, session: file, _blocks: blocks })
 }
 
 /// What the paymaster's admin API and console work with, new every time like the chain.

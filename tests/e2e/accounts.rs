@@ -138,3 +138,5 @@ async fn our_accounts_for_entry_points_v07_and_v09_keep_the_rules_too() {
     });
     holds("versions", &checks.iter().flatten().map(String::as_str).collect::<Vec<_>>()).await;
 }
+
+tests::on_base!(a_session_key_spends_within_its_policy_on_the_real_marketplace,);

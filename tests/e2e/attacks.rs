@@ -304,3 +304,11 @@ async fn an_account_that_is_delegated_elsewhere_after_signing_costs_no_more_than
     println!("lost to an account that is delegated elsewhere: {lost} wei of {promised}");
     assert!(!lost.is_zero() && lost <= promised, "{lost} of {promised}");
 }
+
+tests::on_base!(
+    hoarded_signatures_of_fresh_nonce_keys_draw_no_more_than_the_accounts_limit_whoever_bundles_them,
+    a_sponsored_operation_is_paid_for_once,
+    inflated_gas_and_fees_are_refused_or_bear_on_the_accounts_own_limit,
+    operations_that_revert_after_validation_end_in_a_cool_down,
+    an_account_that_is_delegated_elsewhere_after_signing_costs_no_more_than_was_promised,
+);

@@ -13,7 +13,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("fabstir-{name}-{}", std::process::id()));
+        let path = tests::chain::own(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -111,3 +111,8 @@ async fn nodes_that_share_a_redis_share_their_budgets_and_without_it_none_signs(
     assert!(!message.contains("redis://"), "no address in what strangers are told: {message}");
     kill(first).await;
 }
+
+tests::on_base!(
+    a_node_that_is_killed_remembers_what_it_signed_and_settles_what_was_mined_meanwhile,
+    nodes_that_share_a_redis_share_their_budgets_and_without_it_none_signs,
+);

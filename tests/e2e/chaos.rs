@@ -158,3 +158,5 @@ async fn whatever_chain_and_node_do_each_accepted_operation_is_executed_once_or_
         run(seed).await;
     }
 }
+
+tests::on_base!(whatever_chain_and_node_do_each_accepted_operation_is_executed_once_or_dropped_with_a_reason,);

@@ -229,7 +229,7 @@ async fn killed_at_any_moment_it_loses_nothing_on_redis_either() {
 
 async fn lives(store: &str, arguments: &[&str]) {
     let (runs, seed) = (number("FABSTIR_CRASH_RUNS", 10), number("FABSTIR_CRASH_SEED", 1));
-    let anvil = Anvil::start_with(&["--gas-limit", "240000000"]).await.unwrap();
+    let anvil = Anvil::start_with(&["--gas-limit", "40000000"]).await.unwrap();
     let url = anvil.url.clone();
     let mut stack = Stack::on(anvil, &url, arguments).await.unwrap();
     let (accounts, template) = accounts(&stack, SENDERS).await;

@@ -108,3 +108,5 @@ async fn dev_brings_everything_up_and_runs_the_demo() {
     assert!(text.lines().any(|line| line == "ready"), "{text}");
     assert!(text.lines().any(|line| line == "stopped: 0 accepted operations not mined"), "{text}");
 }
+
+tests::on_base!(a_separate_node_carries_the_demo_with_standard_methods_only,);

@@ -101,3 +101,8 @@ async fn the_same_methods_are_served_over_websocket() {
     let served: Vec<Address> = client.request("eth_supportedEntryPoints", rpc_params![]).await.unwrap();
     assert_eq!(served.len(), 4);
 }
+
+tests::on_base!(
+    estimated_operations_of_every_version_execute_and_never_cost_the_bundler,
+    receipts_and_operations_survive_a_restart_of_the_node,
+);

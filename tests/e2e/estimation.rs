@@ -119,3 +119,9 @@ async fn a_call_that_runs_out_of_gas_names_the_contract_and_one_too_large_names_
     let gas = estimate(1, Some("0x186a0")).await.unwrap();
     assert_eq!(gas["callGasLimit"], "0x186a0");
 }
+
+tests::on_base!(
+    an_operation_whose_account_its_pending_predecessor_makes_is_estimated_admitted_and_executed,
+    an_unsigned_authorization_is_estimated_and_refused_when_sent,
+    a_call_that_runs_out_of_gas_names_the_contract_and_one_too_large_names_the_limit,
+);

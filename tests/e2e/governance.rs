@@ -176,3 +176,5 @@ async fn a_vote_changes_a_parameter_and_upgrades_a_contract_and_withdrawals_neve
     assert_eq!(community.implementation(deployment.reputation_system).await, fresh);
     community.withdraw(deployer).await;
 }
+
+tests::on_base!(a_vote_changes_a_parameter_and_upgrades_a_contract_and_withdrawals_never_stop,);

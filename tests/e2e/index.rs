@@ -16,7 +16,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("fabstir-{name}-{}", std::process::id())))
+        Self(tests::chain::own(name))
     }
 
     fn path(&self) -> &str {
@@ -112,7 +112,8 @@ async fn a_back_fill_finds_out_how_many_blocks_the_node_gives_at_once() {
 async fn what_a_reorganisation_undid_has_no_receipt_any_more() {
     let stack = Stack::start(&[]).await.unwrap();
     let (_, hash) = executed(&stack, EntryPointVersion::V0_8).await;
-    stack.anvil.ask("anvil_reorg", vec![json!(3), json!([])]).await.unwrap();
+    let block = receipt(&stack, hash).await.unwrap()["receipt"]["blockNumber"].clone();
+    stack.anvil.reorganise(serde_json::from_value::<U256>(block).unwrap().to()).await.unwrap();
     for _ in 0..1_000 {
         let receipt = stack.node.ask("eth_getUserOperationReceipt", vec![json!(hash)]).await.unwrap();
         let by_hash = stack.node.ask("eth_getUserOperationByHash", vec![json!(hash)]).await.unwrap();
@@ -159,3 +160,8 @@ async fn an_operation_in_another_bundlers_nested_bundle_is_found_with_all_it_was
     assert_eq!(found["transactionHash"], mined["transactionHash"]);
     assert_eq!(found["userOperation"], erc4337::wire::to_json(&complete, version));
 }
+
+tests::on_base!(
+    what_a_reorganisation_undid_has_no_receipt_any_more,
+    an_operation_in_another_bundlers_nested_bundle_is_found_with_all_it_was,
+);

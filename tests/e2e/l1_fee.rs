@@ -359,3 +359,4 @@ async fn an_operation_that_no_node_or_block_takes_is_refused_by_the_field_that_i
     let message = refusal(124_000, true).await;
     assert!(message.contains("data counts for") && message.contains("40000000"), "{message}");
 }
+tests::on_base!(data_on_l1_is_paid_for_by_pre_verification_gas_on_base,);

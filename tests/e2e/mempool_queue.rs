@@ -92,7 +92,7 @@ async fn each_stage_of_an_operation_has_pimlicos_word_for_it() {
     let new = bench.send(&dearer(&op, 20)).await.unwrap();
     assert_eq!(says(old).await, word("rejected", None));
 
-    bench.anvil("evm_setAutomine", vec![json!(false)]).await;
+    bench.stack.anvil.hold().await.unwrap();
     let transaction = bench.bundle().await;
     assert_eq!(says(new).await, word("submitted", Some(transaction)));
     let submitted = json!({ "userOpHash": new, "status": "submitted", "transactionHash": transaction });
@@ -105,3 +105,10 @@ async fn each_stage_of_an_operation_has_pimlicos_word_for_it() {
     bench.until(new, "included").await;
     assert_eq!(says(new).await, word("included", Some(transaction)));
 }
+
+tests::on_base!(
+    consecutive_nonces_are_taken_before_they_can_be_mined_and_mined_in_one_bundle_in_their_order,
+    nonce_keys_do_not_wait_for_one_another,
+    ten_per_cent_more_of_both_fees_take_an_operations_place_and_less_does_not,
+    each_stage_of_an_operation_has_pimlicos_word_for_it,
+);

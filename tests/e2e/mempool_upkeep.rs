@@ -150,3 +150,11 @@ async fn a_nonce_used_by_somebody_elses_bundle_ends_the_operation_that_waits_for
     bench.anvil("eth_sendTransaction", vec![tx]).await;
     assert_eq!(bench.reason(waits).await, "its nonce was used by another operation");
 }
+
+tests::on_base!(
+    what_read_a_slot_that_changed_is_validated_again_and_what_did_not_stays,
+    what_is_still_valid_after_what_it_read_has_changed_stays,
+    cod_010_a_contract_that_validation_calls_must_not_be_delegated_anew,
+    what_expires_while_it_waits_is_dropped_and_what_lasts_is_not,
+    a_nonce_used_by_somebody_elses_bundle_ends_the_operation_that_waits_for_it,
+);

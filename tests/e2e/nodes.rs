@@ -82,3 +82,5 @@ async fn over_websocket_heads_are_announced_and_a_lost_connection_is_made_again(
         assert_eq!(carry(&stack, &account).await["success"], true);
     }
 }
+
+tests::on_base!(over_websocket_heads_are_announced_and_a_lost_connection_is_made_again,);

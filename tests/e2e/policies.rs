@@ -55,7 +55,7 @@ pub(crate) struct Policies(pub(crate) PathBuf);
 
 impl Policies {
     pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("fabstir-{name}-{}", std::process::id()));
+        let path = tests::chain::own(name);
         std::fs::create_dir_all(&path).unwrap();
         let policies = Self(path);
         policies.write("marketplace", paymaster::policy::MARKETPLACE);
@@ -328,3 +328,8 @@ async fn a_hang_up_reads_files_anew_that_look_as_before() {
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
+
+tests::on_base!(
+    two_operations_for_each_open_job_are_sponsored_and_only_for_its_parties,
+    one_call_estimates_and_sponsors_the_whole,
+);

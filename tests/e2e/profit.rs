@@ -73,7 +73,7 @@ async fn a_bundle_is_proven_on_what_those_in_flight_will_leave() {
     let writer = SimpleAccount::new(&bench.stack, EntryPointVersion::V0_8, parse_ether("1").unwrap()).await.unwrap();
     let write = [&[helpers::order(Access::Sstore)], U256::from(5).to_be_bytes::<32>().as_slice()].concat();
     let op = writer.operation(&bench.stack, victim.sender, U256::ZERO, write.into()).await.unwrap();
-    bench.stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+    bench.stack.anvil.hold().await.unwrap();
 
     let first = writer.send(&bench.stack, op).await.unwrap();
     let transaction = bench.bundle().await;
@@ -88,3 +88,8 @@ async fn a_bundle_is_proven_on_what_those_in_flight_will_leave() {
     assert_eq!(included["success"], true);
     bench.until(second, "dropped").await;
 }
+
+tests::on_base!(
+    an_operation_that_data_on_l1_has_become_too_dear_for_waits_until_it_pays_again,
+    a_bundle_is_proven_on_what_those_in_flight_will_leave,
+);

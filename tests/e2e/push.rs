@@ -60,7 +60,7 @@ async fn operation(stack: &Stack) -> (SimpleAccount, Value, B256) {
 async fn subscribers_hear_each_step_in_order() {
     let stack = Stack::start(&[]).await.unwrap();
     let (account, op, hash) = operation(&stack).await;
-    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+    stack.anvil.hold().await.unwrap();
     let clients = [connect(&stack).await, connect(&stack).await];
     // One before anybody knows of the operation, one when it is on its way.
     let mut early = subscribe(&clients[0], hash).await;
@@ -141,7 +141,7 @@ async fn a_synchronous_send_answers_with_the_receipt_or_names_the_operation() {
     assert_eq!(receipt, stack.node.ask("eth_getUserOperationReceipt", vec![json!(hash)]).await.unwrap());
 
     let (account, op, hash) = operation(&stack).await;
-    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+    stack.anvil.hold().await.unwrap();
     let params = vec![op, json!(account.entry_point), json!(100)];
     let ClientError::Call(error) = stack.node.ask("fabstir_sendUserOperationSync", params).await.unwrap_err() else {
         panic!("no JSON-RPC error")
@@ -150,3 +150,8 @@ async fn a_synchronous_send_answers_with_the_receipt_or_names_the_operation() {
     let data: Value = serde_json::from_str(error.data().unwrap().get()).unwrap();
     assert_eq!(data, json!({ "userOpHash": hash }));
 }
+
+tests::on_base!(
+    a_dropped_operations_subscriber_hears_why,
+    a_synchronous_send_answers_with_the_receipt_or_names_the_operation,
+);

@@ -53,7 +53,7 @@ impl Cluster {
 
     async fn start() -> Self {
         let redis = Redis::durable().await.unwrap();
-        let anvil = Anvil::start_with(&["--gas-limit", "240000000"]).await.unwrap();
+        let anvil = Anvil::start_with(&["--gas-limit", "40000000"]).await.unwrap();
         let url = anvil.url.clone();
         let stack = Stack::on(anvil, &url, &Self::arguments(&redis.url, "rpc")).await.unwrap();
         let second = Self::process(&stack, &redis, "rpc", &[]).await;

@@ -34,7 +34,7 @@ impl World {
 
     /// With more arguments for the node.
     pub(crate) async fn start_with(name: &str, more: &[&str]) -> Self {
-        let folder = std::env::temp_dir().join(format!("fabstir-{name}-{}", std::process::id()));
+        let folder = tests::chain::own(name);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("passphrase"), "correct horse\n").unwrap();
         let arguments = Self::arguments(&folder);
@@ -342,3 +342,8 @@ async fn calls_are_sent_in_both_versions_and_what_is_not_supported_is_refused_by
     let supported = world.stack.node.ask("wallet_getSupportedExecutionPermissions", vec![]).await.unwrap();
     assert!(supported["erc20-token-periodic"]["ruleTypes"].as_array().unwrap().contains(&json!("expiry")));
 }
+
+tests::on_base!(
+    a_session_lives_from_its_request_to_its_revocation,
+    calls_are_sent_in_both_versions_and_what_is_not_supported_is_refused_by_its_code,
+);

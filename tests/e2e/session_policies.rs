@@ -107,3 +107,5 @@ async fn a_session_is_sponsored_under_the_policy_of_the_url_or_of_the_context() 
     assert_eq!(mined["paymaster"], json!(world.stack.deployment.paymasters["v0.8"]), "{mined}");
     assert!(serde_json::from_value::<U256>(mined["actualGasCost"].clone()).unwrap() > U256::ZERO);
 }
+
+tests::on_base!(a_session_is_sponsored_under_the_policy_of_the_url_or_of_the_context,);

@@ -205,3 +205,5 @@ async fn no_byte_of_a_revoked_key_is_left_in_the_nodes_memory() {
     assert_eq!(status, U256::from(2));
     assert_eq!(stored_key(&world, session.context, "after"), None);
 }
+
+tests::on_base!(a_conversation_is_opened_paid_and_closed_by_the_rust_client,);

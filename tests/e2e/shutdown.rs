@@ -89,7 +89,7 @@ async fn on_a_chain_that_stands_still_what_was_accepted_is_named() {
     let mut stack = Stack::start(&[]).await.unwrap();
     let account = SimpleAccount::new(&stack, EntryPointVersion::V0_8, parse_ether("1").unwrap()).await.unwrap();
     let op = account.operation(&stack, Address::repeat_byte(5), U256::ZERO, Bytes::new()).await.unwrap();
-    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
+    stack.anvil.hold().await.unwrap();
     let hash = account.send(&stack, op).await.unwrap();
     stack.node.terminate().await.unwrap();
     let lines = end(&mut stack, Instant::now()).await;
@@ -117,3 +117,8 @@ async fn nobody_is_rid_of_a_bad_reputation_by_a_restart() {
         json!([{ "address": Address::repeat_byte(9), "opsSeen": "0x2710", "opsIncluded": "0x0", "status": "banned" }]);
     assert_eq!(dumped, expected);
 }
+
+tests::on_base!(
+    under_load_every_accepted_operation_is_mined_or_named,
+    on_a_chain_that_stands_still_what_was_accepted_is_named,
+);

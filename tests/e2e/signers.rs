@@ -18,7 +18,7 @@ struct File(PathBuf);
 
 impl File {
     fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("fabstir-{name}-{}", std::process::id()));
+        let path = tests::chain::own(name);
         std::fs::write(&path, text).unwrap();
         Self(path)
     }
@@ -130,3 +130,5 @@ async fn a_keystore_s_key_signs_sponsorships() {
     assert_eq!(signer_of(&stack, &signed).await, key.address());
     assert!(bundle_by_hand(&stack, &[parse(&client.sign(signed).unwrap())]).await);
 }
+
+tests::on_base!(a_key_is_changed_while_signatures_of_the_old_one_are_out_and_none_is_refused,);

@@ -184,3 +184,10 @@ async fn what_would_revert_is_not_signed_for_unless_the_operator_says_so() {
         crate::attacks::sponsor(&stack, &good).await.unwrap();
     }
 }
+
+tests::on_base!(
+    one_call_prepares_what_three_calls_and_two_reads_prepare,
+    an_eoa_that_delegates_in_the_operation_is_prepared_for_in_one_call,
+    on_v09_an_operation_that_its_user_has_signed_is_sponsored_and_sent_in_one_call,
+    what_would_revert_is_not_signed_for_unless_the_operator_says_so,
+);

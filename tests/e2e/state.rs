@@ -166,9 +166,9 @@ async fn a_block_reverted_amid_validation_gives_no_verdict_by_its_state() {
 async fn a_reorganisation_amid_validation_gives_no_verdict_by_the_blocks_that_went() {
     let (bench, proxy) = bench().await;
     let op = bench.place([bench.account(vec![once_written()])]).await.remove(0);
-    bench.write(op.sender, U256::from(5)).await;
+    let block = bench.write(op.sender, U256::from(5)).await;
     bench.catch_up().await;
-    let reorganise = async || drop(bench.anvil("anvil_reorg", vec![json!(1), json!([])]).await);
+    let reorganise = async || bench.stack.anvil.reorganise(block).await.unwrap();
     let said = amid_validation(&bench, &proxy, &op, reorganise).await.unwrap_err();
     assert!(said.code == -32507 || NO_VERDICTS.contains(&said.code), "{said:?}");
     bench.catch_up().await;
@@ -182,10 +182,10 @@ async fn what_was_accepted_on_a_block_that_went_is_judged_by_what_came_instead()
     let (bench, _) = bench().await;
     let scenarios = [bench.account(vec![once_written()]), bench.account(vec![answer_from(5)])];
     let [loses, stays] = bench.place(scenarios).await.try_into().unwrap();
-    bench.write(loses.sender, U256::from(5)).await;
+    let block = bench.write(loses.sender, U256::from(5)).await;
     bench.catch_up().await;
     let (of_loses, of_stays) = (bench.send(&loses).await.unwrap(), bench.send(&stays).await.unwrap());
-    bench.anvil("anvil_reorg", vec![json!(1), json!([])]).await;
+    bench.stack.anvil.reorganise(block).await.unwrap();
     assert_eq!(bench.reason(of_loses).await, "signature: AA24 signature error");
     assert_eq!(bench.status(of_stays).await["status"], "pending");
 }
@@ -248,3 +248,11 @@ async fn a_bundle_that_the_node_fails_to_take_is_sent_again_and_mined_once() {
         assert_eq!(events.as_array().unwrap().len(), 1, "{what}");
     }
 }
+
+tests::on_base!(
+    a_node_that_falls_back_to_an_older_block_changes_nothing,
+    a_block_reverted_amid_validation_gives_no_verdict_by_its_state,
+    a_reorganisation_amid_validation_gives_no_verdict_by_the_blocks_that_went,
+    what_was_accepted_on_a_block_that_went_is_judged_by_what_came_instead,
+    a_bundle_that_the_node_fails_to_take_is_sent_again_and_mined_once,
+);

@@ -149,3 +149,5 @@ async fn is_valid_now(stack: &Stack, params: Vec<Value>) -> bool {
     let explained = stack.node.ask("fabstir_explainUserOperation", params).await.unwrap();
     explained["accepted"] == json!(true)
 }
+
+tests::on_base!(a_stolen_key_takes_through_the_bundler_at_most_what_its_policy_states,);

@@ -275,3 +275,10 @@ async fn a_manipulated_oracle_of_the_contract_s_own_costs_no_more_than_the_allow
     let bound = (before.0 - payer.standing().await.0) * U256::from(55) / U256::from(1_000);
     assert!(!payer.report("the contract's oracle, 10 % too low", before, bound).await.is_zero(), "it is worth trying");
 }
+
+tests::on_base!(
+    tokens_quotes_and_the_most_that_an_operation_costs_are_told,
+    an_approval_that_the_operation_itself_revokes_costs_nothing,
+    a_manipulated_price_costs_no_more_than_the_allowed_deviation,
+    a_manipulated_oracle_of_the_contract_s_own_costs_no_more_than_the_allowed_deviation_either,
+);

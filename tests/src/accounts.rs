@@ -57,20 +57,24 @@ impl SimpleAccount {
         Ok(Self { address, key, ..*self })
     }
 
-    /// Many more, deployed, on a chain that mines at once, each with `wei`.
+    /// Many more, deployed, each with `wei`.
     pub async fn siblings(&self, stack: &Stack, count: usize, wei: U256) -> Result<Vec<Self>> {
         let factory = self.factory.context("it has no factory")?;
         let creator = self.entry_point.create(1);
         stack.anvil.ask("anvil_impersonateAccount", vec![json!(creator)]).await?;
         stack.anvil.ask("anvil_setBalance", vec![json!(creator), json!(wei)]).await?;
-        let mut accounts = Vec::new();
-        for _ in 0..count {
+        let first = stack.anvil.ask("eth_getTransactionCount", vec![json!(creator), json!("latest")]).await?;
+        let (first, mut accounts) = (serde_json::from_value::<U256>(first)?, Vec::new());
+        for index in 0..count {
             let key = SecretKey::generate();
             let address = account_of(stack, factory, &key).await?;
             let create = createAccountCall { owner: key.address(), salt: U256::ZERO };
-            let tx = json!({ "from": creator, "to": factory, "data": Bytes::from(create.abi_encode()) });
+            // With its nonce: while blocks come, anvil gives one twice. And with its gas: by itself each fills a block.
+            let tx = json!({
+                "from": creator, "to": factory, "data": Bytes::from(create.abi_encode()), "gas": "0x7a120",
+                "nonce": first + U256::from(index),
+            });
             stack.anvil.ask("anvil_setBalance", vec![json!(address), json!(wei)]).await?;
-            // One after the other: in one request, anvil gives several of them the same nonce.
             stack.anvil.ask("eth_sendTransaction", vec![tx]).await?;
             accounts.push(Self { address, key, ..*self });
         }

@@ -1,10 +1,10 @@
 //! A real anvil on a free port.
 
-use std::process::Stdio;
+use std::{process::Stdio, sync::Mutex};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use anyhow::{Context, Result, bail};
-use fabstir::dev::anvil::KEPT_STATES;
+use fabstir::dev::anvil::{Blocks, KEPT_STATES};
 use jsonrpsee::{
     core::{
         client::ClientT,
@@ -19,6 +19,8 @@ use tokio::{
     process::{Child, Command},
 };
 
+use crate::chain::Kind;
+
 /// Keys of anvil's first accounts, publicly known.
 pub const KEYS: [&str; 4] = [
     "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
@@ -32,24 +34,28 @@ pub const KEYS: [&str; 4] = [
 pub struct Anvil {
     /// Its HTTP endpoint.
     pub url: String,
+    /// What it is like.
+    pub kind: Kind,
+    blocks: Mutex<Option<Blocks>>,
     rpc: HttpClient,
     process: Child,
 }
 
 impl Anvil {
-    /// Mines each transaction at once.
+    /// Of the kind that is set for this thread.
     pub async fn start() -> Result<Self> {
         Self::start_with(&[]).await
     }
 
     /// With more arguments, such as `--no-mining`, or another hardfork than Base's.
     pub async fn start_with(arguments: &[&str]) -> Result<Self> {
-        let program = program()?;
+        let (program, kind) = (program()?, Kind::here());
         let hardfork: &[&str] = if arguments.contains(&"--hardfork") { &[] } else { &["--hardfork", "osaka"] };
         let mut process = Command::new(program)
             .args(["--port", "0"])
             .args(hardfork)
             .args(["--prune-history", KEPT_STATES])
+            .args(kind.arguments())
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -61,7 +67,7 @@ impl Anvil {
                 let url = format!("http://{address}");
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                 let rpc = HttpClientBuilder::default().build(&url)?;
-                return Ok(Self { url, rpc, process });
+                return Ok(Self { url, kind, blocks: Mutex::new(None), rpc, process });
             }
         }
         bail!("anvil ended before it listened")
@@ -70,6 +76,37 @@ impl Anvil {
     /// Has it stand still, or go on.
     pub async fn freeze(&self, frozen: bool) -> Result<()> {
         crate::redis::signal(self.process.id(), if frozen { "STOP" } else { "CONT" }).await
+    }
+
+    /// Blocks come from now on as they do on a chain of its kind, if that is not with each transaction.
+    pub async fn begin(&self) -> Result<()> {
+        if self.kind == Kind::Base {
+            let blocks = Blocks::begin(&self.url).await?;
+            *self.blocks.lock().expect("nobody panics with it") = Some(blocks);
+        }
+        Ok(())
+    }
+
+    /// No block comes any more but those that are asked for.
+    pub async fn hold(&self) -> Result<()> {
+        *self.blocks.lock().expect("nobody panics with it") = None;
+        self.ask("evm_setAutomine", vec![json!(false)]).await?;
+        Ok(())
+    }
+
+    /// Has other blocks, empty ones, take the place of block `first` and of all after it.
+    pub async fn reorganise(&self, first: u64) -> Result<()> {
+        let hash = async || -> Result<Value> {
+            Ok(self.ask("eth_getBlockByNumber", vec![json!(U256::from(first)), json!(false)]).await?["hash"].clone())
+        };
+        let before = hash().await?;
+        while hash().await? == before {
+            // Again, if another block came meanwhile and one too few went.
+            let tip: U256 = serde_json::from_value(self.ask("eth_blockNumber", vec![]).await?)?;
+            let depth = tip.saturating_to::<u64>() + 1 - first;
+            self.ask("anvil_reorg", vec![json!(depth), json!([])]).await?;
+        }
+        Ok(())
     }
 
     /// Any method, standard or anvil's own: the test's business, not the product's.
@@ -115,6 +152,10 @@ impl Anvil {
     pub async fn send(&self, from: Address, to: Option<Address>, data: Bytes, value: U256) -> Result<Value> {
         let tx = json!({ "from": from, "to": to, "data": data, "value": value });
         let hash: B256 = self.rpc.request("eth_sendTransaction", rpc_params![tx]).await?;
+        // What a test does by itself need not wait.
+        if self.kind != Kind::AtOnce {
+            self.ask("evm_mine", vec![]).await?;
+        }
         for _ in 0..500 {
             let receipt = self.ask("eth_getTransactionReceipt", vec![json!(hash)]).await?;
             if !receipt.is_null() {

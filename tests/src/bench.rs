@@ -37,7 +37,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A chain that mines each transaction at once.
+    /// A chain of the kind that is set for this thread.
     pub async fn new(version: EntryPointVersion) -> Self {
         let anvil = Anvil::start().await.unwrap();
         let url = anvil.url.clone();
@@ -149,10 +149,11 @@ impl Bench {
         self.catch_up().await;
     }
 
-    /// Has a contract of [`helpers`], or an entity, write one to this slot of its storage, in a transaction.
-    pub async fn write(&self, contract: Address, slot: U256) {
+    /// Has a contract of [`helpers`], or an entity, write one to this slot of its storage, in a transaction; its block.
+    pub async fn write(&self, contract: Address, slot: U256) -> u64 {
         let data = [&[helpers::order(Access::Sstore)], slot.to_be_bytes::<32>().as_slice()].concat();
-        self.stack.anvil.transact(Some(contract), data, U256::ZERO).await.unwrap();
+        let receipt = self.stack.anvil.transact(Some(contract), data, U256::ZERO).await.unwrap();
+        serde_json::from_value::<U256>(receipt["blockNumber"].clone()).unwrap().to()
     }
 
     /// The hash of the chain's newest block.

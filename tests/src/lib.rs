@@ -5,6 +5,7 @@
 //! ```
 //!
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
+//! - [`chain`]: which kind of chain that is, and `on_base!`. - [`others`]: who else is on it.
 //! - [`redis`]: a Redis of the test's own.
 //! - [`prometheus`]: a Prometheus of the test's own, under the product's alert rules.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
@@ -22,9 +23,11 @@ pub mod accounts;
 pub mod accuracy;
 pub mod anvil;
 pub mod bench;
+pub mod chain;
 pub mod load;
 pub mod op_stack;
 pub mod oracle;
+pub mod others;
 pub mod process;
 pub mod programs;
 pub mod prometheus;
@@ -35,6 +38,7 @@ pub mod ws_proxy;
 
 pub use anvil::Anvil;
 pub use bench::Bench;
+pub use others::Others;
 pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use redis::Redis;

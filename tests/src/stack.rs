@@ -25,7 +25,11 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::anvil::{Anvil, KEYS};
+use crate::{
+    Others,
+    anvil::{Anvil, KEYS},
+    chain::Kind,
+};
 
 /// The binary under test, built beside the tests.
 pub fn fabstir() -> PathBuf {
@@ -49,6 +53,8 @@ pub struct Stack {
     pub deployment_file: PathBuf,
     /// The node.
     pub node: NodeProcess,
+    /// Who else is on the chain, where there is somebody.
+    _others: Option<Others>,
 }
 
 /// A `fabstir node` process.
@@ -63,7 +69,7 @@ pub struct NodeProcess {
 }
 
 impl Stack {
-    /// On a chain that mines at once.
+    /// On a chain of the kind that is set for this thread.
     pub async fn start(arguments: &[&str]) -> Result<Self> {
         let anvil = Anvil::start().await?;
         let node_url = anvil.url.clone();
@@ -72,19 +78,19 @@ impl Stack {
 
     /// On this chain, which the node reaches through `node_url`; with more arguments for the node.
     pub async fn on(anvil: Anvil, node_url: &str, arguments: &[&str]) -> Result<Self> {
-        let (deployment, deployment_file) = Self::deploy(&anvil).await?;
+        let (deployment, deployment_file, others) = Self::deploy(&anvil).await?;
         let node = NodeProcess::start(node_url, &deployment_file, arguments).await?;
-        Ok(Self { anvil, deployment, deployment_file, node })
+        Ok(Self { anvil, deployment, deployment_file, node, _others: others })
     }
 
     /// The same, with everything that the node has to say written to this file.
     pub async fn logged(anvil: Anvil, node_url: &str, arguments: &[&str], log: &Path) -> Result<Self> {
-        let (deployment, deployment_file) = Self::deploy(&anvil).await?;
+        let (deployment, deployment_file, others) = Self::deploy(&anvil).await?;
         let node = NodeProcess::logged(node_url, &deployment_file, arguments, log).await?;
-        Ok(Self { anvil, deployment, deployment_file, node })
+        Ok(Self { anvil, deployment, deployment_file, node, _others: others })
     }
 
-    async fn deploy(anvil: &Anvil) -> Result<(Deployment, PathBuf)> {
+    async fn deploy(anvil: &Anvil) -> Result<(Deployment, PathBuf, Option<Others>)> {
         let deployment_file = std::env::temp_dir().join(format!(
             "fabstir-test-{}-{}.json",
             std::process::id(),
@@ -102,7 +108,9 @@ impl Stack {
         if !done.success() {
             bail!("fabstir deploy failed");
         }
-        Ok((Deployment::read(&deployment_file)?, deployment_file))
+        anvil.begin().await?;
+        let others = if anvil.kind == Kind::Base { Some(Others::start(anvil).await?) } else { None };
+        Ok((Deployment::read(&deployment_file)?, deployment_file, others))
     }
 
     /// An account with this key, which holds `tokens` (base units) of the test token.
