@@ -6,8 +6,3 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
-
-/// Seconds since 1970.
-pub(crate) fn unix_now() -> u64 {
-    now().as_secs()
-}

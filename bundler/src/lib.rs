@@ -33,8 +33,8 @@
 mod admission;
 mod base_fee;
 mod builder;
-mod clock;
 pub mod chain_time;
+mod clock;
 mod cluster;
 pub mod config;
 mod engine;
@@ -57,8 +57,8 @@ pub mod rules;
 mod service;
 pub mod signer;
 mod submitter;
-mod transaction;
 mod trail;
+mod transaction;
 
 pub use admission::{Admitted, Evidence, Validated};
 pub use cluster::{Builder, ClusterConfig, ClusterError, Refusal, SeatState};

@@ -13,9 +13,8 @@ use std::{
 use tests::stack::root;
 
 /// What recipes may take for granted, and what they look for before they install it.
-const PROGRAMS: [&str; 11] = [
-    "cargo", "npm", "node", "python3", "redis-server", "openssl", "promtool", "chromium", "mdbook", "sudo", "apt-get",
-];
+const PROGRAMS: [&str; 11] =
+    ["cargo", "npm", "node", "python3", "redis-server", "openssl", "promtool", "chromium", "mdbook", "sudo", "apt-get"];
 
 /// Without programs that have to be installed from Debian.
 const BARE: [&str; 6] = ["cargo", "npm", "node", "python3", "sudo", "apt-get"];
@@ -77,8 +76,8 @@ impl Drop for Fresh {
 
 /// What a machine has that has make at all.
 const TOOLS: [&str; 24] = [
-    "bash", "sh", "env", "make", "find", "sed", "grep", "cmp", "cat", "cp", "ln", "ls", "mkdir", "touch", "rm", "dirname",
-    "basename", "realpath", "id", "wc", "sleep", "true", "tr", "head",
+    "bash", "sh", "env", "make", "find", "sed", "grep", "cmp", "cat", "cp", "ln", "ls", "mkdir", "touch", "rm",
+    "dirname", "basename", "realpath", "id", "wc", "sleep", "true", "tr", "head",
 ];
 
 /// The names under `.PHONY`, which is where the Makefile says what can be asked of it.

@@ -39,8 +39,15 @@ pub(crate) fn choose(mempool: &Mempool, room: &Room, fees: FeeSuggestion, native
         })
         .collect();
     candidates.sort_by_key(|(price, arrival, ahead, _)| (*price, *arrival, *ahead));
-    let mut choice =
-        Choice { mempool, room, native, bundle: None, load: Load::default(), lanes: HashMap::new(), throttled: HashMap::new() };
+    let mut choice = Choice {
+        mempool,
+        room,
+        native,
+        bundle: None,
+        load: Load::default(),
+        lanes: HashMap::new(),
+        throttled: HashMap::new(),
+    };
     // Each pass may make room for those that had to go behind another.
     loop {
         let before = candidates.len();
@@ -173,7 +180,10 @@ mod tests {
     fn what_does_not_pay_the_base_fee_waits_and_everything_does_while_that_is_above_our_cap() {
         let pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2)]);
         assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), fees(31), false)), [2]);
-        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), FeeSuggestion { cap: 30, ..fees(31) }, false)), [0_u8; 0]);
+        assert_eq!(
+            ids(choose(&pool, &Room::of_gas(u64::MAX), FeeSuggestion { cap: 30, ..fees(31) }, false)),
+            [0_u8; 0]
+        );
     }
 
     #[test]

@@ -31,7 +31,6 @@ fn no_latest() -> NodeError {
     NodeError::Unreadable { method: BLOCK, reason: "no latest block".into() }
 }
 
-
 /// How long one of several endpoints is given for an answer; another is asked then.
 const PATIENCE_WITH_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
 /// The same where there is no other.
@@ -385,7 +384,6 @@ impl NodeClient {
         }
     }
 }
-
 
 /// `eth_call`'s block overrides for this moment.
 fn to_come(at: Moment) -> Value {

@@ -9,8 +9,8 @@ mod nodes;
 mod receipt;
 mod redact;
 
-pub use client::{BatchReader, NodeClient};
 pub(crate) use client::PaidCall;
+pub use client::{BatchReader, NodeClient};
 pub(crate) use condition::{Condition, Word};
 pub use error::NodeError;
 pub(crate) use history::FeeHistory;

@@ -219,7 +219,8 @@ impl History {
     async fn sync(&mut self) {
         let ledger = self.process();
         let marks = ledger.marks().await.unwrap();
-        let on_chain = |number: u64| self.chain.blocks.get(usize::try_from(number).unwrap());
+        let chain = &self.chain;
+        let on_chain = |number: u64| chain.blocks.get(usize::try_from(number).unwrap());
         let ancestor = marks.iter().rev().find(|mark| on_chain(mark.number).is_some_and(|it| it.block == **mark));
         let mut next = 0;
         if let Some(ancestor) = ancestor {
@@ -238,10 +239,12 @@ impl History {
                 inclusions.reverse();
                 inclusions.extend(inclusions.clone());
                 // And of ranges before, of which the ledger knows as long as they are not final.
+                let chain = &self.chain;
                 let before = |number: u64| {
-                    number < next && on_chain(number).is_some_and(|mined| !self.chain.is_final(mined.block))
+                    let mined = chain.blocks.get(usize::try_from(number).unwrap());
+                    number < next && mined.is_some_and(|mined| !chain.is_final(mined.block))
                 };
-                inclusions.extend(self.chain.executed().filter(|(at, _)| before(*at)).map(|(_, it)| *it));
+                inclusions.extend(chain.executed().filter(|(at, _)| before(*at)).map(|(_, it)| *it));
             }
             let after =
                 next.checked_sub(1).map(|number| self.chain.blocks[usize::try_from(number).unwrap()].block.hash);
