@@ -305,8 +305,8 @@ mod tests {
     fn on(prices: L1Prices) -> Head {
         let node = NodeClient::new("http://127.0.0.1:1").unwrap();
         let block = block(1);
-        let view = Arc::new(StateView::new(node, block.hash, Arc::<Shared>::default()));
-        Head { block, view, fees: FeeSuggestion::flat(5_000_000, 1_000_000), l1: Some(prices) }
+        let view = Arc::new(StateView::new(node, block.hash, 0, Arc::<Shared>::default()));
+        Head { block, time: 0, view, fees: FeeSuggestion::flat(5_000_000, 1_000_000), l1: Some(prices) }
     }
 
     const PRICES: L1Prices = L1Prices {

@@ -45,7 +45,7 @@ async fn predeploy(anvil: &Anvil, name: &str, at: Address) {
 async fn read_prices(anvil: &Anvil) -> L1Prices {
     let node = NodeClient::new(&anvil.url).unwrap();
     let block = node.block(BlockNumberOrTag::Latest).await.unwrap().unwrap().header.hash;
-    L1Prices::read(&StateView::new(node, block, Arc::<Shared>::default())).await.unwrap()
+    L1Prices::read(&StateView::new(node, block, 0, Arc::<Shared>::default())).await.unwrap()
 }
 
 /// Any prices. The oracle multiplies the first scalar by 16 in 32 bits.

@@ -94,10 +94,10 @@ mod tests {
     fn room(left_per_mille: u16, wei: u64) -> Room {
         let node = NodeClient::new("http://127.0.0.1:1").unwrap();
         let block = crate::evm::BlockPin { gas_limit: 40_000_000, ..block(1) };
-        let view = Arc::new(StateView::new(node, block.hash, Arc::<Shared>::default()));
+        let view = Arc::new(StateView::new(node, block.hash, 0, Arc::<Shared>::default()));
         let fees = FeeSuggestion { left_per_mille, ..FeeSuggestion::flat(5_000_000, 1_000_000) };
         let l1 = Some(L1Prices { upgrade: Upgrade::Jovian, ..L1Prices::default() });
-        Room::new(&Head { block, view, fees, l1 }, &ChainPreset::base(), U256::from(wei))
+        Room::new(&Head { block, time: 0, view, fees, l1 }, &ChainPreset::base(), U256::from(wei))
     }
 
     fn load(call_gas_limit: u128, data: usize) -> Load {

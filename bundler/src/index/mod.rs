@@ -229,12 +229,15 @@ impl Index {
         Ok(())
     }
 
-    /// Where the operation was executed.
+    /// Where the operation was executed, unless that is longer ago than events are kept.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub(crate) fn find(&self, hash: B256) -> Result<Option<Event>, IndexError> {
-        self.store.event(hash)
+        // The file is rid of what is older only when there is something else to write.
+        let top = self.state().top.map_or(0, |top| top.number);
+        let oldest = self.wanted.retention.map_or(0, |blocks| top.saturating_sub(blocks));
+        Ok(self.store.event(hash)?.filter(|event| event.block >= oldest))
     }
 
     /// The answer of `eth_getUserOperationReceipt`, if it is kept.

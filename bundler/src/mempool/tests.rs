@@ -512,7 +512,13 @@ async fn what_is_not_valid_yet_waits_until_it_is_whichever_second_the_next_block
     // The head's second or the next, which it may be: v0.8 takes it in the next only.
     pool.look_to(NextBlock { latest: NOW + 1, ..next(NOW) });
     assert_eq!((waiting(&pool), pool.waits_for_time()), (vec![2], true));
-    assert!(pool.advance(&head_at(2, 1, 0), &head_at(1, 1, 0).view, &[], next(NOW)).is_empty(), "and is not dropped");
+    let both = |number| {
+        let head = head_at(number, 1, 0);
+        let slot = erc4337::storage::nonce_slot(Address::repeat_byte(2), U256::ZERO);
+        head.view.know_slot(EntryPointVersion::V0_8.canonical_address(), slot, U256::ZERO);
+        head
+    };
+    assert!(pool.advance(&both(2), &both(1).view, &[], next(NOW)).is_empty(), "and is not dropped");
     assert_eq!(waiting(&pool), [2]);
     pool.look_to(next(NOW + 1));
     assert_eq!((waiting(&pool), pool.waits_for_time()), (vec![1, 2], false));

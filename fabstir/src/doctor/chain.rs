@@ -39,7 +39,7 @@ pub(super) async fn examine(node: &NodeClient, deployment: &Deployment, findings
         }
     }
     let head = match node.latest().await {
-        Ok(head) => head.header,
+        Ok(head) => head,
         Err(error) => {
             findings.push(Finding::failure("head", error, "the node must answer eth_getBlockByNumber"));
             return None;
