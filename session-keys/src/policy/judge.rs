@@ -358,6 +358,6 @@ mod tests {
         assert_eq!([0, 150].map(|second| whole.period_for(1_000 + second)), [Some(0); 2]);
         // The last period is cut short by the session's end: what could not be mined in it is left to the one before.
         let cut = Policy { valid_until: 1_000 + 125, ..policy };
-        assert_eq!(cut.period_for(1_000 + 112), Some(1));
+        assert_eq!([113, 114].map(|second| cut.period_for(1_000 + second)), [Some(2), Some(1)]);
     }
 }
