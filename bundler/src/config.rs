@@ -1,11 +1,16 @@
 //! What an operator may set.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, U256};
 use erc4337::{ChainPreset, EntryPointVersion};
 
-use crate::{Keeping, fees::FeePolicy, mempool::MempoolConfig};
+use crate::{
+    Keeping,
+    fees::FeePolicy,
+    mempool::MempoolConfig,
+    world::{Disk, SystemDisk},
+};
 
 /// Settings of the bundler.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub struct Config {
     pub reputation_file: Option<PathBuf>,
     /// Folder of what outlives the process: journal and index; without one, both go with it.
     pub data_dir: Option<PathBuf>,
+    /// Where that folder is.
+    pub disk: Arc<dyn Disk>,
     /// First block whose operations are indexed; else about 10,000 blocks before the first head.
     pub index_start: Option<u64>,
     /// Blocks behind the head whose operations stay in the index; else all.
@@ -95,6 +102,7 @@ impl Config {
             mempool: MempoolConfig::default(),
             reputation_file: None,
             data_dir: None,
+            disk: Arc::new(SystemDisk),
             index_start: None,
             index_retention: None,
             blocks_before_escalation: 3,

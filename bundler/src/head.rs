@@ -1,14 +1,12 @@
 //! The chain's head as every stage sees it: one block, its state, its fees.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use crate::{
     evm::{BlockPin, StateView},
     fees::FeeSuggestion,
     l1_fee::L1Prices,
+    world,
 };
 
 /// A consistent picture of one block. Replaced whole, never changed.
@@ -26,5 +24,5 @@ pub struct Head {
 
 /// Seconds since 1970 by this machine's clock.
 pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    world::unix().as_secs()
 }

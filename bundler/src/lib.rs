@@ -23,6 +23,7 @@
 //! - `index`: where each operation was executed, at any age, across restarts.
 //! - [`signer`]: the key that bundles are sent from.
 //! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
+//! - [`world`]: clock, threads, disk: the system's, or a simulated one's.
 //!
 //! Invariants: state that cannot be read is an error and never a verdict; an accepted operation is included or
 //! dropped with a reason that can be asked for; it is never live under two nonces; no bundle is sent that was not
@@ -52,6 +53,7 @@ pub mod rules;
 mod service;
 pub mod signer;
 mod submitter;
+pub mod world;
 
 pub use admission::{Admitted, Evidence, Validated};
 pub use cluster::{Builder, ClusterConfig, ClusterError, Refusal, SeatState};

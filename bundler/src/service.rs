@@ -610,7 +610,7 @@ fn unreadable(error: IndexError) -> Rejection {
 async fn journal_of(config: &Config) -> Result<(Journal, Replay), JournalError> {
     let Some(folder) = &config.data_dir else { return Ok((Journal::default(), Replay::default())) };
     let path = folder.join("journal.redb");
-    let file = File::open(&path, config.chain.chain_id)?;
+    let file = File::open(Arc::clone(&config.disk), &path, config.chain.chain_id)?;
     Journal::open(Arc::new(file), &path.display().to_string()).await
 }
 

@@ -15,8 +15,9 @@ const FILES: [&str; 5] = [
 ];
 
 #[expect(clippy::expect_used, reason = "the files are part of the program, and a test reads each of them")]
-static PRESETS: LazyLock<Vec<ChainPreset>> =
-    LazyLock::new(|| FILES.iter().map(|text| ChainPreset::parse(text).expect("a preset that is compiled in")).collect());
+static PRESETS: LazyLock<Vec<ChainPreset>> = LazyLock::new(|| {
+    FILES.iter().map(|text| ChainPreset::parse(text).expect("a preset that is compiled in")).collect()
+});
 
 /// Facts of one chain that no RPC call tells.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -61,12 +61,8 @@ fn main() -> Result<()> {
 
 /// A variable that is empty is one that is not set, for every setting.
 fn unset_if_empty(command: clap::Command) -> clap::Command {
-    let empty = |arg: &clap::Arg| {
-        arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty())
-    };
-    command
-        .mut_args(|arg| if empty(&arg) { arg.env(None) } else { arg })
-        .mut_subcommands(unset_if_empty)
+    let empty = |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    command.mut_args(|arg| if empty(&arg) { arg.env(None) } else { arg }).mut_subcommands(unset_if_empty)
 }
 
 #[tokio::main]

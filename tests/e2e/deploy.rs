@@ -139,7 +139,10 @@ async fn a_deployment_killed_with_a_transaction_in_the_air_goes_on() {
     anvil.ask("evm_setAutomine", vec![json!(true)]).await.unwrap();
     anvil.ask("evm_mine", vec![]).await.unwrap();
     assert!(running.wait_with_output().await.unwrap().status.success());
-    assert_eq!(Deployment::read(&file).unwrap(), Deployment::read(&root().join("deploy/addresses/local.json")).unwrap());
+    assert_eq!(
+        Deployment::read(&file).unwrap(),
+        Deployment::read(&root().join("deploy/addresses/local.json")).unwrap()
+    );
     std::fs::remove_file(file).unwrap();
 }
 

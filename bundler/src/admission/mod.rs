@@ -27,7 +27,7 @@ pub(crate) use lane::{counted, in_line, state_after};
 pub use verdict::Validated;
 pub(crate) use verdict::{reject_revert, verdict};
 
-use crate::{Config, Head, Rejection, evm::Wanted, head::unix_now, rules::Parties};
+use crate::{Config, Head, Rejection, evm::Wanted, head::unix_now, rules::Parties, world};
 
 /// An operation that may enter the mempool.
 #[derive(Clone, Debug)]
@@ -199,5 +199,5 @@ pub(crate) async fn revalidate(
 
 /// Runs CPU-bound or state-reading work off the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Rejection> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Rejection::Internal("a validation was cut short"))
+    world::blocking(work).await.map_err(|_| Rejection::Internal("a validation was cut short"))
 }

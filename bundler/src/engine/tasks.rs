@@ -17,6 +17,7 @@ use crate::{
     node::{BatchReader, NodeClient, NodeError, OpReceipt},
     service::is_delegation,
     submitter::{Attempt, Fees, KeyState, Refill},
+    world,
 };
 
 /// Times that the nonces of a head are asked for.
@@ -48,9 +49,7 @@ impl Engine {
         tokio::spawn(async move {
             let hashes = bundle.hashes();
             let (block, pending) = (head.block.hash, in_flight.clone());
-            let proof = tokio::task::spawn_blocking(move || {
-                builder::prove(bundle, &head, &pending, same_state, &chain, bundler)
-            });
+            let proof = world::blocking(move || builder::prove(bundle, &head, &pending, same_state, &chain, bundler));
             let report = match proof.await {
                 Ok(Ok(mut proven)) => {
                     proven.disagreement = builder::contest(&node, &proven.bundle, in_flight, bundler, block).await;

@@ -54,6 +54,7 @@ impl HeadTimer {
         self.pause = if hurry { self.interval } else { (self.pause * 5 / 4).min(self.longest) };
         let Some(announced) = &mut self.announced else {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(self.pause) => {}
                 () = self.wake.notified() => {}
             }
@@ -61,6 +62,7 @@ impl HeadTimer {
         };
         // Looked for all the same now and then: an announcement may be lost with a connection that seems to live.
         let lost = tokio::select! {
+            biased;
             head = announced.next() => head.is_none(),
             () = tokio::time::sleep(self.longest * 8) => false,
             () = self.wake.notified() => false,

@@ -9,7 +9,6 @@ mod nested;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use alloy::{

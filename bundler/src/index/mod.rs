@@ -20,12 +20,13 @@ use std::{
     ops::RangeInclusive,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use alloy::primitives::{Address, B256};
 use redb::Durability;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 pub(crate) use backfill::{Logs, event_of, run as backfill};
 use coverage::Coverage;
@@ -36,6 +37,7 @@ use store::{Kept, Store, Top};
 use crate::{
     follower::Inclusion,
     node::{NodeClient, NodeError},
+    world::Disk,
 };
 
 /// Between two flushes to the disk while heads come in.
@@ -78,12 +80,13 @@ impl Index {
     /// # Errors
     /// If the file is damaged, of another format or chain, or in use. Nothing is written to it then.
     pub(crate) fn open(
+        disk: &dyn Disk,
         file: Option<&Path>,
         chain: u64,
         start: Option<u64>,
         retention: Option<u64>,
     ) -> Result<Self, IndexError> {
-        let store = Store::open(file, chain)?;
+        let store = Store::open(disk, file, chain)?;
         let (coverage, top) = store.coverage()?;
         let state = Mutex::new(State { coverage, top, generation: 0, flushed: Instant::now() });
         Ok(Self { store, start, retention, state })

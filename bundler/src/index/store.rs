@@ -25,6 +25,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
+use crate::world::Disk;
 
 /// The layout of the tables. A file of another one is refused.
 pub(super) const FORMAT: u64 = 1;
@@ -121,13 +122,13 @@ pub(super) struct Store {
 impl Store {
     /// Opens or creates the file; without one, a temporary one that is gone with the process: in memory it would only
     /// grow.
-    pub(super) fn open(file: Option<&Path>, chain: u64) -> Result<Self, IndexError> {
+    pub(super) fn open(disk: &dyn Disk, file: Option<&Path>, chain: u64) -> Result<Self, IndexError> {
         let mut builder = Database::builder();
         // Damage is told, not met later by a panic; the file is small enough to be read through.
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
         let name = file.map_or_else(|| "in the temporary folder".into(), |file| file.display().to_string());
         let db = match file {
-            Some(file) => builder.create(file),
+            Some(file) => disk.database(&builder, file),
             None => {
                 let refused = |error: &dyn std::fmt::Display| IndexError::Storage(format!("{name}: {error}"));
                 let file = nameless().map_err(|error| refused(&error))?;

@@ -1,9 +1,6 @@
 //! Typed calls of the few standard methods we use.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use alloy::{
     eips::BlockNumberOrTag,
@@ -19,8 +16,10 @@ use jsonrpsee::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{FeeHistory, NodeError, endpoint::Endpoint, nodes::Nodes};
+use crate::world::Wire;
 
 /// How long one of several endpoints is given for an answer; another is asked then.
 const PATIENCE_WITH_ONE_OF_SEVERAL: Duration = Duration::from_secs(3);
@@ -43,6 +42,23 @@ impl NodeClient {
         Ok(Self { nodes: Arc::new(Nodes::new(endpoints, Vec::new(), false)) })
     }
 
+    /// A client for nodes of one chain that are not reached by a URL; as [`Self::several`] otherwise. To be called on a
+    /// tokio runtime.
+    pub fn through(wires: Vec<Arc<dyn Wire>>) -> Self {
+        let patience = if wires.len() > 1 { PATIENCE_WITH_ONE_OF_SEVERAL } else { PATIENCE };
+        let endpoints = wires.into_iter().map(|wire| Arc::new(Endpoint::through(wire, patience))).collect();
+        Self::of(Nodes::new(endpoints, Vec::new(), false))
+    }
+
+    /// Looks after them if they are several.
+    fn of(nodes: Nodes) -> Self {
+        let nodes = Arc::new(nodes);
+        if nodes.are_several() {
+            tokio::spawn(Nodes::look_after(Arc::downgrade(&nodes)));
+        }
+        Self { nodes }
+    }
+
     /// A client for several nodes of one chain: the first is asked, the others stand in for one that fails or falls
     /// behind. Transactions go to all of them, or to the `private` ones alone if there are any; `conditional` ones by
     /// `eth_sendRawTransactionConditional`. To be called on a tokio runtime.
@@ -57,11 +73,7 @@ impl NodeClient {
         if urls.is_empty() {
             return Err(NodeError::Url("none is given".into()));
         }
-        let nodes = Arc::new(Nodes::new(open(urls)?, open(private)?, conditional));
-        if nodes.are_several() {
-            tokio::spawn(Nodes::look_after(Arc::downgrade(&nodes)));
-        }
-        Ok(Self { nodes })
+        Ok(Self::of(Nodes::new(open(urls)?, open(private)?, conditional)))
     }
 
     async fn call<R: DeserializeOwned>(&self, method: &'static str, params: ArrayParams) -> Result<R, NodeError> {

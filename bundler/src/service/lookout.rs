@@ -35,7 +35,13 @@ impl Lookout {
     ) -> Result<(Self, Vec<Inclusion>), StartError> {
         let file = config.data_dir.as_deref().map(|folder| folder.join("index.redb"));
         let start = config.index_start;
-        let index = Arc::new(Index::open(file.as_deref(), config.chain.chain_id, start, config.index_retention)?);
+        let index = Arc::new(Index::open(
+            &*config.disk,
+            file.as_deref(),
+            config.chain.chain_id,
+            start,
+            config.index_retention,
+        )?);
         index.resume(node, config.reorg_depth).await?;
         let logs = Arc::new(Logs::new(node.clone(), config.entry_points.keys().copied().collect()));
         let own = keys.into_iter().collect();

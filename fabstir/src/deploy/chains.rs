@@ -28,7 +28,9 @@ impl ChainConfig {
     /// If there is none.
     pub fn named(name: &str) -> Result<Self> {
         let names = || Self::all().map(|config| config.name).collect::<Vec<_>>().join(", ");
-        Self::all().find(|config| config.name == name).with_context(|| format!("no chain {name}: there are {}", names()))
+        Self::all()
+            .find(|config| config.name == name)
+            .with_context(|| format!("no chain {name}: there are {}", names()))
     }
 
     /// The one of this chain id.

@@ -166,7 +166,8 @@ pub async fn deploy(request: Request<'_>, mode: Mode) -> Result<Deployed> {
     let arguments = smart_account_factory::constructorCall { implementation_: smart_account };
     let smart_account_factory =
         create(sender, "SmartAccountFactory", &smart_account_factory::BYTECODE, &arguments).await?;
-    let endowment = paymasters::Endowment { deposit: chain.terms.paymaster_deposit, stake: chain.terms.paymaster_stake };
+    let endowment =
+        paymasters::Endowment { deposit: chain.terms.paymaster_deposit, stake: chain.terms.paymaster_stake };
     let (mut paymasters, mut token_paymasters) = (BTreeMap::new(), BTreeMap::new());
     for (version, entry_point) in &entry_points {
         let owned = paymasters::Owned { entry_point: *entry_point, owner, signer: paymaster_signer };

@@ -3,8 +3,6 @@
 mod deeds;
 mod frames;
 
-use std::time::Instant;
-
 use alloy::primitives::{Address, Log, U256, map::HashSet};
 use erc4337::entities::EntitySelectors;
 use revm::{
@@ -17,6 +15,7 @@ use revm::{
     },
     state::EvmState,
 };
+use tokio::time::Instant;
 
 use self::{deeds::WATCHED, frames::Entry};
 use super::trace::{Act, Deed, FrameKind, Trace};
