@@ -19,7 +19,7 @@ use std::{
     collections::BTreeSet,
     ops::RangeInclusive,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -64,6 +64,8 @@ struct State {
     /// Rises with each reorganisation: what was fetched before it is not to be written after it.
     generation: u64,
     flushed: Instant,
+    /// First block of which something was written that may not be on the disk yet.
+    unflushed: Option<u64>,
 }
 
 /// Blocks that are to be had from the chain yet.
@@ -80,7 +82,7 @@ impl Index {
     /// # Errors
     /// If the file is damaged, of another format or chain, or in use. Nothing is written to it then.
     pub(crate) fn open(
-        disk: &dyn Disk,
+        disk: Arc<dyn Disk>,
         file: Option<&Path>,
         chain: u64,
         start: Option<u64>,
@@ -88,7 +90,7 @@ impl Index {
     ) -> Result<Self, IndexError> {
         let store = Store::open(disk, file, chain)?;
         let (coverage, top) = store.coverage()?;
-        let state = Mutex::new(State { coverage, top, generation: 0, flushed: Instant::now() });
+        let state = Mutex::new(State { coverage, top, generation: 0, flushed: Instant::now(), unflushed: None });
         Ok(Self { store, start, retention, state })
     }
 
@@ -104,6 +106,28 @@ impl Index {
         }
         tracing::warn!(block = top.number, "the indexed chain was reorganised while we were away");
         self.cut(top.number.saturating_sub(depth))?;
+        Ok(())
+    }
+
+    /// After a failure, opens the file anew. What was not on the disk is gone with it, and what the disk says of these
+    /// blocks may be of before a reorganisation: they are not known any more.
+    fn revive(&self, state: &mut State) -> Result<(), IndexError> {
+        if !self.store.reopen()? {
+            return Ok(());
+        }
+        let (mut coverage, top) = self.store.coverage()?;
+        if let Some(from) = state.unflushed {
+            coverage.cut(from);
+            self.store.write(Durability::Immediate, |tables| {
+                tables.remove(from..=u64::MAX)?;
+                tables.set_coverage(&coverage)
+            })?;
+        }
+        tracing::info!("the index is open again");
+        // The head goes on as it is known; what is missing below it is a gap, and filled as such.
+        state.top = state.top.or(top);
+        state.coverage = coverage;
+        state.generation += 1;
         Ok(())
     }
 
@@ -135,6 +159,9 @@ impl Index {
     ) -> Result<(), IndexError> {
         let (number, hash) = head;
         let mut state = self.state();
+        // Whether or not this comes to be written.
+        state.unflushed = Some(state.unflushed.map_or(from, |first| first.min(from)));
+        self.revive(&mut state)?;
         let reorganised = state.top.is_some_and(|top| top.number >= from);
         let mut coverage = state.coverage.clone();
         coverage.cut(from);
@@ -164,6 +191,7 @@ impl Index {
         (state.coverage, state.top) = (coverage, Some(top));
         state.generation += u64::from(reorganised);
         if flush {
+            state.unflushed = None;
             state.flushed = Instant::now();
         }
         Ok(())
@@ -185,6 +213,7 @@ impl Index {
     /// If the file cannot be written.
     pub(crate) fn fill(&self, gap: &Gap, blocks: RangeInclusive<u64>, events: &[Event]) -> Result<(), IndexError> {
         let mut state = self.state();
+        self.revive(&mut state)?;
         if state.generation != gap.generation {
             return Ok(());
         }

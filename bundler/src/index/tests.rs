@@ -26,7 +26,7 @@ fn head(block: u64) -> (u64, B256) {
 #[test]
 fn what_is_filled_is_found_and_what_is_left_is_told_after_a_restart() {
     let file = file("restart");
-    let index = Index::open(&SystemDisk, Some(&file), 7, Some(10), None).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), Some(&file), 7, Some(10), None).unwrap();
     assert!(index.gap().is_none(), "without a head there is nothing to want");
     index.advance(head(100), 100, &[], &BTreeSet::new()).unwrap();
     let gap = index.gap().unwrap();
@@ -34,7 +34,7 @@ fn what_is_filled_is_found_and_what_is_left_is_told_after_a_restart() {
     index.fill(&gap, 60..=99, &[event(2, 70), event(3, 99)]).unwrap();
     drop(index);
 
-    let index = Index::open(&SystemDisk, Some(&file), 7, Some(10), None).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), Some(&file), 7, Some(10), None).unwrap();
     assert_eq!(index.find(B256::repeat_byte(2)).unwrap(), Some(event(2, 70)));
     assert_eq!(index.find(B256::repeat_byte(9)).unwrap(), None);
     let gap = index.gap().unwrap();
@@ -46,7 +46,7 @@ fn what_is_filled_is_found_and_what_is_left_is_told_after_a_restart() {
 
 #[test]
 fn a_reorganisation_removes_what_was_in_the_blocks_it_replaced() {
-    let index = Index::open(&SystemDisk, None, 7, Some(0), None).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), None, 7, Some(0), None).unwrap();
     index.advance(head(50), 50, &[], &BTreeSet::new()).unwrap();
     let gap = index.gap().unwrap();
     index.fill(&gap, 0..=49, &[event(1, 20), event(2, 45)]).unwrap();
@@ -62,7 +62,7 @@ fn a_reorganisation_removes_what_was_in_the_blocks_it_replaced() {
 
 #[test]
 fn what_is_older_than_the_retention_is_forgotten_and_not_fetched_again() {
-    let index = Index::open(&SystemDisk, None, 7, Some(0), Some(30)).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), None, 7, Some(0), Some(30)).unwrap();
     index.advance(head(50), 50, &[], &BTreeSet::new()).unwrap();
     let gap = index.gap().unwrap();
     assert_eq!((gap.from, gap.to), (20, 49));
@@ -76,16 +76,16 @@ fn what_is_older_than_the_retention_is_forgotten_and_not_fetched_again() {
 #[test]
 fn a_file_of_another_chain_another_format_or_another_kind_is_refused_and_left_as_it_is() {
     let path = file("foreign");
-    drop(Index::open(&SystemDisk, Some(&path), 7, None, None).unwrap());
-    let again = Index::open(&SystemDisk, Some(&path), 8, None, None).unwrap_err();
+    drop(Index::open(Arc::new(SystemDisk), Some(&path), 7, None, None).unwrap());
+    let again = Index::open(Arc::new(SystemDisk), Some(&path), 8, None, None).unwrap_err();
     assert!(matches!(again, IndexError::Chain { found: 7, configured: 8, .. }), "{again}");
 
     let newer = file("newer");
     {
-        let store = Store::open(&SystemDisk, Some(&newer), 7).unwrap();
+        let store = Store::open(Arc::new(SystemDisk), Some(&newer), 7).unwrap();
         store.write_format(FORMAT + 1);
     }
-    let refused = Index::open(&SystemDisk, Some(&newer), 7, None, None).unwrap_err();
+    let refused = Index::open(Arc::new(SystemDisk), Some(&newer), 7, None, None).unwrap_err();
     assert!(matches!(refused, IndexError::Format { found, .. } if found == FORMAT + 1), "{refused}");
 
     for (name, bytes) in [
@@ -97,7 +97,7 @@ fn a_file_of_another_chain_another_format_or_another_kind_is_refused_and_left_as
     ] {
         let damaged = file(name);
         std::fs::write(&damaged, &bytes).unwrap();
-        let refused = Index::open(&SystemDisk, Some(&damaged), 7, None, None).unwrap_err();
+        let refused = Index::open(Arc::new(SystemDisk), Some(&damaged), 7, None, None).unwrap_err();
         assert!(matches!(refused, IndexError::Corrupt { .. }), "{name}: {refused:?}");
         assert_eq!(std::fs::read(&damaged).unwrap(), bytes, "{name}");
         std::fs::remove_file(&damaged).unwrap();

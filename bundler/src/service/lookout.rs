@@ -36,7 +36,7 @@ impl Lookout {
         let file = config.data_dir.as_deref().map(|folder| folder.join("index.redb"));
         let start = config.index_start;
         let index = Arc::new(Index::open(
-            &*config.disk,
+            Arc::clone(&config.disk),
             file.as_deref(),
             config.chain.chain_id,
             start,

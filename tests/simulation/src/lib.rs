@@ -21,6 +21,7 @@ pub mod network;
 pub mod oracle;
 pub mod plan;
 pub mod random;
+pub mod shrink;
 pub mod users;
 pub mod world;
 
