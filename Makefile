@@ -14,6 +14,7 @@
 #   make bench  what a validation and a sponsorship cost; latencies, rates, CPU and memory of a node under load; FABSTIR_BASELINE=file compares
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
+#   make simulate  10,000 seeds of a bundler in a simulated world; make faults  what it finds of faults planted on purpose
 #   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
 #   make scale  5,000 operations through two rpc nodes, two builders and one Redis, each of them killed on the way
 #   make fuzz   ten million spoilt inputs to the parsers
@@ -29,7 +30,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quickstart verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help quickstart verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load inclusion chaos simulate faults crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -219,6 +220,13 @@ inclusion: build
 chaos: build
 	FABSTIR_SEEDS=20000 cargo test --workspace --locked --lib flow -- --nocapture
 	FABSTIR_CHAOS_SEEDS=20 cargo test --workspace --locked --test e2e chaos -- --nocapture
+
+# FABSTIR_SEED=… for others: docs/simulation.md. Optimised, as it is mostly signatures.
+simulate: contracts
+	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-10000} cargo test --workspace --locked --profile bench --test seeds no_seed -- --nocapture
+
+faults: contracts
+	cargo run --locked --package simulation --bin faults
 
 # FABSTIR_CRASH_SEED=… for others than the last time's.
 crash: build redis

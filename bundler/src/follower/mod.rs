@@ -123,12 +123,17 @@ impl Follower {
     /// The new head and what was mined since `previous`, if there is a new one.
     async fn step(&self, previous: &Head) -> Result<Option<(Head, Mined)>, NodeError> {
         let block = self.node.latest().await?;
-        if block.hash == previous.block.hash || fallen_back(&self.node, &previous.block, &block).await? {
+        let known = &previous.block;
+        if block.hash == known.hash {
             return Ok(None);
         }
         let number = block.number;
-        let known = &previous.block;
+        // Asked once: of several nodes behind one URL the next may say otherwise, and the head would go back and not be
+        // undone.
         let extended = block.parent_hash == known.hash || self.node.has_block(known.number, known.hash).await?;
+        if extended && number <= known.number {
+            return Ok(None);
+        }
         // What was mined before a reorganisation may have been mined again in any block since it.
         let from = if extended {
             known.number + 1

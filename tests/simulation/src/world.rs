@@ -111,6 +111,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Runs a seed to its end.
 pub fn run(plan: &Plan) -> Outcome {
+    if let Ok(filter) = std::env::var("FABSTIR_TRACE") {
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+    }
     let clock = Clock::default();
     let mut preset = ChainPreset::local();
     preset.block_time = Duration::from_millis(plan.block_time);

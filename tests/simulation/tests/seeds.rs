@@ -84,6 +84,8 @@ fn kept() -> Vec<Part> {
     vec![
         // After one failed sync no receipt was told any more.
         Part { seed: 9, troubles: vec![0], intents: vec![(0, 200)] },
+        // A node that was behind caught up between two questions: the head was never followed again.
+        Part { seed: 82, troubles: vec![0, 1, 2, 3], intents: vec![(0, 200)] },
     ]
 }
 
