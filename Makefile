@@ -226,7 +226,7 @@ simulate: contracts
 	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-10000} cargo test --workspace --locked --profile bench --test seeds no_seed -- --nocapture
 
 faults: contracts
-	cargo run --locked --package simulation --bin faults
+	cargo build --workspace --locked --bin faults && ./target/debug/faults
 
 # FABSTIR_CRASH_SEED=… for others than the last time's.
 crash: build redis

@@ -64,6 +64,8 @@ pub enum Trouble {
     Disk { at: u64, lasts: u64, ills: disk::Ills },
     /// The base fee rises to so many times what it was, for a while.
     Dear { at: u64, lasts: u64, times: u64 },
+    /// Somebody else executes an operation that we have taken.
+    Stranger { at: u64 },
     /// Transactions wait though they pay, or are forgotten, for so many of 1,000.
     Inclusion { at: u64, lasts: u64, delayed: u64, forgotten: u64 },
 }
@@ -98,7 +100,11 @@ impl Plan {
             .collect();
         let calm = at + 2_000;
         let count = random.below(7);
-        let troubles = (0..count).map(|_| Trouble::draw(&mut random, calm, block_time)).collect();
+        let mut troubles: Vec<Trouble> = (0..count).map(|_| Trouble::draw(&mut random, calm, block_time)).collect();
+        // Of a stream of their own, and last: seeds that are kept stay what they were.
+        let mut strangers = Random::new(seed, "strangers");
+        let count = if strangers.chance(400) { strangers.between(1, 8) } else { 0 };
+        troubles.extend((0..count).map(|_| Trouble::Stranger { at: strangers.between(2_500, calm) }));
         Self { seed, block_time, keys: random.between(1, 3), intents, troubles, calm }
     }
 }

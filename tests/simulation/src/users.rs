@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::{sol, sol_types::SolCall};
-use erc4337::{EntryPointVersion, HashContext, Initializer, Paymaster, UserOperation, storage, wire};
+use erc4337::{EntryPointVersion, HashContext, Initializer, Paymaster, UserOperation, pack, storage, wire};
 use serde_json::Value;
 
 use crate::{
@@ -31,6 +31,8 @@ pub struct Signed {
     pub json: Value,
     /// Its sequence number.
     sequence: u64,
+    op: UserOperation,
+    version: EntryPointVersion,
 }
 
 /// All of them.
@@ -38,6 +40,8 @@ pub struct Signed {
 pub struct Users {
     /// What was acknowledged, by account and nonce key: sequence and hash.
     taken: BTreeMap<(Address, u64), BTreeMap<u64, B256>>,
+    /// What was acknowledged, oldest first.
+    all: Vec<Signed>,
 }
 
 fn account(intent: &Intent) -> &'static Owned {
@@ -83,7 +87,8 @@ impl Users {
         };
         let hash = hash(&op, intent.version, chain.preset.chain_id)?;
         op.signature = owned.sign(hash);
-        Some(Signed { hash, entry_point, json: wire::to_json(&op, intent.version), sequence })
+        let json = wire::to_json(&op, intent.version);
+        Some(Signed { hash, entry_point, json, sequence, op, version: intent.version })
     }
 
     /// It was acknowledged.
@@ -91,6 +96,13 @@ impl Users {
         let owned = account(intent);
         let lane = if owned.deployed { intent.lane } else { 0 };
         self.taken.entry((owned.address, lane)).or_default().insert(signed.sequence, signed.hash);
+        self.all.push(signed.clone());
+    }
+
+    /// The newest that is on its way, as a call of its EntryPoint for this beneficiary.
+    pub fn on_its_way(&self, oracle: &Oracle, beneficiary: Address) -> Option<(Address, Bytes)> {
+        let signed = self.all.iter().rev().find(|signed| !oracle.has_ended(signed.hash))?;
+        Some((signed.entry_point, pack::handle_ops(signed.version, [&signed.op], beneficiary)))
     }
 }
 

@@ -36,6 +36,8 @@ const ENDS_WITHIN: u64 = 60;
 const PATIENCE: u64 = 15_000;
 /// Times that an operation is sent before its sender gives up.
 const ATTEMPTS: u32 = 12;
+/// Another bundler.
+const STRANGER: &str = "stranger";
 /// Bytes that the files of a node may take.
 const DISK: usize = 16 * 1024 * 1024;
 
@@ -117,7 +119,9 @@ pub fn run(plan: &Plan) -> Outcome {
     let clock = Clock::default();
     let mut preset = ChainPreset::local();
     preset.block_time = Duration::from_millis(plan.block_time);
-    let keys: Vec<_> = signers(plan).iter().map(|key| (key.address(), parse_ether("10").unwrap_or_default())).collect();
+    let (keys, rich) = (signers(plan), parse_ether("10").unwrap_or_default());
+    let stranger = genesis::key(STRANGER);
+    let keys: Vec<_> = keys.iter().chain([&stranger]).map(|key| (key.address(), rich)).collect();
     let chain = Arc::new(Mutex::new(Chain::new(preset, plan.seed, START, &keys)));
     let life = Life::default();
     let mut world = World {
@@ -449,6 +453,13 @@ impl World {
                 lock(&self.oracle).reorganised(now);
                 self.note_block();
             }
+            Trouble::Stranger { .. } => {
+                let key = genesis::key(STRANGER);
+                let call = self.users.on_its_way(&lock(&self.oracle), key.address());
+                if let Some((to, input)) = call {
+                    lock(&self.chain).send_as(&key, to, input);
+                }
+            }
             Trouble::Network { lasts, ills, .. } => {
                 lock(&self.network).ills = ills;
                 self.at(now + lasts, Due::Over(index));
@@ -509,6 +520,7 @@ impl Trouble {
             | Self::CrashAtBroadcast { at, .. }
             | Self::Restart { at, .. }
             | Self::Reorganise { at, .. }
+            | Self::Stranger { at }
             | Self::Network { at, .. }
             | Self::Disk { at, .. }
             | Self::Dear { at, .. }

@@ -66,6 +66,16 @@ fn main() {
     assert!(missed.is_empty(), "not found within {seeds} seeds: {missed:?}");
 }
 
+/// Whatever of this folder begins so.
+fn remove(folder: &Path, start: &str) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(start) {
+            let path = entry.path();
+            let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        }
+    }
+}
+
 /// What git has of the tree, with all faults in it, each asleep.
 fn plant(root: &Path, copy: &Path, faults: &[Fault]) {
     let _ = std::fs::remove_dir_all(copy);
@@ -101,11 +111,25 @@ pub fn fault(number: usize) -> bool {
     std::fs::write(world, text).unwrap();
 }
 
-/// The seeds' test of the copy.
+/// The seeds' test of the copy. In a target folder of its own, because cargo takes two copies of a workspace for one;
+/// dependencies are taken over from the tree's.
 fn build(root: &Path, copy: &Path) -> PathBuf {
+    let (target, own) = (root.join("target/debug"), root.join("target/faults-build"));
+    if !own.exists() {
+        std::fs::create_dir_all(own.join("debug")).unwrap();
+        for (how, folder) in [("-a", ".fingerprint"), ("-a", "build"), ("-al", "deps")] {
+            let done = Command::new("cp").arg(how).arg(target.join(folder)).arg(own.join("debug")).status().unwrap();
+            assert!(done.success(), "cp {how} {folder}");
+        }
+        for (folder, start) in [("deps", "lib"), ("deps", ""), (".fingerprint", "")] {
+            for ours in ["erc4337-", "bundler-", "simulation-", "seeds-"] {
+                remove(&own.join("debug").join(folder), &format!("{start}{ours}"));
+            }
+        }
+    }
     let output = Command::new("cargo")
         .args(["test", "--workspace", "--locked", "--no-run", "--test", "seeds", "--message-format", "json"])
-        .env("CARGO_TARGET_DIR", root.join("target"))
+        .envs([("CARGO_TARGET_DIR", own.as_path()), ("CARGO_INCREMENTAL", Path::new("0"))])
         .current_dir(copy)
         .stderr(Stdio::inherit())
         .output()

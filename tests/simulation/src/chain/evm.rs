@@ -28,19 +28,19 @@ static PRAGUE_WITH_P256: LazyLock<Precompiles> = LazyLock::new(|| {
 
 /// Where something runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub(super) struct Place<'a> {
     /// The chain's rules.
-    pub preset: &'a ChainPreset,
+    pub(super) preset: &'a ChainPreset,
     /// Of the block.
-    pub number: u64,
+    pub(super) number: u64,
     /// Seconds since 1970.
-    pub timestamp: u64,
+    pub(super) timestamp: u64,
     /// Wei per gas.
-    pub base_fee: u64,
+    pub(super) base_fee: u64,
     /// Gas of the block.
-    pub gas_limit: u64,
+    pub(super) gas_limit: u64,
     /// Who gets the fees.
-    pub beneficiary: Address,
+    pub(super) beneficiary: Address,
 }
 
 fn spec(preset: &ChainPreset) -> SpecId {
@@ -78,7 +78,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// Why it cannot be in this block.
-    pub fn transact(&self, db: &mut CacheDB<&State>, tx: TxEnv) -> Result<ExecutionResult, String> {
+    pub(super) fn transact(&self, db: &mut CacheDB<&State>, tx: TxEnv) -> Result<ExecutionResult, String> {
         let mut evm = Context::mainnet()
             .with_db(db)
             .modify_cfg_chained(|cfg| {
@@ -95,7 +95,7 @@ impl Place<'_> {
     ///
     /// # Errors
     /// Why it cannot be executed.
-    pub fn call(&self, db: &mut CacheDB<&State>, call: &Call) -> Result<ExecutionResult, String> {
+    pub(super) fn call(&self, db: &mut CacheDB<&State>, call: &Call) -> Result<ExecutionResult, String> {
         let tx = TxEnv::builder()
             .caller(call.from)
             .kind(call.to.map_or(TxKind::Create, TxKind::Call))
@@ -130,19 +130,19 @@ impl Place<'_> {
 
 /// What `eth_call` is asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Call {
-    pub from: Address,
+pub(super) struct Call {
+    pub(super) from: Address,
     /// None: init code.
-    pub to: Option<Address>,
-    pub data: Bytes,
-    pub value: U256,
-    pub gas: u64,
+    pub(super) to: Option<Address>,
+    pub(super) data: Bytes,
+    pub(super) value: U256,
+    pub(super) gas: u64,
     /// Whether the cache keeps what it changes.
-    pub commit: bool,
+    pub(super) commit: bool,
 }
 
 /// Pretends this.
-pub fn pretend(db: &mut CacheDB<&State>, overrides: &StateOverride) {
+pub(super) fn pretend(db: &mut CacheDB<&State>, overrides: &StateOverride) {
     for (address, over) in overrides {
         let before = db.db.account(*address);
         let mut info = before.info.clone();

@@ -12,12 +12,13 @@ use std::{
 
 use alloy::{
     consensus::{
-        Eip658Value, Header as ConsensusHeader, Receipt, ReceiptEnvelope, ReceiptWithBloom, Transaction as _,
-        TxEnvelope, transaction::SignerRecoverable,
+        Eip658Value, Header as ConsensusHeader, Receipt, ReceiptEnvelope, ReceiptWithBloom, SignableTransaction,
+        Transaction as _, TxEip1559, TxEnvelope, transaction::SignerRecoverable,
     },
     eips::eip2718::Decodable2718,
-    primitives::{Address, B256, Bloom, Bytes, U256, b256, keccak256},
+    primitives::{Address, B256, Bloom, Bytes, TxKind, U256, b256, keccak256},
     rpc::types::{Header, Log, TransactionReceipt},
+    signers::{SignerSync, local::PrivateKeySigner},
 };
 use erc4337::{ChainPreset, EntryPointVersion, HashContext, unpack};
 use revm::{context::TxEnv, database::CacheDB};
@@ -315,6 +316,26 @@ impl Chain {
         let from_block = self.height() + 1 + delay;
         self.pool.insert((from, nonce), Waiting { hash, tx, from, from_block });
         Ok(hash)
+    }
+
+    /// Somebody who is not the bundler sends this transaction.
+    pub fn send_as(&mut self, key: &PrivateKeySigner, to: Address, input: Bytes) {
+        let from = key.address();
+        let nonce = self.pool.keys().filter(|(other, _)| *other == from).map(|(_, nonce)| nonce + 1).max();
+        let tx = TxEip1559 {
+            chain_id: self.preset.chain_id,
+            nonce: nonce.unwrap_or_else(|| self.nonce(from)),
+            gas_limit: 2_000_000,
+            max_fee_per_gas: u128::from(self.base_fee) * 30,
+            max_priority_fee_per_gas: PRIORITY_FEE * 2,
+            to: TxKind::Call(to),
+            input,
+            ..TxEip1559::default()
+        };
+        let Ok(signature) = key.sign_hash_sync(&tx.signature_hash()) else { return };
+        let tx = TxEnvelope::from(tx.into_signed(signature));
+        let waiting = Waiting { hash: *tx.tx_hash(), from, from_block: 0, tx };
+        self.pool.insert((from, waiting.tx.nonce()), waiting);
     }
 
     /// Hashes of the operations that a transaction would execute.

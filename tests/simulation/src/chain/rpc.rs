@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Code and message of a refusal.
-pub type Refused = (i32, String);
+pub(super) type Refused = (i32, String);
 
 fn refused(message: impl Into<String>) -> Refused {
     (-32_000, message.into())
