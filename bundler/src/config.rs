@@ -1,11 +1,16 @@
 //! What an operator may set.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, U256};
 use erc4337::{ChainPreset, EntryPointVersion};
 
-use crate::{Keeping, chain_time, fees::FeePolicy, mempool::MempoolConfig};
+use crate::{
+    Keeping, chain_time,
+    fees::FeePolicy,
+    mempool::MempoolConfig,
+    world::{Disk, SystemDisk},
+};
 
 /// See [`Config::moment`].
 const MOMENT: Duration = Duration::from_millis(100);
@@ -42,6 +47,8 @@ pub struct Config {
     pub reputation_file: Option<PathBuf>,
     /// Folder of what outlives the process: journal and index; without one, both go with it.
     pub data_dir: Option<PathBuf>,
+    /// Where that folder is.
+    pub disk: Arc<dyn Disk>,
     /// First block whose operations are indexed; else what was made in `index_lookback` before the first head.
     pub index_start: Option<u64>,
     /// Time before the first head whose operations are indexed, if nothing says from which block on.
@@ -102,6 +109,7 @@ impl Config {
             mempool: MempoolConfig::default(),
             reputation_file: None,
             data_dir: None,
+            disk: Arc::new(SystemDisk),
             index_start: None,
             index_lookback: Duration::from_secs(6 * 3_600),
             index_retention: None,

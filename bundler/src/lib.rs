@@ -25,6 +25,7 @@
 //! - `index`: where each operation was executed, at any age, across restarts.
 //! - [`signer`]: the key that bundles are sent from.
 //! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
+//! - [`world`]: clock, threads, disk: the system's, or a simulated one's.
 //!
 //! Invariants: state that cannot be read is an error and never a verdict; an accepted operation is included or
 //! dropped with a reason that can be asked for; it is never live under two nonces; no bundle is sent that was not
@@ -34,7 +35,6 @@ mod admission;
 mod base_fee;
 mod builder;
 pub mod chain_time;
-mod clock;
 mod cluster;
 pub mod config;
 mod engine;
@@ -59,6 +59,7 @@ pub mod signer;
 mod submitter;
 mod trail;
 mod transaction;
+pub mod world;
 
 pub use admission::{Admitted, Evidence, Validated};
 pub use cluster::{Builder, ClusterConfig, ClusterError, Refusal, SeatState};

@@ -14,7 +14,7 @@ use std::{
 use alloy::primitives::{Address, B256};
 use tokio::sync::broadcast;
 
-use crate::{Rejection, Validated, admission::Admitted, clock::now, rules::Parties};
+use crate::{Rejection, Validated, admission::Admitted, rules::Parties, world::unix as now};
 
 /// Lives that are remembered when they are over; the oldest are forgotten first. A life takes about 2 KB.
 const KEPT: usize = 1_000;

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use crate::{
     Config, Head, Rejection, Trail,
     admission::{self, Admitted, Examination, Grounds, entry_point_version},
-    clock,
+    world,
     cluster::{Asks, ClusterConfig, ClusterError, Connection, Relay},
     config::BundlingMode,
     engine::{
@@ -248,7 +248,7 @@ impl Bundler {
 
     /// The block that comes after the head, as far as it is known: when what is signed now has to hold.
     pub fn next_block(&self) -> NextBlock {
-        self.heads.borrow().block.next(&self.config.chain, clock::now())
+        self.heads.borrow().block.next(&self.config.chain, world::unix())
     }
 
     /// What the newest blocks can have logged.
@@ -643,7 +643,7 @@ fn unreadable(error: IndexError) -> Rejection {
 async fn journal_of(config: &Config) -> Result<(Journal, Replay), JournalError> {
     let Some(folder) = &config.data_dir else { return Ok((Journal::default(), Replay::default())) };
     let path = folder.join("journal.redb");
-    let file = File::open(&path, config.chain.chain_id)?;
+    let file = File::open(Arc::clone(&config.disk), &path, config.chain.chain_id)?;
     Journal::open(Arc::new(file), &path.display().to_string()).await
 }
 

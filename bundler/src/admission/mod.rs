@@ -30,9 +30,10 @@ pub(crate) use verdict::{reject_revert, verdict};
 pub(crate) use window::{is_about_time, later};
 
 use crate::{
-    Config, Head, Rejection, clock,
+    Config, Head, Rejection,
     evm::{NextBlock, Wanted},
     rules::Parties,
+    world,
 };
 use window::MARGIN;
 
@@ -94,7 +95,7 @@ pub(crate) struct Grounds<'a> {
 impl Grounds<'_> {
     /// The block that what is judged now may be mined in first.
     pub(crate) fn next_block(&self) -> NextBlock {
-        self.head.block.next(&self.config.chain, clock::now())
+        self.head.block.next(&self.config.chain, world::unix())
     }
 }
 
@@ -226,5 +227,5 @@ pub(crate) async fn revalidate(
 
 /// Runs CPU-bound or state-reading work off the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Rejection> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Rejection::Internal("a validation was cut short"))
+    world::blocking(work).await.map_err(|_| Rejection::Internal("a validation was cut short"))
 }

@@ -6,7 +6,7 @@ use alloy::primitives::Address;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
 use super::{ClusterConfig, ClusterError};
-use crate::clock;
+use crate::world;
 
 /// How long Redis may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ impl Connection {
     pub(crate) async fn open(config: ClusterConfig, chain: u64) -> Result<Self, ClusterError> {
         let client = redis::Client::open(config.url.as_str())?;
         let manager = connect(&client).await?;
-        let since = clock::now().as_nanos();
+        let since = world::unix().as_nanos();
         let instance = format!("{:x}-{since:x}", std::process::id()).into();
         let this = Self { client, manager, chain, config: Arc::new(config), instance };
         this.agree().await?;

@@ -1,13 +1,13 @@
 //! What the engine writes down before it acts on it, and how it takes up what an earlier process wrote.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use alloy::primitives::{Address, B256};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{Command, Engine, Left, Record, Report, Screened, Screening, Status};
 use crate::{
@@ -102,7 +102,7 @@ impl Engine {
             self.mempool.mark_bundled(&[hash]);
             self.records.set(hash, Status::Submitted { transaction });
         }
-        self.include(inclusions, HashMap::new());
+        self.include(inclusions, BTreeMap::new());
         self.act(actions);
         self.write();
     }

@@ -1,6 +1,6 @@
 //! What the flow wants done is done here, and what it says of operations goes to mempool and records.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy::primitives::{B256, U256};
 use erc4337::EntryPointVersion;
@@ -145,7 +145,7 @@ impl Engine {
     }
 
     /// Takes what is mined out of the mempool, and remembers it for as long as its block may leave the chain.
-    pub(super) fn include(&mut self, inclusions: Vec<Inclusion>, mut gone: HashMap<B256, Option<Admitted>>) {
+    pub(super) fn include(&mut self, inclusions: Vec<Inclusion>, mut gone: BTreeMap<B256, Option<Admitted>>) {
         for inclusion in inclusions {
             let (hash, transaction) = (inclusion.hash, inclusion.transaction());
             let admitted = self.mempool.remove_included(hash);
@@ -179,7 +179,7 @@ impl Engine {
     }
 
     /// What was mined from this block on, which is not on the chain unless it is found there again.
-    pub(super) fn unmine(&mut self, from: u64) -> HashMap<B256, Option<Admitted>> {
+    pub(super) fn unmine(&mut self, from: u64) -> BTreeMap<B256, Option<Admitted>> {
         self.reorganised = true;
         let gone = self.recent.split_off(&from).into_values().flatten();
         gone.map(|recent| (recent.hash, recent.admitted)).collect()

@@ -1,7 +1,7 @@
 //! What became of each operation, for those who ask and for those who watch.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map::Entry},
     sync::Arc,
 };
 
@@ -131,7 +131,7 @@ pub(crate) struct Records {
     by_hash: HashMap<B256, Record>,
     ended: VecDeque<B256>,
     /// Operations on their way, with every transaction they were sent in.
-    sent: HashMap<B256, Vec<B256>>,
+    sent: BTreeMap<B256, Vec<B256>>,
     watchers: Watchers,
     interest: watch::Sender<Interest>,
     /// Something is in the mempool.
@@ -146,7 +146,7 @@ impl Records {
         Self {
             by_hash: HashMap::new(),
             ended: VecDeque::new(),
-            sent: HashMap::new(),
+            sent: BTreeMap::new(),
             watchers: Watchers::default(),
             interest,
             pool: false,

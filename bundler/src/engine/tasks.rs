@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 use super::{Command, Engine, Report};
 use crate::{
     builder::{self, Bundle},
-    clock,
     evm::overlay,
     flow::{Mined, Place},
     node::{BatchReader, NodeClient, NodeError},
     service::is_delegation,
     submitter::{Attempt, Fees, KeyState, Refill},
+    world,
 };
 
 /// Times that the nonces of a head are asked for.
@@ -65,11 +65,10 @@ impl Engine {
         let in_flight = self.changes_in_flight();
         tokio::spawn(async move {
             let hashes = bundle.hashes();
-            let next = head.block.next(&chain, clock::now());
+            let next = head.block.next(&chain, world::unix());
             let (block, fees, pending) = (head.block, head.fees, in_flight.clone());
-            let proof = tokio::task::spawn_blocking(move || {
-                builder::prove(bundle, &head, next, &pending, same_state, &chain, bundler)
-            });
+            let proof =
+                world::blocking(move || builder::prove(bundle, &head, next, &pending, same_state, &chain, bundler));
             let report = match proof.await {
                 Ok(Ok(mut proven)) => {
                     let at = next.first();

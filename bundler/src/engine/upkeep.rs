@@ -7,7 +7,7 @@ use super::{Command, Engine, Report, Screened, Screening, Status};
 use crate::{
     Head, Rejection,
     admission::{self, Admitted, Grounds},
-    clock,
+    world,
     evm::NextBlock,
     journal::Entry,
     mempool::{Counts, Dropped, ReputationStatus},
@@ -42,7 +42,7 @@ impl Engine {
 
     /// The block that what is bundled now may be in first.
     pub(super) fn next_block(&self) -> NextBlock {
-        self.head.block.next(&self.config.chain, clock::now())
+        self.head.block.next(&self.config.chain, world::unix())
     }
 
     /// Brings the mempool to the new head.

@@ -28,7 +28,7 @@ use erc4337::{UserOperation, UserOperationRequest};
 use crate::{
     Config, Head, Rejection,
     admission::{blocking, counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
-    clock,
+    world,
     evm::{Budget, overlay},
     gas,
 };
@@ -141,7 +141,7 @@ async fn on_pending<T: Send + 'static>(
         before: StateOverride::default(),
         overrides,
         head: head.clone(),
-        next: head.block.next(&config.chain, clock::now()),
+        next: head.block.next(&config.chain, world::unix()),
         open,
     };
     blocking(move || {

@@ -6,7 +6,7 @@ use alloy::primitives::{B256, U256};
 use revm::{context::BlockEnv, context_interface::block::BlobExcessGasAndPrice, primitives::Address};
 
 use super::Moment;
-use crate::{chain_time::TimedHeader, clock};
+use crate::{chain_time::TimedHeader, world};
 
 /// A head: its state is what we read, its child is where operations would run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl BlockPin {
             number: header.number,
             timestamp: header.timestamp,
             millis: timed.millis(),
-            seen: clock::now(),
+            seen: world::unix(),
             gas_limit: header.gas_limit,
             beneficiary: header.beneficiary,
             next_base_fee,

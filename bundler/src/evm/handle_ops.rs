@@ -1,6 +1,6 @@
 //! One run of an EntryPoint's `handleOps` over pinned state.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy::{
     eips::eip7702::SignedAuthorization,
@@ -20,6 +20,7 @@ use revm::{
     primitives::TxKind,
     state::EvmState,
 };
+use tokio::time::Instant;
 
 use super::{
     BlockPin, Moment, StateView, Trace, Wanted,

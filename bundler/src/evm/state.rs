@@ -16,11 +16,15 @@ use alloy::{
     },
 };
 use erc4337::native;
+use futures::FutureExt;
 use revm::{bytecode::Bytecode, primitives::KECCAK_EMPTY, state::AccountInfo};
 use serde_json::json;
 
 use super::{BlockPin, Forecast};
-use crate::node::{BatchReader, NodeClient, NodeError};
+use crate::{
+    node::{BatchReader, NodeClient, NodeError},
+    world,
+};
 
 /// Reads in one batch at most; larger sets go in several.
 const BATCH: usize = 500;
@@ -239,6 +243,10 @@ impl StateView {
     /// # Errors
     /// As there.
     pub fn fetch_blocking(&self, wanted: &Wanted) -> Result<(), NodeError> {
+        if world::is_blocking() {
+            let at_once = self.prefetch(wanted).now_or_never();
+            return at_once.unwrap_or_else(|| Err(unreadable("the simulated node did not answer at once".into())));
+        }
         self.runtime.block_on(self.prefetch(wanted))
     }
 

@@ -72,6 +72,7 @@ pub(crate) async fn safety(
             heads.changed().await
         };
         tokio::select! {
+            biased;
             gone = pause => if gone.is_err() { return },
             gone = interest.changed() => if gone.is_err() { return },
         }

@@ -141,6 +141,7 @@ impl HeadTimer {
             tokio::pin!(rest);
             loop {
                 tokio::select! {
+                    biased;
                     () = &mut rest => break,
                     () = self.wake.notified() => break,
                     // What was nothing to hurry for may be by now.
@@ -159,6 +160,7 @@ impl HeadTimer {
         };
         // Looked for all the same now and then: an announcement may be lost with a connection that seems to live.
         let first = tokio::select! {
+            biased;
             head = announced.next() => head,
             () = tokio::time::sleep(doubtful) => return Look::Ask(self.expected()),
             () = self.wake.notified() => return Look::Ask(0),

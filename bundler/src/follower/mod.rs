@@ -179,12 +179,17 @@ impl Follower {
         };
         let Some(newest) = headers.last().cloned() else { return Ok(None) };
         let latest = &newest.header;
-        if latest.hash == known.hash || !self.node.follows(latest) || fallen_back(&self.node, known, latest).await? {
+        if latest.hash == known.hash || !self.node.follows(latest) {
             return Ok(None);
         }
         let number = latest.number;
         let path = self.path(known, headers).await?;
+        // Asked once: of several nodes behind one URL the next may say otherwise, and the head would go back and not be
+        // undone.
         let extended = path.is_some() || self.node.has_block(known.number, known.hash).await?;
+        if extended && number <= known.number {
+            return Ok(None);
+        }
         let (block_time, before) = (self.config.chain.block_time, extended.then_some((known.number, previous.time)));
         let time = match &path {
             Some(path) => path.iter().fold(previous.time, |time, header| {

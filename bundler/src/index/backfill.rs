@@ -14,7 +14,10 @@ use alloy::{
 use erc4337::abi::entry_point_v08::UserOperationEvent;
 
 use super::{Event, Index, ranges::Width};
-use crate::node::{NodeClient, NodeError};
+use crate::{
+    node::{NodeClient, NodeError},
+    world,
+};
 
 /// Between two looks for gaps, and after a failure.
 const REST: Duration = Duration::from_secs(1);
@@ -133,7 +136,7 @@ pub(crate) async fn run(index: Weak<Index>, logs: Arc<Logs>) {
         match logs.newest(gap.from, gap.to).await {
             Ok((first, found)) => {
                 let events: Vec<Event> = found.iter().filter_map(event_of).collect();
-                let filled = tokio::task::spawn_blocking(move || held.fill(&gap, first..=gap.to, &events)).await;
+                let filled = world::blocking(move || held.fill(&gap, first..=gap.to, &events)).await;
                 if let Ok(Err(error)) = filled {
                     tracing::error!(%error, "the index could not be filled");
                     tokio::time::sleep(REST).await;

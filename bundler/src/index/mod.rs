@@ -19,13 +19,14 @@ use std::{
     collections::BTreeSet,
     ops::RangeInclusive,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use alloy::primitives::{Address, B256};
 use redb::Durability;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 pub(crate) use backfill::{Logs, event_of, run as backfill};
 use coverage::Coverage;
@@ -37,6 +38,7 @@ use crate::{
     Config,
     follower::Inclusion,
     node::{NodeClient, NodeError},
+    world::Disk,
 };
 
 /// Between two flushes to the disk while operations are executed.
@@ -80,8 +82,8 @@ struct State {
     /// Rises with each reorganisation: what was fetched before it is not to be written after it.
     generation: u64,
     flushed: Instant,
-    /// Something is written that a power cut would take.
-    unflushed: bool,
+    /// First block of which something was written that may not be on the disk yet.
+    unflushed: Option<u64>,
     /// Which blocks are known is not written yet. They executed nothing: a crash costs no more than to ask for them again.
     unwritten: bool,
 }
@@ -99,15 +101,20 @@ impl Index {
     ///
     /// # Errors
     /// If the file is damaged, of another format or chain, or in use. Nothing is written to it then.
-    pub(crate) fn open(file: Option<&Path>, chain: u64, wanted: Wanted) -> Result<Self, IndexError> {
-        let store = Store::open(file, chain)?;
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        file: Option<&Path>,
+        chain: u64,
+        wanted: Wanted,
+    ) -> Result<Self, IndexError> {
+        let store = Store::open(disk, file, chain)?;
         let (coverage, top) = store.coverage()?;
         let state = Mutex::new(State {
             coverage,
             top,
             generation: 0,
             flushed: Instant::now(),
-            unflushed: false,
+            unflushed: None,
             unwritten: false,
         });
         Ok(Self { store, wanted, state })
@@ -125,6 +132,28 @@ impl Index {
         }
         tracing::warn!(block = top.number, "the indexed chain was reorganised while we were away");
         self.cut(top.number.saturating_sub(depth))?;
+        Ok(())
+    }
+
+    /// After a failure, opens the file anew. What was not on the disk is gone with it, and what the disk says of these
+    /// blocks may be of before a reorganisation: they are not known any more.
+    fn revive(&self, state: &mut State) -> Result<(), IndexError> {
+        if !self.store.reopen()? {
+            return Ok(());
+        }
+        let (mut coverage, top) = self.store.coverage()?;
+        if let Some(from) = state.unflushed {
+            coverage.cut(from);
+            self.store.write(Durability::Immediate, |tables| {
+                tables.remove(from..=u64::MAX)?;
+                tables.set_coverage(&coverage)
+            })?;
+        }
+        tracing::info!("the index is open again");
+        // The head goes on as it is known; what is missing below it is a gap, and filled as such.
+        state.top = state.top.or(top);
+        (state.coverage, state.unwritten) = (coverage, false);
+        state.generation += 1;
         Ok(())
     }
 
@@ -156,12 +185,13 @@ impl Index {
     ) -> Result<(), IndexError> {
         let (number, hash) = head;
         let mut state = self.state();
+        self.revive(&mut state)?;
         let reorganised = state.top.is_some_and(|top| top.number >= from);
         let mut coverage = state.coverage.clone();
         coverage.cut(from);
         coverage.add(from..=number);
         let oldest = self.wanted.retention.map(|blocks| number.saturating_sub(blocks)).filter(|oldest| *oldest > 0);
-        let quiet = inclusions.is_empty() && !reorganised && !state.unflushed;
+        let quiet = inclusions.is_empty() && !reorganised && state.unflushed.is_none();
         let flush = state.flushed.elapsed() >= if quiet { IDLE_FLUSH } else { FLUSH };
         let durability = if flush { Durability::Immediate } else { Durability::None };
         let top = Top { number, hash };
@@ -170,6 +200,8 @@ impl Index {
             (state.coverage, state.top, state.unwritten) = (coverage, Some(top), true);
             return Ok(());
         }
+        // Whether or not this comes to be written.
+        state.unflushed = Some(state.unflushed.map_or(from, |first| first.min(from)));
         self.store.write(durability, |tables| {
             tables.remove(from..=u64::MAX)?;
             for inclusion in inclusions {
@@ -190,8 +222,8 @@ impl Index {
         })?;
         (state.coverage, state.top, state.unwritten) = (coverage, Some(top), false);
         state.generation += u64::from(reorganised);
-        state.unflushed = !flush;
         if flush {
+            state.unflushed = None;
             state.flushed = Instant::now();
         }
         Ok(())
@@ -213,6 +245,7 @@ impl Index {
     /// If the file cannot be written.
     pub(crate) fn fill(&self, gap: &Gap, blocks: RangeInclusive<u64>, events: &[Event]) -> Result<(), IndexError> {
         let mut state = self.state();
+        self.revive(&mut state)?;
         if state.generation != gap.generation {
             return Ok(());
         }

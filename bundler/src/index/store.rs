@@ -14,7 +14,8 @@ use std::{
     io,
     ops::RangeInclusive,
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use alloy::primitives::{Address, B256};
@@ -25,6 +26,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
+use crate::world::Disk;
 
 /// The layout of the tables. A file of another one is refused.
 pub(super) const FORMAT: u64 = 1;
@@ -115,19 +117,66 @@ pub(super) struct Top {
 /// The tables.
 #[derive(Debug)]
 pub(super) struct Store {
-    db: Database,
+    disk: Arc<dyn Disk>,
+    file: Option<PathBuf>,
+    chain: u64,
+    /// After a failure redb wants to be opened anew: closed until then.
+    db: RwLock<Option<Arc<Database>>>,
 }
 
 impl Store {
     /// Opens or creates the file; without one, a temporary one that is gone with the process: in memory it would only
     /// grow.
-    pub(super) fn open(file: Option<&Path>, chain: u64) -> Result<Self, IndexError> {
+    pub(super) fn open(disk: Arc<dyn Disk>, file: Option<&Path>, chain: u64) -> Result<Self, IndexError> {
+        let store = Self { disk, file: file.map(Path::to_owned), chain, db: RwLock::default() };
+        store.reopen()?;
+        Ok(store)
+    }
+
+    /// Opens it anew if it is closed; whether it was. Without a file it is empty then.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn reopen(&self) -> Result<bool, IndexError> {
+        if self.database().is_ok() {
+            return Ok(false);
+        }
+        let (database, name) = self.database_of_file()?;
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(database));
+        let checked = self.check(&name, self.chain);
+        if checked.is_err() {
+            self.close();
+        }
+        checked.map(|()| true)
+    }
+
+    fn database(&self) -> Result<Arc<Database>, IndexError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.clone()
+            .ok_or_else(|| IndexError::Storage("closed after a failure, to be opened anew with the next block".into()))
+    }
+
+    /// Nothing more is to be had of it before it is opened anew.
+    fn close(&self) {
+        self.db.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// What a database says goes on to whoever asked; after a failure, no more is asked of it.
+    fn told<T>(&self, result: Result<T, IndexError>) -> Result<T, IndexError> {
+        if result.is_err() {
+            self.close();
+        }
+        result
+    }
+
+    fn database_of_file(&self) -> Result<(Database, String), IndexError> {
+        let file = self.file.as_deref();
         let mut builder = Database::builder();
         // Damage is told, not met later by a panic; the file is small enough to be read through.
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
         let name = file.map_or_else(|| "in the temporary folder".into(), |file| file.display().to_string());
         let db = match file {
-            Some(file) => builder.create(file),
+            Some(file) => self.disk.database(&builder, file),
             None => {
                 let refused = |error: &dyn std::fmt::Display| IndexError::Storage(format!("{name}: {error}"));
                 let file = nameless().map_err(|error| refused(&error))?;
@@ -144,14 +193,13 @@ impl Store {
             }
             other => IndexError::Corrupt { file: name.clone(), reason: other.to_string() },
         })?;
-        let store = Self { db };
-        store.check(&name, chain)?;
-        Ok(store)
+        Ok((db, name))
     }
 
     /// Writes the format into a new file, and holds an old one to it.
     fn check(&self, name: &str, chain: u64) -> Result<(), IndexError> {
-        let read = self.db.begin_read().map_err(storage)?;
+        let database = self.database()?;
+        let read = database.begin_read().map_err(storage)?;
         let foreign = |reason: &str| IndexError::Corrupt { file: name.to_owned(), reason: reason.to_owned() };
         let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
         let meta = match read.open_table(META) {
@@ -188,7 +236,18 @@ impl Store {
         durability: Durability,
         work: impl FnOnce(&mut Tables<'_>) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
-        let mut transaction = self.db.begin_write().map_err(storage)?;
+        let database = self.database()?;
+        let result = Self::write_to(&database, durability, work);
+        drop(database);
+        self.told(result)
+    }
+
+    fn write_to<T>(
+        database: &Database,
+        durability: Durability,
+        work: impl FnOnce(&mut Tables<'_>) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
+        let mut transaction = database.begin_write().map_err(storage)?;
         transaction.set_durability(durability).map_err(storage)?;
         let mut tables = Tables {
             meta: transaction.open_table(META).map_err(storage)?,
@@ -209,14 +268,22 @@ impl Store {
     }
 
     pub(super) fn event(&self, hash: B256) -> Result<Option<Event>, IndexError> {
-        let read = self.db.begin_read().map_err(storage)?;
+        self.told(self.read_event(hash))
+    }
+
+    fn read_event(&self, hash: B256) -> Result<Option<Event>, IndexError> {
+        let read = self.database()?.begin_read().map_err(storage)?;
         let Some(events) = missing_is_none(read.open_table(EVENTS))? else { return Ok(None) };
         let row = events.get(hash.0).map_err(storage)?;
         row.map(|row| decode(hash, row.value())).transpose()
     }
 
     pub(super) fn kept(&self, event: &Event) -> Result<Option<Kept>, IndexError> {
-        let read = self.db.begin_read().map_err(storage)?;
+        self.told(self.read_kept(event))
+    }
+
+    fn read_kept(&self, event: &Event) -> Result<Option<Kept>, IndexError> {
+        let read = self.database()?.begin_read().map_err(storage)?;
         let (Some(heads), Some(receipts)) =
             (missing_is_none(read.open_table(HEADS))?, missing_is_none(read.open_table(RECEIPTS))?)
         else {
@@ -231,7 +298,7 @@ impl Store {
 
     /// What is covered, and the last block that was followed.
     pub(super) fn coverage(&self) -> Result<(Coverage, Option<Top>), IndexError> {
-        let read = self.db.begin_read().map_err(storage)?;
+        let read = self.database()?.begin_read().map_err(storage)?;
         let Some(meta) = missing_is_none(read.open_table(META))? else { return Ok((Coverage::default(), None)) };
         let coverage = meta.get("coverage").map_err(storage)?;
         let top = meta.get("top").map_err(storage)?;

@@ -1,4 +1,5 @@
 use super::{store::FORMAT, *};
+use crate::world::SystemDisk;
 
 fn event(n: u8, block: u64) -> Event {
     Event {
@@ -29,7 +30,7 @@ fn wanted(start: Option<u64>, retention: Option<u64>) -> Wanted {
 #[test]
 fn what_is_filled_is_found_and_what_is_left_is_told_after_a_restart() {
     let file = file("restart");
-    let index = Index::open(Some(&file), 7, wanted(Some(10), None)).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), Some(&file), 7, wanted(Some(10), None)).unwrap();
     assert!(index.gap().is_none(), "without a head there is nothing to want");
     index.advance(head(100), 100, &[], &BTreeSet::new()).unwrap();
     let gap = index.gap().unwrap();
@@ -37,7 +38,7 @@ fn what_is_filled_is_found_and_what_is_left_is_told_after_a_restart() {
     index.fill(&gap, 60..=99, &[event(2, 70), event(3, 99)]).unwrap();
     drop(index);
 
-    let index = Index::open(Some(&file), 7, wanted(Some(10), None)).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), Some(&file), 7, wanted(Some(10), None)).unwrap();
     assert_eq!(index.find(B256::repeat_byte(2)).unwrap(), Some(event(2, 70)));
     assert_eq!(index.find(B256::repeat_byte(9)).unwrap(), None);
     let gap = index.gap().unwrap();
@@ -50,7 +51,7 @@ fn what_is_filled_is_found_and_what_is_left_is_told_after_a_restart() {
 #[test]
 fn blocks_that_executed_nothing_are_written_down_later_and_none_of_them_is_forgotten_at_the_end() {
     let file = file("quiet");
-    let index = Index::open(Some(&file), 7, wanted(Some(90), None)).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), Some(&file), 7, wanted(Some(90), None)).unwrap();
     for block in 90..=100 {
         index.advance(head(block), block, &[], &BTreeSet::new()).unwrap();
     }
@@ -58,7 +59,7 @@ fn blocks_that_executed_nothing_are_written_down_later_and_none_of_them_is_forgo
     assert_eq!(index.store.coverage().unwrap().1.map(|top| top.number), None, "nothing is written yet");
     drop(index);
 
-    let index = Index::open(Some(&file), 7, wanted(Some(90), None)).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), Some(&file), 7, wanted(Some(90), None)).unwrap();
     assert_eq!(index.state().top.map(|top| top.number), Some(100));
     assert!(index.gap().is_none());
     // What is filled in takes the newest block with it: what is known is known of one chain.
@@ -72,7 +73,7 @@ fn blocks_that_executed_nothing_are_written_down_later_and_none_of_them_is_forgo
 
 #[test]
 fn a_reorganisation_removes_what_was_in_the_blocks_it_replaced() {
-    let index = Index::open(None, 7, wanted(Some(0), None)).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), None, 7, wanted(Some(0), None)).unwrap();
     index.advance(head(50), 50, &[], &BTreeSet::new()).unwrap();
     let gap = index.gap().unwrap();
     index.fill(&gap, 0..=49, &[event(1, 20), event(2, 45)]).unwrap();
@@ -88,7 +89,7 @@ fn a_reorganisation_removes_what_was_in_the_blocks_it_replaced() {
 
 #[test]
 fn what_is_older_than_the_retention_is_forgotten_and_not_fetched_again() {
-    let index = Index::open(None, 7, wanted(Some(0), Some(30))).unwrap();
+    let index = Index::open(Arc::new(SystemDisk), None, 7, wanted(Some(0), Some(30))).unwrap();
     index.advance(head(50), 50, &[], &BTreeSet::new()).unwrap();
     let gap = index.gap().unwrap();
     assert_eq!((gap.from, gap.to), (20, 49));
@@ -102,16 +103,16 @@ fn what_is_older_than_the_retention_is_forgotten_and_not_fetched_again() {
 #[test]
 fn a_file_of_another_chain_another_format_or_another_kind_is_refused_and_left_as_it_is() {
     let path = file("foreign");
-    drop(Index::open(Some(&path), 7, wanted(None, None)).unwrap());
-    let again = Index::open(Some(&path), 8, wanted(None, None)).unwrap_err();
+    drop(Index::open(Arc::new(SystemDisk), Some(&path), 7, wanted(None, None)).unwrap());
+    let again = Index::open(Arc::new(SystemDisk), Some(&path), 8, wanted(None, None)).unwrap_err();
     assert!(matches!(again, IndexError::Chain { found: 7, configured: 8, .. }), "{again}");
 
     let newer = file("newer");
     {
-        let store = Store::open(Some(&newer), 7).unwrap();
+        let store = Store::open(Arc::new(SystemDisk), Some(&newer), 7).unwrap();
         store.write_format(FORMAT + 1);
     }
-    let refused = Index::open(Some(&newer), 7, wanted(None, None)).unwrap_err();
+    let refused = Index::open(Arc::new(SystemDisk), Some(&newer), 7, wanted(None, None)).unwrap_err();
     assert!(matches!(refused, IndexError::Format { found, .. } if found == FORMAT + 1), "{refused}");
 
     for (name, bytes) in [
@@ -123,7 +124,7 @@ fn a_file_of_another_chain_another_format_or_another_kind_is_refused_and_left_as
     ] {
         let damaged = file(name);
         std::fs::write(&damaged, &bytes).unwrap();
-        let refused = Index::open(Some(&damaged), 7, wanted(None, None)).unwrap_err();
+        let refused = Index::open(Arc::new(SystemDisk), Some(&damaged), 7, wanted(None, None)).unwrap_err();
         assert!(matches!(refused, IndexError::Corrupt { .. }), "{name}: {refused:?}");
         assert_eq!(std::fs::read(&damaged).unwrap(), bytes, "{name}");
         std::fs::remove_file(&damaged).unwrap();

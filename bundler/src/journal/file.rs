@@ -9,6 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use super::{Found, JournalError, JournalStore, Rows, crash_point};
+use crate::world::{self, Disk};
 
 /// The layout of the rows. A file of another one is refused.
 pub(crate) const FORMAT: u64 = 1;
@@ -25,6 +26,7 @@ const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("journal");
 /// See [`File::open`].
 #[derive(Debug, Clone)]
 pub(crate) struct File {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     chain: u64,
     /// After a failure to write redb wants to be opened anew: closed until then.
@@ -36,12 +38,12 @@ impl File {
     ///
     /// # Errors
     /// If it is damaged, of another format or chain, or in use. It is not made anew then.
-    pub(crate) fn open(path: &Path, chain: u64) -> Result<Self, JournalError> {
-        let mut database = open(path, chain)?;
-        if std::fs::metadata(path).is_ok_and(|file| file.len() >= PACKED_FROM) {
+    pub(crate) fn open(disk: Arc<dyn Disk>, path: &Path, chain: u64) -> Result<Self, JournalError> {
+        let mut database = open(&*disk, path, chain)?;
+        if disk.length(path) >= PACKED_FROM {
             database.compact().map_err(storage)?;
         }
-        Ok(Self { path: path.to_owned(), chain, database: Arc::new(Mutex::new(Some(database))) })
+        Ok(Self { disk, path: path.to_owned(), chain, database: Arc::new(Mutex::new(Some(database))) })
     }
 
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, JournalError>) -> Result<T, JournalError> {
@@ -49,7 +51,7 @@ impl File {
         // Out of the way first: two handles of one process to one file are refused.
         let database = match standing.take() {
             Some(database) => database,
-            None => open(&self.path, self.chain)?,
+            None => open(&*self.disk, &self.path, self.chain)?,
         };
         let result = work(&database);
         if result.is_ok() {
@@ -112,15 +114,15 @@ impl JournalStore for File {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, JournalError> {
-    tokio::task::spawn_blocking(work).await.map_err(storage)?
+    world::blocking(work).await.map_err(storage)?
 }
 
-fn open(path: &Path, chain: u64) -> Result<Database, JournalError> {
+fn open(disk: &dyn Disk, path: &Path, chain: u64) -> Result<Database, JournalError> {
     let place = path.display().to_string();
     let mut builder = Database::builder();
     // Damage is told, not met later by a panic; the file is small enough to be read through.
     builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-    let database = builder.create(path).map_err(|error| match error {
+    let database = disk.database(&builder, path).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => JournalError::InUse(place.clone()),
         DatabaseError::Storage(redb::StorageError::Io(error))
             if error.kind() != std::io::ErrorKind::InvalidData && error.kind() != std::io::ErrorKind::UnexpectedEof =>

@@ -366,16 +366,16 @@ async fn on_a_full_disk_nothing_is_taken_and_what_waits_is_written_when_there_is
 #[tokio::test]
 async fn a_file_keeps_what_was_written_and_is_of_one_chain_and_one_process() {
     let path = Temporary::new("keeps");
-    let file = File::open(&path.0, 7).unwrap();
+    let file = on_disk(&path.0, 7).unwrap();
     let mut rows = Rows::new();
     let mut book = Book::default();
     (0..500).for_each(|number| book.apply(plain(number), &mut rows));
     file.commit(&rows).await.unwrap();
-    assert!(matches!(File::open(&path.0, 7), Err(JournalError::InUse(_))));
+    assert!(matches!(on_disk(&path.0, 7), Err(JournalError::InUse(_))));
     drop(file);
     let before = std::fs::read(&path.0).unwrap();
-    assert!(matches!(File::open(&path.0, 8), Err(JournalError::Chain { found: 7, configured: 8, .. })));
-    let file = File::open(&path.0, 7).unwrap();
+    assert!(matches!(on_disk(&path.0, 8), Err(JournalError::Chain { found: 7, configured: 8, .. })));
+    let file = on_disk(&path.0, 7).unwrap();
     let (_, replay) = Book::open(&file.load().await.unwrap()).unwrap();
     assert_eq!(replay.operations.len(), 500);
     assert!(!before.is_empty());
@@ -384,9 +384,9 @@ async fn a_file_keeps_what_was_written_and_is_of_one_chain_and_one_process() {
 #[tokio::test]
 async fn another_format_is_refused_with_what_to_do() {
     let path = Temporary::new("format");
-    drop(File::open(&path.0, 7).unwrap());
+    drop(on_disk(&path.0, 7).unwrap());
     file::tests_only_set_format(&path.0, file::FORMAT + 1);
-    let Err(error) = File::open(&path.0, 7) else { panic!("taken") };
+    let Err(error) = on_disk(&path.0, 7) else { panic!("taken") };
     assert!(matches!(error, JournalError::Format { found, .. } if found == file::FORMAT + 1), "{error}");
     assert!(error.to_string().contains("let the release that wrote it finish"), "{error}");
 }
@@ -395,7 +395,7 @@ async fn another_format_is_refused_with_what_to_do() {
 #[tokio::test]
 async fn a_torn_or_altered_file_is_refused_or_holds_a_moment_that_there_was_and_is_never_empty() {
     let path = Temporary::new("torn");
-    let file = File::open(&path.0, 7).unwrap();
+    let file = on_disk(&path.0, 7).unwrap();
     let mut book = Book::default();
     const BATCHES: u64 = 40;
     for batch in 0..BATCHES {
@@ -422,7 +422,7 @@ async fn a_torn_or_altered_file_is_refused_or_holds_a_moment_that_there_was_and_
         }
         let copy = Temporary::new(&format!("torn-{round}"));
         std::fs::write(&copy.0, &torn).unwrap();
-        match File::open(&copy.0, 7) {
+        match on_disk(&copy.0, 7) {
             Err(JournalError::Corrupt { .. }) => refused += 1,
             Err(other) => panic!("round {round}: {other}"),
             Ok(file) => {
@@ -438,4 +438,8 @@ async fn a_torn_or_altered_file_is_refused_or_holds_a_moment_that_there_was_and_
     }
     println!("{refused} refused, {recovered} recovered whole");
     assert!(refused > 0 && recovered > 0);
+}
+
+fn on_disk(path: &std::path::Path, chain: u64) -> Result<File, JournalError> {
+    File::open(std::sync::Arc::new(crate::world::SystemDisk), path, chain)
 }

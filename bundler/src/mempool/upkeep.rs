@@ -78,8 +78,9 @@ impl Mempool {
             return Vec::new();
         }
         let out: Vec<_> = self
-            .entries
+            .arrivals
             .values()
+            .filter_map(|hash| self.entries.get(hash))
             // What is in a transaction already is out of our hands.
             .filter(|entry| entry.phase != Phase::Bundled)
             .filter_map(|entry| {

@@ -1,10 +1,6 @@
 //! Typed calls of the few standard methods we use.
 
-use std::{
-    ops::Range,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use alloy::{
     eips::BlockNumberOrTag,
@@ -21,9 +17,10 @@ use jsonrpsee::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Condition, FeeHistory, NodeError, endpoint::Endpoint, nodes::Nodes, receipt::OpReceipt};
-use crate::{chain_time::TimedHeader, evm::Moment};
+use crate::{chain_time::TimedHeader, evm::Moment, world::Wire};
 
 const BLOCK: &str = "eth_getBlockByNumber";
 
@@ -53,6 +50,23 @@ impl NodeClient {
         Ok(Self { nodes: Arc::new(Nodes::new(endpoints, Vec::new(), ConditionalSend::Never, Duration::ZERO)) })
     }
 
+    /// A client for nodes of one chain that are not reached by a URL; as [`Self::several`] otherwise. To be called on a
+    /// tokio runtime.
+    pub fn through(wires: Vec<Arc<dyn Wire>>, block_time: Duration) -> Self {
+        let patience = if wires.len() > 1 { PATIENCE_WITH_ONE_OF_SEVERAL } else { PATIENCE };
+        let endpoints = wires.into_iter().map(|wire| Arc::new(Endpoint::through(wire, patience))).collect();
+        Self::of(Nodes::new(endpoints, Vec::new(), ConditionalSend::Never, block_time))
+    }
+
+    /// Looks after them if they are several.
+    fn of(nodes: Nodes) -> Self {
+        let nodes = Arc::new(nodes);
+        if nodes.are_several() {
+            tokio::spawn(Nodes::look_after(Arc::downgrade(&nodes)));
+        }
+        Self { nodes }
+    }
+
     /// A client for several nodes of one chain: the first is asked, the others stand in for one that fails or falls
     /// behind. Transactions go to all of them, or to the `private` ones alone if there are any. The chain makes a block in
     /// `block_time`. To be called on a tokio runtime.
@@ -72,11 +86,7 @@ impl NodeClient {
         if urls.is_empty() {
             return Err(NodeError::Url("none is given".into()));
         }
-        let nodes = Arc::new(Nodes::new(open(urls)?, open(private)?, conditional, block_time));
-        if nodes.are_several() {
-            tokio::spawn(Nodes::look_after(Arc::downgrade(&nodes)));
-        }
-        Ok(Self { nodes })
+        Ok(Self::of(Nodes::new(open(urls)?, open(private)?, conditional, block_time)))
     }
 
     async fn call<R: DeserializeOwned>(&self, method: &'static str, params: ArrayParams) -> Result<R, NodeError> {

@@ -13,15 +13,17 @@ use jsonrpsee::{
         ClientError,
         client::{BatchResponse, ClientT, Subscription, SubscriptionClientT},
         params::{ArrayParams, BatchRequestBuilder},
+        traits::ToRpcParams,
     },
     http_client::{HttpClient, HttpClientBuilder},
     rpc_params,
     ws_client::{WsClient, WsClientBuilder},
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{NodeError, redact::Secrets};
+use crate::world::{Reply, Wire};
 
 /// Largest answer taken, in bytes.
 const MAX_ANSWER: u32 = 64 * 1024 * 1024;
@@ -41,6 +43,8 @@ enum Transport {
     Http(HttpClient),
     /// Connected on first use, and again when the connection is lost. The lock lets one connect at a time.
     WebSocket(tokio::sync::Mutex<Option<Arc<WsClient>>>),
+    /// Not by a URL.
+    Other(Arc<dyn Wire>),
 }
 
 impl Endpoint {
@@ -55,6 +59,24 @@ impl Endpoint {
         };
         let (height, failing) = (AtomicU64::new(0), AtomicBool::new(false));
         Ok(Self { secrets, url: url.to_owned(), patience, transport, height, failing })
+    }
+
+    /// One that is reached otherwise, and is given this long for an answer.
+    pub(super) fn through(wire: Arc<dyn Wire>, patience: Duration) -> Self {
+        let (height, failing) = (AtomicU64::new(0), AtomicBool::new(false));
+        let (secrets, transport) = (Secrets::of("wire://"), Transport::Other(wire));
+        Self { secrets, url: String::new(), patience, transport, height, failing }
+    }
+
+    async fn ask(
+        &self,
+        wire: &dyn Wire,
+        method: &'static str,
+        questions: Vec<(String, Option<Box<RawValue>>)>,
+    ) -> Result<Vec<Reply>, NodeError> {
+        let failed = |reason: String| NodeError::Transport { method, reason };
+        let answer = tokio::time::timeout(self.patience, wire.ask(questions)).await;
+        answer.map_err(|_| failed("Request timeout".into()))?.map_err(failed)
     }
 
     async fn connection(&self, held: &tokio::sync::Mutex<Option<Arc<WsClient>>>) -> Result<Arc<WsClient>, ClientError> {
@@ -77,6 +99,12 @@ impl Endpoint {
         params: ArrayParams,
     ) -> Result<R, NodeError> {
         let answer = match &self.transport {
+            Transport::Other(wire) => {
+                let params =
+                    params.to_rpc_params().map_err(|error| self.error(method, ClientError::ParseError(error)))?;
+                let answers = self.ask(&**wire, method, vec![(method.to_owned(), params)]).await?;
+                return one(method, answers.into_iter().next().unwrap_or(Ok(Value::Null)));
+            }
             Transport::Http(http) => http.request(method, params).await,
             Transport::WebSocket(held) => match self.connection(held).await {
                 Ok(client) => client.request(method, params).await,
@@ -94,6 +122,13 @@ impl Endpoint {
         count: usize,
     ) -> Result<Vec<R>, NodeError> {
         let answers: Result<BatchResponse<'_, R>, ClientError> = match &self.transport {
+            Transport::Other(wire) => {
+                let questions = batch.build().unwrap_or_default();
+                let questions = questions.into_iter().map(|(name, params)| (name.to_owned(), params)).collect();
+                let answers = self.ask(&**wire, method, questions).await?;
+                let values = answers.into_iter().map(|answer| one(method, answer)).collect::<Result<Vec<_>, _>>()?;
+                return whole(method, values, count);
+            }
             Transport::Http(http) => http.batch_request(batch).await,
             Transport::WebSocket(held) => match self.connection(held).await {
                 Ok(client) => client.batch_request(batch).await,
@@ -103,11 +138,7 @@ impl Endpoint {
         let answers = answers.map_err(|error| self.error(method, error))?;
         let refused = |error: jsonrpsee::types::ErrorObject<'_>| NodeError::refused(method, &error);
         let values = answers.into_iter().map(|answer| answer.map_err(refused)).collect::<Result<Vec<_>, _>>()?;
-        if values.len() != count {
-            let reason = format!("{} answers to {count} questions", values.len());
-            return Err(NodeError::Unreadable { method, reason });
-        }
-        Ok(values)
+        whole(method, values, count)
     }
 
     /// New heads as the node announces them; none over HTTP.
@@ -151,6 +182,21 @@ impl Endpoint {
     pub(super) fn set_failing(&self, failing: bool) -> bool {
         self.failing.swap(failing, Ordering::Relaxed) != failing
     }
+}
+
+/// One answer of a [`Wire`].
+fn one<R: DeserializeOwned>(method: &'static str, answer: Reply) -> Result<R, NodeError> {
+    let value = answer.map_err(|(code, message)| NodeError::Refused { method, code, message, data: None })?;
+    serde_json::from_value(value).map_err(|error| NodeError::Unreadable { method, reason: error.to_string() })
+}
+
+/// These, if there are as many as questions.
+fn whole<R>(method: &'static str, values: Vec<R>, count: usize) -> Result<Vec<R>, NodeError> {
+    if values.len() != count {
+        let reason = format!("{} answers to {count} questions", values.len());
+        return Err(NodeError::Unreadable { method, reason });
+    }
+    Ok(values)
 }
 
 impl std::fmt::Debug for Endpoint {

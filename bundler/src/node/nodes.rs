@@ -9,13 +9,13 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use alloy::primitives::{B256, Bytes, U64, keccak256};
 use erc4337::ConditionalSend;
 use jsonrpsee::{core::params::ArrayParams, rpc_params};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     NodeError,

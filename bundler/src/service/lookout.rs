@@ -35,7 +35,8 @@ impl Lookout {
         since: Option<u64>,
     ) -> Result<(Self, Vec<Inclusion>), StartError> {
         let file = config.data_dir.as_deref().map(|folder| folder.join("index.redb"));
-        let index = Arc::new(Index::open(file.as_deref(), config.chain.chain_id, Wanted::of(config))?);
+        let wanted = Wanted::of(config);
+        let index = Arc::new(Index::open(Arc::clone(&config.disk), file.as_deref(), config.chain.chain_id, wanted)?);
         index.resume(node, config.reorg_blocks()).await?;
         let logs = Arc::new(Logs::new(node.clone(), config.entry_points.keys().copied().collect()));
         let own = keys.into_iter().collect();

@@ -3,8 +3,6 @@
 mod deeds;
 mod frames;
 
-use std::time::Instant;
-
 use alloy::primitives::{Address, Bytes, Log, U256, map::HashSet};
 use erc4337::{NativeContracts, entities::EntitySelectors, native};
 use revm::{
@@ -18,6 +16,7 @@ use revm::{
     },
     state::EvmState,
 };
+use tokio::time::Instant;
 
 use self::{deeds::WATCHED, frames::Entry};
 use super::trace::{Act, Deed, FrameKind, Trace};

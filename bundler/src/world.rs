@@ -1,0 +1,118 @@
+//! What is around the process: its clock, its threads, its disk, and nodes that are not reached by a URL.
+//!
+//! In the product each of them is the system's. A test that puts the whole bundler into a simulated world says so for
+//! its thread with [`simulate`]: time is then tokio's (which a test may pause), work that would go to other threads is
+//! done on this one, and takes as long as the world says. Disks and nodes are handed over in
+//! [`Config::disk`](crate::Config::disk) and [`NodeClient::through`](crate::node::NodeClient::through).
+
+use std::{
+    cell::RefCell,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures::future::BoxFuture;
+use redb::{Builder, Database, DatabaseError};
+use serde_json::{Value, value::RawValue};
+use tokio::{task::JoinError, time::Instant};
+
+/// Where databases are.
+pub trait Disk: std::fmt::Debug + Send + Sync {
+    /// Opens or makes the database of this path.
+    ///
+    /// # Errors
+    /// As redb has them.
+    fn database(&self, builder: &Builder, path: &Path) -> Result<Database, DatabaseError>;
+
+    /// Bytes that it takes; 0 if there is none.
+    fn length(&self, path: &Path) -> u64;
+}
+
+/// The system's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemDisk;
+
+impl Disk for SystemDisk {
+    fn database(&self, builder: &Builder, path: &Path) -> Result<Database, DatabaseError> {
+        builder.create(path)
+    }
+
+    fn length(&self, path: &Path) -> u64 {
+        std::fs::metadata(path).map_or(0, |file| file.len())
+    }
+}
+
+/// A question to a node: a method and its parameters.
+pub type Question = (String, Option<Box<RawValue>>);
+
+/// What a node answers to one of them: a result, or a code and a message.
+pub type Reply = Result<Value, (i32, String)>;
+
+/// A way to a node.
+pub trait Wire: std::fmt::Debug + Send + Sync {
+    /// Asks all of these in one request; as many answers, in their order.
+    ///
+    /// # Errors
+    /// Why there is no answer. It may have been asked all the same.
+    fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<Reply>, String>>;
+}
+
+/// The world that a thread is in, if it is no real one.
+struct Simulated {
+    /// Since 1970.
+    start: Duration,
+    begun: Instant,
+    /// How long the next piece of blocking work takes, from its being asked for to its beginning or end.
+    pause: Box<dyn FnMut() -> Duration>,
+    blocking: bool,
+}
+
+thread_local! {
+    static SIMULATED: RefCell<Option<Simulated>> = const { RefCell::new(None) };
+}
+
+/// From now on this thread, and all of a bundler that runs on it, is in a simulated world: it is `start` since 1970
+/// now, and time goes on as tokio's does. To be called on a tokio runtime of this thread alone.
+pub fn simulate(start: Duration, pause: impl FnMut() -> Duration + 'static) {
+    let world = Simulated { start, begun: Instant::now(), pause: Box::new(pause), blocking: false };
+    SIMULATED.set(Some(world));
+}
+
+/// Whether the work that is being done cannot wait: a [`Wire`] is to answer at once. Only in a simulated world.
+pub fn is_blocking() -> bool {
+    SIMULATED.with_borrow(|world| world.as_ref().is_some_and(|world| world.blocking))
+}
+
+/// Time since 1970.
+pub(crate) fn unix() -> Duration {
+    let simulated = SIMULATED.with_borrow(|world| world.as_ref().map(|world| world.start + world.begun.elapsed()));
+    simulated.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Has work done that computes for long or waits for the disk, where that keeps nothing else from going on.
+///
+/// # Errors
+/// If it panicked, or the runtime is being shut down.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    let Some(pause) = pause() else { return tokio::task::spawn_blocking(work).await };
+    tokio::time::sleep(pause).await;
+    set_blocking(true);
+    let done = work();
+    set_blocking(false);
+    if let Some(pause) = self::pause() {
+        tokio::time::sleep(pause).await;
+    }
+    Ok(done)
+}
+
+fn pause() -> Option<Duration> {
+    SIMULATED.with_borrow_mut(|world| world.as_mut().map(|world| (world.pause)()))
+}
+
+fn set_blocking(blocking: bool) {
+    SIMULATED.with_borrow_mut(|world| {
+        if let Some(world) = world {
+            world.blocking = blocking;
+        }
+    });
+}
