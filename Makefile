@@ -111,18 +111,16 @@ build: contracts
 # beside them; that cargo's first run ends with an error where it needs them is foreseen, and not shown.
 quick:
 	@echo "== npm packages and contracts, and beside them what the program is built on: three minutes"
-	@mkdir -p target && ($(MAKE) --no-print-directory -j3 $(QUICK_NEEDS) contracts >target/contracts.log 2>&1) & contracts=$$!; \
+	@mkdir -p target && ($(MAKE) --no-print-directory -j3 $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed contracts >target/contracts.log 2>&1) & contracts=$$!; \
 	(cargo build --locked --profile quick --package fabstir --keep-going 2>&1 || true) | \
 		grep --line-buffered -E '^ *(Compiling|Downloading)' || true; \
 	wait $$contracts || { cat target/contracts.log; exit 1; }
 	@echo "== the program: another minute"
 	cargo build --locked --profile quick --package fabstir
 
-quickstart: QUICK_NEEDS := $(SDK)/node_modules/.installed
 quickstart: quick
 	./target/quick/fabstir dev --once --run 'cd $(SDK) && node_modules/.bin/tsx examples/first.ts'
 
-dev: QUICK_NEEDS := $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed
 dev: quick
 	@echo "== a chain, its contracts, a node, and one job: half a minute"
 	./target/quick/fabstir dev $(if $(ONCE),--once )--run 'npm --silent --prefix $(VIEM) run demo'
@@ -139,8 +137,10 @@ test-contracts: $(CONTRACTS)/out/.tests-built
 # All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
 RUST_TESTS := cargo test --workspace --locked --lib --bins --tests
 
+# The program too: the end-to-end tests start it, and cargo does not know that.
 tests-built: contracts
 	@echo "== the program and its tests: ten minutes"
+	cargo build --workspace --locked
 	$(RUST_TESTS) --no-run
 
 # The end-to-end tests come last and close the run with their summary.

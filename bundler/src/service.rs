@@ -20,7 +20,6 @@ use serde_json::value::RawValue;
 use crate::{
     Config, Head, Rejection, Trail,
     admission::{self, Admitted, Examination, Grounds, entry_point_version},
-    world,
     cluster::{Asks, ClusterConfig, ClusterError, Connection, Relay},
     config::BundlingMode,
     engine::{
@@ -41,6 +40,7 @@ use crate::{
     node::{NodeClient, NodeError},
     signer::Signer,
     submitter::Submitter,
+    world,
 };
 
 use lookout::Lookout;

@@ -19,7 +19,6 @@ mod demo;
 mod deploy;
 mod docs;
 mod doctor;
-mod durations;
 mod entry_points;
 #[path = "../../session-keys/tests/contract/escalations.rs"]
 #[allow(unreachable_pub, reason = "shared with the contract's own test")]

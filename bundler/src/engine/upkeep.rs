@@ -7,10 +7,10 @@ use super::{Command, Engine, Report, Screened, Screening, Status};
 use crate::{
     Head, Rejection,
     admission::{self, Admitted, Grounds},
-    world,
     evm::NextBlock,
     journal::Entry,
     mempool::{Counts, Dropped, ReputationStatus},
+    world,
 };
 
 /// Operations validated again at a time, at most; the others wait for their turn.

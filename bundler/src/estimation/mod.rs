@@ -28,9 +28,8 @@ use erc4337::{UserOperation, UserOperationRequest};
 use crate::{
     Config, Head, Rejection,
     admission::{blocking, counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
-    world,
     evm::{Budget, overlay},
-    gas,
+    gas, world,
 };
 use estimator::Estimator;
 use measure::Limits;

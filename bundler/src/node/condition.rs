@@ -133,11 +133,23 @@ impl Refusal {
         Some(match *code {
             // Method not found (JSON-RPC), method not supported (EIP-1474).
             -32_601 | -32_004 => Self::Unserved,
+            // Whoever knows the method and cannot read the transaction says so; others cannot read the request.
+            -32_602 | -32_600 if !is_about_transaction(&message) => Self::Unserved,
             _ if says(&unserved) => Self::Unserved,
             REJECTED => Self::Overtaken,
             _ => Self::Other,
         })
     }
+}
+
+/// Whether a method that is served has said this to a transaction of no bytes.
+pub(super) fn knows_the_method(error: &NodeError) -> bool {
+    let NodeError::Refused { message, .. } = error else { return false };
+    Refusal::of(error) == Some(Refusal::Other) && is_about_transaction(&message.to_ascii_lowercase())
+}
+
+fn is_about_transaction(message: &str) -> bool {
+    ["transaction", "rlp", "decod", "too short", "empty", "eof"].iter().any(|words| message.contains(words))
 }
 
 #[cfg(test)]
@@ -159,6 +171,19 @@ mod tests {
         // A transaction of no bytes, where the method is served.
         assert_eq!(refused(-32_000, "typed transaction too short"), Some(Refusal::Other));
         assert_eq!(refused(-32_602, "failed to decode transaction: empty"), Some(Refusal::Other));
+        // As anvil has it over WebSocket, and others who look for no method first.
+        let odd = "data did not match any variant of untagged enum EthRpcCall";
+        assert_eq!(refused(-32_602, odd), Some(Refusal::Unserved));
+        for (code, words, known) in [
+            (-32_000, "typed transaction too short", true),
+            (-32_602, "failed to decode transaction: empty", true),
+            (-32_602, odd, false),
+            (-32_603, "internal error", false),
+            (-32_601, "no transaction method of this name", false),
+        ] {
+            let error = NodeError::Refused { method: "m", code, message: words.into(), data: None };
+            assert_eq!(knows_the_method(&error), known, "{words}");
+        }
         assert_eq!(Refusal::of(&NodeError::Transport { method: "m", reason: "timed out".into() }), None);
     }
 

@@ -19,7 +19,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     NodeError,
-    condition::{Condition, Method, Refusal},
+    condition::{Condition, Method, Refusal, knows_the_method},
     endpoint::Endpoint,
 };
 use crate::chain_time::blocks_in;
@@ -150,8 +150,7 @@ impl Nodes {
             for method in Method::ALL {
                 let answer = target.request::<B256>(method.name(), method.probe()).await;
                 // One that takes anything, or says nothing, cannot be relied upon.
-                let served =
-                    |error: NodeError| !error.is_the_endpoints() && Refusal::of(&error) == Some(Refusal::Other);
+                let served = |error: NodeError| !error.is_the_endpoints() && knows_the_method(&error);
                 if answer.is_err_and(served) {
                     tracing::info!(endpoint = target.label(), method = method.name(), "bundles are sent conditionally");
                     return Some(method);

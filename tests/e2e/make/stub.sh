@@ -51,10 +51,11 @@ cargo)
 	esac
 	case "$*" in
 	"build "*quick*) install target/quick/fabstir ;;
-	"build "*) install target/debug/fabstir ;;
+	"build "*--workspace*) install target/debug/fabstir ;;
 	*--no-run*) ;;
 	"test "*" --lib --bins --tests")
 		need contracts/out/with-tests
+		need target/debug/fabstir
 		for folder in tests/viem tests/browser sdk; do need $folder/node_modules; done
 		need "$FABSTIR_EZKL_PYTHON"
 		need "$FABSTIR_EZKL_TINY"

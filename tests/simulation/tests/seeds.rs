@@ -45,7 +45,7 @@ impl Totals {
 
 #[test]
 fn no_seed_shows_anything_that_a_user_must_not_see() {
-    let (first, count) = (number("FABSTIR_SEED").unwrap_or(1), number("FABSTIR_SEEDS").unwrap_or(200));
+    let (first, count) = (number("FABSTIR_SEED").unwrap_or(1), number("FABSTIR_SEEDS").unwrap_or(60));
     let (told, only_first) = (number("FABSTIR_HISTORY").is_some(), number("FABSTIR_FIRST").is_some());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let (next, totals) = (AtomicU64::new(first), Mutex::new(Totals::default()));
