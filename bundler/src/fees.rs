@@ -153,6 +153,17 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_node_says_is_no_more_than_a_number() {
+        let most = u128::MAX;
+        let history = || FeeHistory::new(vec![most, most], vec![vec![most; 3]], vec![f64::NAN, -1.0]);
+        for suggested in [None, Some(most)] {
+            let fees = FeeSuggestion::of(&history(), suggested, &FeePolicy::UNBOUND);
+            assert!(fees.slow_priority_fee <= fees.priority_fee && fees.priority_fee <= fees.fast_priority_fee);
+            assert!(accept(1, 1, &Config::new(erc4337::ChainPreset::local()), fees).is_err());
+        }
+    }
+
+    #[test]
     fn an_operation_offers_its_share_of_the_base_fee_and_of_the_least_priority_fee() {
         let mut config = Config::new(erc4337::ChainPreset::local());
         config.fees = FeePolicy { accept_per_cent: 50, ..POLICY };

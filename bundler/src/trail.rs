@@ -194,6 +194,16 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_used_gas_had_transactions_whatever_its_root_says() {
+        let mut unfilled = header(3, Bloom::ZERO, false);
+        unfilled.inner.gas_used = 46_000;
+        let trail = trail(&[(Bloom::ZERO, false); 3]);
+        trail.extend(&unfilled);
+        assert_eq!(quiet_since(&trail, 1), None);
+        assert!(trail.may_have_logs(B256::with_last_byte(3), &[OURS]) && !trail.may_have_logs(B256::with_last_byte(2), &[OURS]));
+    }
+
+    #[test]
     fn an_empty_filter_is_believed_on_a_chain_that_fills_them_in() {
         let trail = trail(&[(filter(&OTHER), true), (Bloom::ZERO, true)]);
         assert_eq!(quiet_since(&trail, 0), Some(1));

@@ -138,6 +138,20 @@ mod tests {
     }
 
     #[test]
+    fn others_wait_only_for_what_a_rising_base_fee_does_not_leave_behind() {
+        let prompt = |max_fee: u128| {
+            let mut admitted = operation(1, 0, 30, 1);
+            let op = std::sync::Arc::make_mut(&mut admitted.op);
+            (op.max_fee_per_gas, op.max_priority_fee_per_gas) = (max_fee, 2_000_000);
+            is_prompt(&admitted, FeeSuggestion::flat(5_000_000, 1_000_000))
+        };
+        // Six seconds of full blocks on Base make the base fee dearer by an eighth.
+        assert!(!prompt(6_000_000), "a base fee of one wei more keeps it from being mined, and all others with it");
+        assert!(!prompt(6_000_000 + 5_000_000 / 8));
+        assert!(prompt(8_500_000), "the standard bid that we suggest");
+    }
+
+    #[test]
     fn one_goes_alone_in_v0_6_and_eight_together_elsewhere() {
         assert_eq!(EntryPointVersion::ALL.map(most), [1, MOST, MOST, MOST]);
     }

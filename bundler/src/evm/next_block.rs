@@ -140,6 +140,28 @@ mod tests {
     }
 
     #[test]
+    fn a_head_of_any_second_has_a_next() {
+        for (op_stack, block_time) in [(true, 200), (true, 2_000), (false, 200), (false, 12_000)] {
+            for (timestamp, millis) in [(u64::MAX, None), (u64::MAX / 1_000, Some(999)), (0, None)] {
+                let head = BlockPin { timestamp, millis, number: u64::MAX, ..head(None) };
+                let next = head.next(&chain(op_stack, block_time), Duration::from_secs(T));
+                assert!(next.earliest <= next.latest, "{next:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_moment_in_blocks_is_one_in_time_and_the_other_way_round() {
+        let next = NextBlock { number: 50, earliest: 1_000, latest: 1_001, block_time: Duration::from_millis(200) };
+        let later = next.not_before(Moment { number: 200, timestamp: 1_000 });
+        assert_eq!((later.number, later.earliest, later.latest), (200, 1_030, 1_031));
+        let later = next.not_before(Moment { number: 50, timestamp: 1_030 });
+        assert!((195..=200).contains(&later.number), "{later:?}");
+        assert_eq!((later.earliest, later.latest), (1_030, 1_030));
+        assert_eq!(next.not_before(next.first()), next);
+    }
+
+    #[test]
     fn time_is_counted_in_blocks_by_how_long_they_take() {
         let next = |block_time| head(None).next(&chain(true, block_time), Duration::ZERO);
         let ten = Duration::from_secs(10);

@@ -159,6 +159,17 @@ mod tests {
         // A transaction of no bytes, where the method is served.
         assert_eq!(refused(-32_000, "typed transaction too short"), Some(Refusal::Other));
         assert_eq!(refused(-32_602, "failed to decode transaction: empty"), Some(Refusal::Other));
+        // What is wrong with one transaction, or passes by itself, is nothing about the method.
+        for words in [
+            "header not found",
+            "transaction type not supported",
+            "block not found: 0x12",
+            "account 0x01 does not exist",
+            "state is not available",
+            "over rate limit",
+        ] {
+            assert_eq!(refused(-32_000, words), Some(Refusal::Other), "{words}");
+        }
         assert_eq!(Refusal::of(&NodeError::Transport { method: "m", reason: "timed out".into() }), None);
     }
 
