@@ -6,7 +6,7 @@ use alloy::{
     primitives::{Address, Bytes, U256, address, utils::parse_ether},
     sol_types::SolCall,
 };
-use erc4337::{EntryPointVersion, UserOperation, abi::entry_point_v08::depositToCall, wire};
+use erc4337::{EntryPointVersion, UserOperation, abi::entry_point_v08::depositToCall};
 use serde_json::{Value, json};
 use session_keys::SecretKey;
 use tests::{
@@ -83,49 +83,12 @@ async fn a_native_call_that_a_rising_base_fee_leaves_behind_keeps_nobody_waiting
         blocks += 1;
         let stuck = bench.status(native).await;
         assert!(blocks <= 10, "ten blocks, and it waits for {stuck}");
-        let dearer = json!(U256::from(base_fee + 1_000));
+        let dearer = json!(U256::from(base_fee + priority + 1));
         bench.anvil("anvil_setNextBlockBaseFeePerGas", vec![dearer]).await;
         bench.anvil("evm_mine", vec![]).await;
         bench.catch_up().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn v0_6_what_costs_more_than_its_limits_in_another_second_reverts_no_bundle() {
-    const LATER: u64 = 4_000_000_000;
-    let bench = Bench::new(EntryPointVersion::V0_6).await;
-    let mut asm = Asm::default();
-    let (asked, late) = (asm.label(), asm.label());
-    asm.op(op::PUSH0).op(op::CALLDATALOAD).number(224).op(op::SHR);
-    asm.number(u32::from_be_bytes(bench.version.selectors().validate_user_op) as usize).op(op::EQ).jump_if(asked);
-    asm.number(LATER as usize).op(op::TIMESTAMP).raw(&[0x11]).jump_if(late).op(op::STOP);
-    asm.place(late);
-    asm.op(op::INVALID);
-    asm.place(asked);
-    asm.number(32).op(op::PUSH0).op(op::RETURN);
-    let culprit = place(&bench, &[]).await;
-    bench.set_code(culprit.sender, asm.finish()).await;
-    let good = place(&bench, &[]).await;
-    bench.catch_up().await;
-    let culprit = UserOperation { max_priority_fee_per_gas: culprit.max_fee_per_gas, ..culprit };
-    let accepted = async |limit: u128| {
-        let tight = UserOperation { verification_gas_limit: limit, ..culprit.clone() };
-        let params = vec![wire::to_json(&tight, bench.version), json!(bench.entry_point)];
-        bench.ask("fabstir_explainUserOperation", params).await.unwrap()["accepted"] == true
-    };
-    let (mut too_low, mut enough) = (0, culprit.verification_gas_limit);
-    while enough - too_low > 1 {
-        let middle = too_low.midpoint(enough);
-        if accepted(middle).await { enough = middle } else { too_low = middle }
-    }
-    let culprit = UserOperation { verification_gas_limit: enough + 300, ..culprit };
-    let sent = bench.send(&culprit).await;
-    bench.send(&good).await.unwrap();
-    bench.anvil("evm_setNextBlockTimestamp", vec![json!(LATER + 1)]).await;
-    let transaction = bench.bundle().await;
-    let receipt = bench.anvil("eth_getTransactionReceipt", vec![json!(transaction)]).await;
-    assert_eq!(receipt["status"], "0x1", "{sent:?}, and its bundle cost {} gas", number(&receipt["gasUsed"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,11 +102,11 @@ async fn a_sequencer_that_has_enough_of_us_for_a_moment_makes_nothing_dearer_and
     proxy.fail("eth_sendRawTransaction", Fault::Limited);
     bench.ask("debug_bundler_setBundlingMode", vec![json!("auto")]).await.unwrap();
     let hash = bench.send(&op).await.unwrap();
-    // Ten blocks.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Twenty blocks; 24 s would be reason enough for a cancellation.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     let refused = proxy.methods().get("eth_sendRawTransaction").copied().unwrap_or_default();
     proxy.release();
-    for _ in 0..100 {
+    for _ in 0..150 {
         if bench.status(hash).await["status"] == "included" {
             break;
         }
@@ -151,6 +114,12 @@ async fn a_sequencer_that_has_enough_of_us_for_a_moment_makes_nothing_dearer_and
     }
     let receipt = bench.ask("eth_getUserOperationReceipt", vec![json!(hash)]).await.unwrap();
     assert_eq!(receipt["success"], true, "{refused} refusals: {receipt}");
-    let transaction = bench.anvil("eth_getTransactionByHash", vec![receipt["receipt"]["transactionHash"].clone()]).await;
+    let transaction =
+        bench.anvil("eth_getTransactionByHash", vec![receipt["receipt"]["transactionHash"].clone()]).await;
     assert_eq!(transaction["nonce"], "0x0", "{refused} refusals, and its nonce went to a cancellation");
+    let price = bench.ask("pimlico_getUserOperationGasPrice", vec![]).await.unwrap();
+    let (bid, usual) =
+        (number(&transaction["maxPriorityFeePerGas"]), number(&price["standard"]["maxPriorityFeePerGas"]));
+    // No more than one step, after its three seconds.
+    assert!(refused > 0 && bid <= usual * 1_130 / 1_000, "{refused} refusals, {bid} bid, {usual} usual");
 }

@@ -74,6 +74,16 @@ struct Rests {
     pool: bool,
 }
 
+/// Where a new head comes from.
+enum Ancestry {
+    /// From the block that is known, by these, the newest last.
+    Ours(Vec<TimedHeader>),
+    /// From another block of its height.
+    Others,
+    /// That is not seen: headers are missing, or there are too many.
+    Unseen,
+}
+
 /// Follows the head of one node.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -183,8 +193,13 @@ impl Follower {
             return Ok(None);
         }
         let number = latest.number;
-        let path = self.path(known, headers).await?;
-        let extended = path.is_some() || self.node.has_block(known.number, known.hash).await?;
+        let (path, apart) = match self.path(known, headers).await? {
+            Ancestry::Ours(path) => (Some(path), false),
+            Ancestry::Others => (None, true),
+            Ancestry::Unseen => (None, false),
+        };
+        // Not asked where the headers have said it: another backend may have the branch yet that was left.
+        let extended = path.is_some() || (!apart && self.node.has_block(known.number, known.hash).await?);
         let (block_time, before) = (self.config.chain.block_time, extended.then_some((known.number, previous.time)));
         let time = match &path {
             Some(path) => path.iter().fold(previous.time, |time, header| {
@@ -225,13 +240,12 @@ impl Follower {
         Ok(Some((Head { block, time, view: Arc::new(view), fees, l1 }, mined)))
     }
 
-    /// Every block after `known` up to the last of these, each the child of the one before it. None if that is not how
-    /// they hang together, or if there are too many to see.
-    async fn path(&self, known: &BlockPin, headers: Vec<TimedHeader>) -> Result<Option<Vec<TimedHeader>>, NodeError> {
-        let Some(newest) = headers.last() else { return Ok(None) };
+    /// How the last of these hangs together with `known`.
+    async fn path(&self, known: &BlockPin, headers: Vec<TimedHeader>) -> Result<Ancestry, NodeError> {
+        let Some(newest) = headers.last() else { return Ok(Ancestry::Unseen) };
         let (first, last) = (known.number + 1, newest.header.number);
         if last < first || last - first > STRIDE {
-            return Ok(None);
+            return Ok(Ancestry::Unseen);
         }
         // The last to be said of each height counts.
         let mut by_height: BTreeMap<u64, TimedHeader> = headers.into_iter().map(|it| (it.header.number, it)).collect();
@@ -247,11 +261,11 @@ impl Follower {
             path.push(header);
             if number == first {
                 path.reverse();
-                return Ok((parent == known.hash).then_some(path));
+                return Ok(if parent == known.hash { Ancestry::Ours(path) } else { Ancestry::Others });
             }
             child = by_height.remove(&(number - 1)).filter(|it| it.header.hash == parent);
         }
-        Ok(None)
+        Ok(Ancestry::Unseen)
     }
 
     /// What L1 costs: as at a head that is fresh enough, or as the chain has it now.

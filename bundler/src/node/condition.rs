@@ -116,24 +116,14 @@ impl Refusal {
         let NodeError::Refused { code, message, .. } = error else { return None };
         let message = message.to_ascii_lowercase();
         let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
-        let unserved = [
-            "not found",
-            "does not exist",
-            "not available",
-            "not supported",
-            "unsupported",
-            "unknown method",
-            "not whitelisted",
-            "disabled",
-            "authenticat",
-            "entrypoint",
-            "validity_signature",
-            "validity signature",
-        ];
+        // Of a header, a block or a kind of transaction the same is said, and nothing about the method.
+        let missing = ["not found", "does not exist", "not available", "not supported", "unsupported", "unknown"];
+        let unserved =
+            ["not whitelisted", "disabled", "authenticat", "entrypoint", "validity_signature", "validity signature"];
         Some(match *code {
             // Method not found (JSON-RPC), method not supported (EIP-1474).
             -32_601 | -32_004 => Self::Unserved,
-            _ if says(&unserved) => Self::Unserved,
+            _ if says(&unserved) || says(&["method"]) && says(&missing) => Self::Unserved,
             REJECTED => Self::Overtaken,
             _ => Self::Other,
         })
