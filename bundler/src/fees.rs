@@ -67,7 +67,7 @@ impl FeeSuggestion {
             base_fee,
             priority_fee,
             slow_priority_fee: priority_fee,
-            fast_priority_fee: (priority_fee * 125).div_ceil(100),
+            fast_priority_fee: priority_fee.saturating_mul(125).div_ceil(100),
             cap: u128::MAX,
             left_per_mille: 1_000,
         }
@@ -77,12 +77,14 @@ impl FeeSuggestion {
     fn of(history: &FeeHistory, suggested: Option<u128>, policy: &FeePolicy) -> Self {
         let [slow, usual, fast] = [0, 1, 2].map(|tier| history.median(tier));
         let usual = suggested.or(usual).unwrap_or_default().max(policy.min_priority_fee);
-        let least_fast = (usual * 125).div_ceil(100);
+        let least_fast = usual.saturating_mul(125).div_ceil(100).max(usual);
         Self {
             base_fee: history.next_base_fee(),
             priority_fee: usual,
             slow_priority_fee: slow.unwrap_or(usual).clamp(policy.min_priority_fee, usual),
-            fast_priority_fee: fast.unwrap_or(least_fast).clamp(least_fast, (usual * MOST_FOR_HASTE).max(least_fast)),
+            fast_priority_fee: fast
+                .unwrap_or(least_fast)
+                .clamp(least_fast, usual.saturating_mul(MOST_FOR_HASTE).max(least_fast)),
             cap: policy.cap,
             left_per_mille: history.left(usual),
         }
@@ -150,6 +152,17 @@ mod tests {
         // The usual block counts, not the one that was full.
         assert_eq!(left(&[[200; 3], [200; 3], [200; 3]], &[1.0, 0.5, 0.2]), 500);
         assert_eq!(left(&[], &[]), 1_000);
+    }
+
+    #[test]
+    fn whatever_a_node_says_is_no_more_than_a_number() {
+        let most = u128::MAX;
+        let history = || FeeHistory::new(vec![most, most], vec![vec![most; 3]], vec![f64::NAN, -1.0]);
+        for suggested in [None, Some(most)] {
+            let fees = FeeSuggestion::of(&history(), suggested, &FeePolicy::UNBOUND);
+            assert!(fees.slow_priority_fee <= fees.priority_fee && fees.priority_fee <= fees.fast_priority_fee);
+            assert!(accept(1, 1, &Config::new(erc4337::ChainPreset::local()), fees).is_err());
+        }
     }
 
     #[test]

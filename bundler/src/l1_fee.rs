@@ -271,6 +271,28 @@ mod tests {
     }
 
     #[test]
+    fn predeploys_that_say_the_most_or_nothing_lead_to_a_number() {
+        for upgrade in [Upgrade::Bedrock, Upgrade::Ecotone, Upgrade::Fjord, Upgrade::Isthmus, Upgrade::Jovian] {
+            let most = L1Prices {
+                upgrade,
+                base_fee: u128::MAX,
+                blob_base_fee: u128::MAX,
+                base_fee_scalar: u32::MAX,
+                blob_base_fee_scalar: u32::MAX,
+                bedrock: (U256::MAX, U256::MAX),
+                operator_fee_scalar: u32::MAX,
+                operator_fee_constant: u64::MAX,
+                footprint_scalar: u16::MAX,
+            };
+            for prices in [most, L1Prices { upgrade, ..L1Prices::default() }] {
+                let data = noise(2, 131_072);
+                assert!(prices.fee(&data) <= prices.most(data.len()));
+                let _ = (prices.operator_fee(u128::MAX), prices.footprint(u32::MAX), prices.fee_of(u32::MAX));
+            }
+        }
+    }
+
+    #[test]
     fn an_upgrade_is_in_force_when_those_before_it_are() {
         let flags = |flags: &[u8]| Upgrade::of(U256::from_le_slice(flags));
         assert_eq!(flags(&[]), Upgrade::Bedrock);

@@ -61,8 +61,9 @@ enum Logged {
 
 impl Logged {
     fn of(header: &Header, believed: bool) -> Self {
+        // A root that is filled in no more than a filter may be is found out by the gas that was used.
         if header.transactions_root == EMPTY_ROOT_HASH {
-            return Self::Nothing;
+            return if header.gas_used == 0 { Self::Nothing } else { Self::Anything };
         }
         if believed { Self::Within(Box::new(header.logs_bloom)) } else { Self::Anything }
     }
@@ -191,6 +192,19 @@ mod tests {
             assert_eq!(quiet_since(&trail, 1), Some(3));
             assert!(trail.may_have_logs(B256::with_last_byte(1), &[OURS]));
         }
+    }
+
+    #[test]
+    fn a_block_that_used_gas_had_transactions_whatever_its_root_says() {
+        let mut unfilled = header(3, Bloom::ZERO, false);
+        unfilled.inner.gas_used = 46_000;
+        let trail = trail(&[(Bloom::ZERO, false); 3]);
+        trail.extend(&unfilled);
+        assert_eq!(quiet_since(&trail, 1), None);
+        assert!(
+            trail.may_have_logs(B256::with_last_byte(3), &[OURS])
+                && !trail.may_have_logs(B256::with_last_byte(2), &[OURS])
+        );
     }
 
     #[test]

@@ -117,6 +117,7 @@ impl BundlingOptions {
         keeping.max_fee = fees.cap;
         config.escalate_after = self.escalate_after.unwrap_or(config.escalate_after);
         config.cancel_after = self.cancel_after.unwrap_or(config.cancel_after);
+        ensure!(!config.escalate_after.is_zero(), "--escalate-after is no time at all");
         ensure!(config.cancel_after >= config.escalate_after, "--cancel-after is below --escalate-after");
         ensure!(keeping.target >= keeping.low, "--key-target is below --key-low");
         ensure!(fees.cap >= fees.min_priority_fee, "--max-bid is below --min-priority-fee");

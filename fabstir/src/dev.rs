@@ -3,6 +3,7 @@
 pub mod anvil;
 
 use std::{
+    fs::{File, TryLockError},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -71,6 +72,7 @@ pub struct Options {
 /// # Errors
 /// Whatever stops it, with its context.
 pub async fn run(options: Options) -> Result<()> {
+    let _held = hold(&options.folder)?;
     let (_anvil, node_url) = anvil::start(options.anvil.as_deref(), options.anvil_port).await?;
     let up = tokio::select! {
         up = bring_up(&options, node_url) => up?,
@@ -89,6 +91,19 @@ pub async fn run(options: Options) -> Result<()> {
     };
     up.node.stop().await;
     result
+}
+
+/// Keeps a second one out of the folder for as long as this lives: it would begin by removing what the first works with.
+fn hold(folder: &Path) -> Result<File> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let held = File::create(folder.join("lock")).with_context(|| folder.display().to_string())?;
+    match held.try_lock() {
+        Ok(()) => Ok(held),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another `fabstir dev` works in {}: stop it, or give this one another --folder", folder.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| folder.display().to_string()),
+    }
 }
 
 /// With the terminal this ends too: the node's own meaning of SIGHUP, to read policies anew, is for servers.
@@ -270,4 +285,20 @@ fn announce(rpc_url: &str, node_url: &str, deployment: &Deployment, host: &Clien
     println!("demo host's key      {}", *host_key.expose_hex());
     println!("faucet key           {RICH_KEY}");
     println!("all of this          {}", file.display());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_at_a_time() {
+        let folder = std::env::temp_dir().join(format!("fabstir-dev-{}", std::process::id()));
+        let first = hold(&folder).unwrap();
+        let second = hold(&folder).unwrap_err().to_string();
+        assert!(second.contains("--folder"), "{second}");
+        drop(first);
+        assert!(hold(&folder).is_ok());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

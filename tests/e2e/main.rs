@@ -5,6 +5,7 @@
 mod accounts;
 mod accuracy;
 mod admin;
+mod adversary;
 mod alerts;
 mod attacks;
 mod base_load;

@@ -230,6 +230,38 @@ mod tests {
         assert_eq!(opening(valid(999, 9_999).windows(), &NEXT, V0_9), None);
     }
 
+    /// The block after so many others, where the next came `phase` fifths into second 1,000.
+    fn later_block(blocks: u64, phase: u64) -> Moment {
+        Moment { number: NEXT.number + blocks, timestamp: NEXT.earliest + (blocks + phase) / 5 }
+    }
+
+    #[test]
+    fn what_is_taken_is_valid_for_long_enough_in_blocks_that_come() {
+        // Of 30 s, each two bounds, in seconds or in blocks, of account and of paymaster: inverted, equal and empty ones too.
+        let times: Vec<_> = [0, 999, 1_000, 1_012, 1_025, 1_030, 1_041, 1_060, 1 << 47, u64::MAX].into();
+        let heights: Vec<_> = [0, 49, 50, 99, 175, 195, 200, 260, 400].into();
+        let of_time = times.iter().flat_map(|after| times.iter().map(|until| valid(*after, *until)));
+        let of_blocks = heights.iter().flat_map(|after| heights.iter().map(|until| by_block(*after, *until)));
+        let windows: Vec<_> = of_time.chain(of_blocks).filter(|it| it.account.valid_after < 1 << 48).collect();
+        let (mut taken, mut never) = (0, Vec::new());
+        for account in &windows {
+            for paymaster in &windows {
+                let both = Validated { paymaster: Some(paymaster.account), ..*account };
+                let opens = opening(both.windows(), &NEXT, V0_9).unwrap_or(NEXT.first());
+                let held = opens.timestamp <= 1_030 && opens.number <= NEXT.number + 150;
+                if !held || both.check_end(&NEXT, V0_9, MARGIN).is_err() {
+                    continue;
+                }
+                taken += 1;
+                let blocks = (0..300).filter(|blocks| both.is_valid_at(later_block(*blocks, 2), V0_9)).count();
+                if blocks < 45 {
+                    never.push((both, blocks));
+                }
+            }
+        }
+        assert!(taken > 500 && never.is_empty(), "{} of {taken}, such as {:?}", never.len(), never.first());
+    }
+
     #[test]
     fn only_the_entry_points_words_about_time_are_about_time() {
         for about in ["AA22 expired or not due", "AA27 outside valid block range", "AA32 paymaster expired or not due"]

@@ -33,9 +33,14 @@ pub(super) fn most(version: EntryPointVersion) -> usize {
     if version == EntryPointVersion::V0_6 { 1 } else { MOST }
 }
 
-/// Whether it offers as much as is bid now: all others wait for such a bundle to be mined.
+/// Per cent of the base fee that it must be able to pay: what we suggest as `slow`.
+const ROOM: u128 = 110;
+
+/// Whether it offers as much as is bid now, and does yet when the base fee has risen: all others wait for such a bundle to
+/// be mined, which one that fees leave behind is not before it is cancelled.
 pub(super) fn is_prompt(admitted: &Admitted, fees: FeeSuggestion) -> bool {
-    let offered = admitted.op.effective_gas_price(fees.base_fee).saturating_sub(fees.base_fee);
+    let risen = fees.base_fee.saturating_mul(ROOM).div_ceil(100);
+    let offered = admitted.op.effective_gas_price(risen).saturating_sub(risen);
     offered >= fees.priority_fee
 }
 
@@ -135,6 +140,18 @@ mod tests {
         assert!(why(EntryPointVersion::V0_6, tight).unwrap().starts_with("verificationGasLimit"));
         assert_eq!(why(EntryPointVersion::V0_6, wide), None);
         assert_eq!(why(EntryPointVersion::V0_7, tight), None);
+    }
+
+    #[test]
+    fn others_wait_only_for_what_a_rising_base_fee_does_not_leave_behind() {
+        let prompt = |max_fee: u128| {
+            let mut admitted = operation(1, 0, 30, 1);
+            let op = std::sync::Arc::make_mut(&mut admitted.op);
+            (op.max_fee_per_gas, op.max_priority_fee_per_gas) = (max_fee, 2_000_000);
+            is_prompt(&admitted, FeeSuggestion::flat(5_000_000, 1_000_000))
+        };
+        assert!(!prompt(6_000_000), "what is bid now, and nothing more");
+        assert!(!prompt(6_499_999) && prompt(6_500_000), "the least that we suggest");
     }
 
     #[test]

@@ -46,10 +46,23 @@ impl NextBlock {
         Moment { number: self.number, timestamp: self.earliest }
     }
 
-    /// Itself, or the first block that is not before this moment.
+    /// Itself, or the first block that is not before this moment. Height and time go on together: whoever waits for one
+    /// waits for what comes with it of the other.
     pub(crate) fn not_before(self, moment: Moment) -> Self {
-        let earliest = self.earliest.max(moment.timestamp);
-        Self { number: self.number.max(moment.number), earliest, latest: self.latest.max(earliest), ..self }
+        let block_time = self.block_time.as_millis().max(1);
+        let narrow = |wide: u128| u64::try_from(wide).unwrap_or(u64::MAX);
+        let (blocks, seconds) =
+            (moment.number.saturating_sub(self.number), moment.timestamp.saturating_sub(self.earliest));
+        // In the last second that it may have, the next block is as near to the moment as can be.
+        let least = u128::from(moment.timestamp.saturating_sub(self.latest)) * 1_000 / block_time;
+        let passed = narrow(u128::from(blocks) * block_time / 1_000);
+        let earliest = self.earliest.saturating_add(passed.max(seconds));
+        Self {
+            number: self.number.saturating_add(blocks.max(narrow(least))),
+            earliest,
+            latest: self.latest.saturating_add(passed).max(earliest),
+            ..self
+        }
     }
 
     /// How many blocks come within this time: all that begin in it.
@@ -67,19 +80,25 @@ impl BlockPin {
         // The head's own time is at least and at most this.
         let start = self.timestamp.saturating_mul(1_000);
         let (least, most) = match self.millis {
-            Some(millis) => (start + u64::from(millis), start + u64::from(millis)),
+            Some(millis) => (start.saturating_add(millis.into()), start.saturating_add(millis.into())),
             None if block_time.is_multiple_of(1_000) => (start, start),
-            None => (start, start + 999),
+            None => (start, start.saturating_add(999)),
         };
-        let mut latest = (most + block_time) / 1_000;
-        let mut earliest = if block_time < 1_000 { (least + block_time) / 1_000 } else { self.timestamp + 1 };
+        let after = |time: u64| time.saturating_add(block_time) / 1_000;
+        let mut latest = after(most);
+        let mut earliest = if block_time < 1_000 { after(least) } else { self.timestamp.saturating_add(1) };
         if !chain.op_stack {
             // Its clock goes on from the head, or is ours: whichever is later.
-            let clock = millis(now).max(start + millis(now.saturating_sub(self.seen)));
+            let clock = millis(now).max(start.saturating_add(millis(now.saturating_sub(self.seen))));
             earliest = earliest.max(clock.saturating_sub(block_time) / 1_000);
             latest = latest.max(clock / 1_000);
         }
-        NextBlock { number: self.number + 1, earliest, latest: latest.max(earliest), block_time: chain.block_time }
+        NextBlock {
+            number: self.number.saturating_add(1),
+            earliest,
+            latest: latest.max(earliest),
+            block_time: chain.block_time,
+        }
     }
 }
 
@@ -137,6 +156,28 @@ mod tests {
         let ahead = BlockPin { seen: Duration::from_secs(T - day), ..head(None) };
         let next = ahead.next(&chain(false, 200), Duration::from_secs(T - day + 60));
         assert_eq!((next.earliest - T, next.latest - T), (59, 60));
+    }
+
+    #[test]
+    fn a_head_of_any_second_has_a_next() {
+        for (op_stack, block_time) in [(true, 200), (true, 2_000), (false, 200), (false, 12_000)] {
+            for (timestamp, millis) in [(u64::MAX, None), (u64::MAX / 1_000, Some(999)), (0, None)] {
+                let head = BlockPin { timestamp, millis, number: u64::MAX, ..head(None) };
+                let next = head.next(&chain(op_stack, block_time), Duration::from_secs(T));
+                assert!(next.earliest <= next.latest, "{next:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_moment_in_blocks_is_one_in_time_and_the_other_way_round() {
+        let next = NextBlock { number: 50, earliest: 1_000, latest: 1_001, block_time: Duration::from_millis(200) };
+        let later = next.not_before(Moment { number: 200, timestamp: 1_000 });
+        assert_eq!((later.number, later.earliest, later.latest), (200, 1_030, 1_031));
+        let later = next.not_before(Moment { number: 50, timestamp: 1_030 });
+        assert!((195..=200).contains(&later.number), "{later:?}");
+        assert_eq!((later.earliest, later.latest), (1_030, 1_030));
+        assert_eq!(next.not_before(next.first()), next);
     }
 
     #[test]

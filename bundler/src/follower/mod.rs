@@ -74,6 +74,16 @@ struct Rests {
     pool: bool,
 }
 
+/// Where a new head comes from.
+enum Ancestry {
+    /// From the block that is known, by these, the newest last.
+    Ours(Vec<TimedHeader>),
+    /// From another block of its height.
+    Others,
+    /// That is not seen: headers are missing, or there are too many.
+    Unseen,
+}
+
 /// Follows the head of one node.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -183,10 +193,14 @@ impl Follower {
             return Ok(None);
         }
         let number = latest.number;
-        let path = self.path(known, headers).await?;
-        // Asked once: of several nodes behind one URL the next may say otherwise, and the head would go back and not be
-        // undone.
-        let extended = path.is_some() || self.node.has_block(known.number, known.hash).await?;
+        let (path, apart) = match self.path(known, headers).await? {
+            Ancestry::Ours(path) => (Some(path), false),
+            Ancestry::Others => (None, true),
+            Ancestry::Unseen => (None, false),
+        };
+        // Not asked where the headers have said it: another backend may have the branch yet that was left. And asked once:
+        // of several nodes behind one URL the next may say otherwise, and the head would go back and not be undone.
+        let extended = path.is_some() || (!apart && self.node.has_block(known.number, known.hash).await?);
         if extended && number <= known.number {
             return Ok(None);
         }
@@ -230,13 +244,12 @@ impl Follower {
         Ok(Some((Head { block, time, view: Arc::new(view), fees, l1 }, mined)))
     }
 
-    /// Every block after `known` up to the last of these, each the child of the one before it. None if that is not how
-    /// they hang together, or if there are too many to see.
-    async fn path(&self, known: &BlockPin, headers: Vec<TimedHeader>) -> Result<Option<Vec<TimedHeader>>, NodeError> {
-        let Some(newest) = headers.last() else { return Ok(None) };
+    /// How the last of these hangs together with `known`.
+    async fn path(&self, known: &BlockPin, headers: Vec<TimedHeader>) -> Result<Ancestry, NodeError> {
+        let Some(newest) = headers.last() else { return Ok(Ancestry::Unseen) };
         let (first, last) = (known.number + 1, newest.header.number);
         if last < first || last - first > STRIDE {
-            return Ok(None);
+            return Ok(Ancestry::Unseen);
         }
         // The last to be said of each height counts.
         let mut by_height: BTreeMap<u64, TimedHeader> = headers.into_iter().map(|it| (it.header.number, it)).collect();
@@ -252,11 +265,11 @@ impl Follower {
             path.push(header);
             if number == first {
                 path.reverse();
-                return Ok((parent == known.hash).then_some(path));
+                return Ok(if parent == known.hash { Ancestry::Ours(path) } else { Ancestry::Others });
             }
             child = by_height.remove(&(number - 1)).filter(|it| it.header.hash == parent);
         }
-        Ok(None)
+        Ok(Ancestry::Unseen)
     }
 
     /// What L1 costs: as at a head that is fresh enough, or as the chain has it now.
@@ -342,5 +355,94 @@ impl Follower {
             .iter()
             .filter_map(|event| Inclusion::new(event, Arc::clone(receipts.get(&event.transaction_hash?)?)))
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use jsonrpsee::{RpcModule, server::Server};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::index::Wanted;
+
+    fn header(number: u64, parent: B256, branch: u8) -> Value {
+        let inner = alloy::consensus::Header {
+            number,
+            parent_hash: parent,
+            timestamp: 1_800_000_000 + number / 5,
+            gas_limit: 30_000_000,
+            base_fee_per_gas: Some(7),
+            beneficiary: Address::repeat_byte(branch),
+            ..Default::default()
+        };
+        let header = Header { hash: inner.hash_slow(), inner, ..Default::default() };
+        let mut block = serde_json::to_value(header).unwrap();
+        block["transactions"] = json!([]);
+        block["uncles"] = json!([]);
+        block
+    }
+
+    fn hash(block: &Value) -> B256 {
+        block["hash"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// A node that has these blocks by height, the newest last.
+    async fn node(blocks: Vec<Value>) -> (jsonrpsee::server::ServerHandle, NodeClient, Arc<Mutex<Vec<Value>>>) {
+        let blocks = Arc::new(Mutex::new(blocks));
+        let mut module = RpcModule::new(Arc::clone(&blocks));
+        let block = |tag: Value, blocks: &Mutex<Vec<Value>>| {
+            let blocks = blocks.lock().unwrap();
+            match tag.as_str() {
+                Some("latest") => blocks.last().cloned(),
+                number => blocks.iter().find(|it| it["number"].as_str() == number).cloned(),
+            }
+        };
+        module
+            .register_method("eth_getBlockByNumber", move |params, blocks, _| {
+                let (tag, _): (Value, bool) = params.parse().unwrap();
+                block(tag, blocks).unwrap_or(Value::Null)
+            })
+            .unwrap();
+        module.register_method("eth_getLogs", |_, _, _| json!([])).unwrap();
+        module
+            .register_method("eth_feeHistory", |_, _, _| json!({"oldestBlock": "0x1", "baseFeePerGas": ["0x7", "0x7"]}))
+            .unwrap();
+        module.register_method("eth_maxPriorityFeePerGas", |_, _, _| json!("0x1")).unwrap();
+        let server = Server::builder().build("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", server.local_addr().unwrap());
+        (server.start(module), NodeClient::new(&url).unwrap(), blocks)
+    }
+
+    fn follower(node: &NodeClient) -> Follower {
+        let config = Arc::new(Config::new(erc4337::ChainPreset::local()));
+        let index = Arc::new(Index::open(None, config.chain.chain_id, Wanted::of(&config)).unwrap());
+        let logs = Arc::new(Logs::new(node.clone(), config.entry_points.keys().copied().collect()));
+        Follower::new(node.clone(), config, index, logs, Arc::default(), BTreeSet::new())
+    }
+
+    #[tokio::test]
+    async fn a_block_with_another_parent_is_a_reorganisation_though_a_backend_has_the_old_block_yet() {
+        let old = header(1_000, B256::ZERO, 1);
+        let (_server, node, blocks) = node(vec![old.clone()]).await;
+        let mut follower = follower(&node);
+        let (head, _) = follower.first(None).await.unwrap();
+        let other = header(1_000, B256::ZERO, 2);
+        let child = header(1_001, hash(&other), 2);
+        // Announced by one backend; the one that is asked has the branch that was left.
+        blocks.lock().unwrap().push(child.clone());
+        let rests = Rests { busy: true, pool: false };
+        for look in [Look::Announced(vec![serde_json::from_value(child).unwrap()]), Look::Ask(0)] {
+            let (new, mined) = follower.step(&head, look, rests).await.unwrap().unwrap();
+            assert_eq!(new.block.number, 1_001);
+            assert!(mined.from.is_some_and(|from| from <= 1_000), "{mined:?}");
+        }
+        // Its own child is none.
+        let child = header(1_001, hash(&old), 1);
+        let look = Look::Announced(vec![serde_json::from_value(child).unwrap()]);
+        let (_, mined) = follower.step(&head, look, rests).await.unwrap().unwrap();
+        assert_eq!(mined.from, None);
     }
 }

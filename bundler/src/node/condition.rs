@@ -116,26 +116,16 @@ impl Refusal {
         let NodeError::Refused { code, message, .. } = error else { return None };
         let message = message.to_ascii_lowercase();
         let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
-        let unserved = [
-            "not found",
-            "does not exist",
-            "not available",
-            "not supported",
-            "unsupported",
-            "unknown method",
-            "not whitelisted",
-            "disabled",
-            "authenticat",
-            "entrypoint",
-            "validity_signature",
-            "validity signature",
-        ];
+        // Of a header, a block or a kind of transaction the same is said, and nothing about the method.
+        let missing = ["not found", "does not exist", "not available", "not supported", "unsupported", "unknown"];
+        let unserved =
+            ["not whitelisted", "disabled", "authenticat", "entrypoint", "validity_signature", "validity signature"];
         Some(match *code {
             // Method not found (JSON-RPC), method not supported (EIP-1474).
             -32_601 | -32_004 => Self::Unserved,
             // Whoever knows the method and cannot read the transaction says so; others cannot read the request.
             -32_602 | -32_600 if !is_about_transaction(&message) => Self::Unserved,
-            _ if says(&unserved) => Self::Unserved,
+            _ if says(&unserved) || says(&["method"]) && says(&missing) => Self::Unserved,
             REJECTED => Self::Overtaken,
             _ => Self::Other,
         })
@@ -183,6 +173,17 @@ mod tests {
         ] {
             let error = NodeError::Refused { method: "m", code, message: words.into(), data: None };
             assert_eq!(knows_the_method(&error), known, "{words}");
+        }
+        // What is wrong with one transaction, or passes by itself, is nothing about the method.
+        for words in [
+            "header not found",
+            "transaction type not supported",
+            "block not found: 0x12",
+            "account 0x01 does not exist",
+            "state is not available",
+            "over rate limit",
+        ] {
+            assert_eq!(refused(-32_000, words), Some(Refusal::Other), "{words}");
         }
         assert_eq!(Refusal::of(&NodeError::Transport { method: "m", reason: "timed out".into() }), None);
     }

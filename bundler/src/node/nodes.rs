@@ -261,6 +261,29 @@ async fn hand_out(raw: &Bytes, calls: Vec<(Arc<Endpoint>, &'static str, ArrayPar
 
 /// Nodes have no common code for a transaction that they have already.
 fn is_known(message: &str) -> bool {
-    let message = message.to_ascii_lowercase();
-    ["already known", "already imported", "known transaction"].iter().any(|words| message.contains(words))
+    let message = message.to_ascii_lowercase().replace(' ', "");
+    // Not an "unknown transaction type".
+    let known = message.starts_with("knowntransaction") || message.contains(":knowntransaction");
+    known || ["alreadyknown", "alreadyimported", "existingtxwithsamehash"].iter().any(|words| message.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_a_node_has_is_told_from_one_that_it_does_not_want() {
+        for has in [
+            "already known",
+            "AlreadyKnown",
+            "existing tx with same hash",
+            "transaction already imported",
+            "known transaction: 0x12",
+        ] {
+            assert!(is_known(has), "{has}");
+        }
+        for not in ["unknown transaction type", "transaction type not supported", "nonce too low", ""] {
+            assert!(!is_known(not), "{not}");
+        }
+    }
 }

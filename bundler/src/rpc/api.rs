@@ -162,8 +162,9 @@ async fn pimlico_status(params: Params<'static>, bundler: Arc<Bundler>, _: Exten
 fn gas_price(fees: FeeSuggestion) -> Value {
     let bid = |base_fee_per_cent: u128, priority: u128| {
         let priority = priority.max(1);
+        let base_fee = (U256::from(fees.base_fee) * U256::from(base_fee_per_cent)).div_ceil(U256::from(100));
         json!({
-            "maxFeePerGas": U256::from((fees.base_fee * base_fee_per_cent).div_ceil(100) + priority),
+            "maxFeePerGas": base_fee + U256::from(priority),
             "maxPriorityFeePerGas": U256::from(priority),
         })
     };

@@ -53,7 +53,7 @@ impl Fees {
     pub(crate) fn first(bundle: &Bundle, suggestion: FeeSuggestion) -> Self {
         let ceiling = Self::ceiling(bundle, suggestion);
         let priority_fee = suggestion.priority_fee.min(ceiling.priority_fee);
-        Self { max_fee: (suggestion.base_fee * 2 + priority_fee).min(ceiling.max_fee), priority_fee }
+        Self { max_fee: doubled(suggestion.base_fee, priority_fee).min(ceiling.max_fee), priority_fee }
     }
 
     /// The next bid; `None` if the ceiling leaves no room for what nodes ask of a replacement.
@@ -66,19 +66,24 @@ impl Fees {
     /// The bid of a transaction that takes the place of one with `last`, at most `cap` wei per gas.
     pub(crate) fn cancelling(last: Option<Self>, suggestion: FeeSuggestion, cap: u128) -> Option<Self> {
         let FeeSuggestion { base_fee, priority_fee, .. } = suggestion;
-        let first = Self { max_fee: base_fee * 2 + priority_fee, priority_fee };
+        let first = Self { max_fee: doubled(base_fee, priority_fee), priority_fee };
         let bid = last.map_or(first, |last| last.raised().at_least(first));
         (bid.max_fee <= cap).then_some(bid)
     }
 
     fn raised(self) -> Self {
-        let raise = |fee: u128| (fee * ESCALATION_PER_MILLE).div_ceil(1_000) + 1;
+        let raise = |fee: u128| fee.saturating_mul(ESCALATION_PER_MILLE).div_ceil(1_000).max(fee).saturating_add(1);
         Self { max_fee: raise(self.max_fee), priority_fee: raise(self.priority_fee) }
     }
 
     fn at_least(self, other: Self) -> Self {
         Self { max_fee: self.max_fee.max(other.max_fee), priority_fee: self.priority_fee.max(other.priority_fee) }
     }
+}
+
+/// Room for the base fee to double, whatever a node says that it is.
+fn doubled(base_fee: u128, priority_fee: u128) -> u128 {
+    base_fee.saturating_mul(2).saturating_add(priority_fee)
 }
 
 /// A signed transaction.
