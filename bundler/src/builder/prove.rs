@@ -311,4 +311,13 @@ mod tests {
         let stay = proven.bundle.hashes();
         assert_eq!([id(&proven.native), id(&stay), id(&proven.returned)], [[1], [2], [3]]);
     }
+
+    #[tokio::test]
+    async fn a_bundle_costs_what_the_operator_takes_too() {
+        let head = head(Some(L1Prices { upgrade: Upgrade::Jovian, operator_fee_scalar: 3, ..L1Prices::default() }));
+        let bundle = bundle(vec![operation(1, 0, 100, 1)]);
+        let bid = Fees::first(&bundle, head.fees);
+        let expected = expected(&bundle, &[], 50_000, bid, &head, 8_453, Address::ZERO);
+        assert_eq!((expected.operator, expected.revenue), (50_000 * 300, 0));
+    }
 }
