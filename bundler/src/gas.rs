@@ -370,4 +370,24 @@ mod tests {
             assert!((sent..sent + 200).contains(&load.bytes()), "{seed}: {sent} bytes, {} reckoned", load.bytes());
         }
     }
+
+    #[tokio::test]
+    async fn the_operators_fee_is_asked_for_all_the_gas_that_an_operation_may_use() {
+        let op = UserOperation {
+            call_gas_limit: 1_000_000,
+            max_fee_per_gas: 1_000,
+            max_priority_fee_per_gas: 1_000,
+            ..UserOperation::default()
+        };
+        let asked = |l1| {
+            let node = NodeClient::new("http://127.0.0.1:1").unwrap();
+            let view = Arc::new(StateView::new(node, block(1).hash, 0, Arc::<Shared>::default()));
+            let head = Head { block: block(1), time: 0, view, fees: FeeSuggestion::flat(1, 1), l1 };
+            pre_verification_gas(&op, EntryPointVersion::V0_8, &head)
+        };
+        let execution = asked(None);
+        // A hundred wei for each gas, of which an operation pays a thousand.
+        let charged = asked(Some(L1Prices { upgrade: Upgrade::Jovian, operator_fee_scalar: 1, ..L1Prices::default() }));
+        assert_eq!(charged - execution, ((execution + 1_000_000) * 100).div_ceil(1_000));
+    }
 }

@@ -232,4 +232,10 @@ mod tests {
         }
         assert_eq!(trail.inner().links.len(), KEPT);
     }
+
+    #[test]
+    fn a_filter_of_ones_alone_is_no_reason_to_believe_the_empty_one_after_it() {
+        let trail = trail(&[(Bloom::repeat_byte(u8::MAX), true), (Bloom::ZERO, true)]);
+        assert_eq!(quiet_since(&trail, 0), None);
+    }
 }

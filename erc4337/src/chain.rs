@@ -182,4 +182,12 @@ mod tests {
         assert!(error(&FILES[0].replace("block_time_ms", "block_time")).contains("block_time"));
         assert!(error(&FILES[0].replace("p256 = true", "")).contains("p256"));
     }
+
+    #[test]
+    fn op_stack_chains_charge_for_data_and_their_nodes_keep_16_of_a_sender() {
+        for name in ["base", "base-sepolia", "optimism", "unichain"] {
+            let preset = ChainPreset::named(name).unwrap();
+            assert_eq!((preset.op_stack, preset.pending_per_sender), (true, 16), "{name}");
+        }
+    }
 }

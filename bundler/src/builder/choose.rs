@@ -211,4 +211,10 @@ mod tests {
         assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX), FeeSuggestion::flat(10, 20), true)), [0_u8; 0]);
         assert!(choose(&pool, &Room::of_gas(u64::MAX), FeeSuggestion::flat(10, 19), true).is_some());
     }
+
+    #[test]
+    fn what_is_left_of_a_block_bounds_several_operations_and_not_the_first() {
+        let pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2), operation(3, 0, 50, 3)]);
+        assert_eq!(ids(choose(&pool, &Room::of_gas(u64::MAX).leaving(1), fees(1), false)), [2]);
+    }
 }

@@ -59,3 +59,70 @@ pub(crate) fn condition(bundle: &Bundle, head: &Head, block_time: Duration) -> C
         until_block: head.block.number.saturating_add(u64::try_from(blocks).unwrap_or(u64::MAX)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use erc4337::Paymaster;
+
+    use super::*;
+    use crate::{
+        evm::{Shared, StateView},
+        fees::FeeSuggestion,
+        mempool::tests::{block, operation},
+        node::NodeClient,
+    };
+
+    const PAYMASTER: Address = Address::repeat_byte(7);
+
+    /// Of operations of one sender with these nonces, which cost its paymaster 100 wei each, on blocks of 200 ms. Its
+    /// deposit's word is this.
+    fn condition_of(version: EntryPointVersion, nonces: &[u64], word: U256) -> Condition {
+        let operations = nonces.iter().map(|nonce| {
+            let mut admitted = operation(1, *nonce, 100, 1);
+            let paymaster = Paymaster { address: PAYMASTER, ..Paymaster::default() };
+            Arc::make_mut(&mut admitted.op).paymaster = Some(paymaster);
+            admitted
+        });
+        let bundle = Bundle::new(version.canonical_address(), version, operations.collect());
+        let node = NodeClient::new("http://127.0.0.1:1").unwrap();
+        let view = Arc::new(StateView::new(node, block(1).hash, 0, Arc::<Shared>::default()));
+        let [slot, _] = storage::deposit_slots(PAYMASTER);
+        view.know_slot(bundle.entry_point, slot, word);
+        let head = Head { block: block(1), time: 0, view, fees: FeeSuggestion::flat(1, 1), l1: None };
+        condition(&bundle, &head, Duration::from_millis(200))
+    }
+
+    #[tokio::test]
+    async fn of_a_nonce_key_the_first_counts_whatever_the_order() {
+        for nonces in [[5, 4], [4, 5]] {
+            let exactly = condition_of(EntryPointVersion::V0_8, &nonces, U256::MAX).exactly;
+            assert_eq!(exactly.iter().map(|word| word.value).collect::<Vec<_>>(), [U256::from(4)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deposit_is_to_cover_the_bundle_and_told_exactly_only_if_it_is_less_than_ten_such() {
+        // v0.6 keeps the stake above the deposit.
+        let stake = U256::ONE << 120;
+        let mask = (U256::ONE << 112) - U256::ONE;
+        for (version, beside, mask) in
+            [(EntryPointVersion::V0_6, stake, mask), (EntryPointVersion::V0_8, U256::ZERO, U256::MAX)]
+        {
+            let least = |word| condition_of(version, &[4, 5], word).at_least[0];
+            assert_eq!((least(beside).value, least(beside).mask), (U256::from(200), mask), "{version}");
+            let scarce = |deposit: u64| condition_of(version, &[4, 5], beside + U256::from(deposit)).scarce;
+            assert!(scarce(2_000).is_empty(), "{version}");
+            let words = scarce(1_999);
+            assert_eq!((words.len(), words[0].value), (1, beside + U256::from(1_999)), "{version}");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_holds_for_twenty_seconds_and_for_the_blocks_that_come_in_them() {
+        let condition = condition_of(EntryPointVersion::V0_8, &[0], U256::MAX);
+        let head = block(1);
+        assert_eq!((condition.until, condition.until_block), (head.timestamp + 20, head.number + 100));
+    }
+}

@@ -81,3 +81,28 @@ pub(super) fn pretend_authorizations(bundle: &Bundle, state: &mut StateOverride)
         pretend.nonce = Some(auth.nonce.saturating_add(1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::{primitives::U256, sol_types::SolError};
+    use erc4337::{EntryPointVersion, ValidationData, abi::entry_point_v08::FailedOp};
+
+    use super::*;
+    use crate::mempool::tests::{block, operation};
+
+    #[test]
+    fn that_it_is_not_valid_yet_at_the_head_counts_only_for_an_operation_that_is_not() {
+        let head = block(1);
+        let mut early = operation(2, 0, 100, 2);
+        early.validated.account = ValidationData { valid_after: head.timestamp, ..ValidationData::VALID };
+        let operations = vec![operation(1, 0, 100, 1), early];
+        let bundle = Bundle::new(Address::ZERO, EntryPointVersion::V0_8, operations);
+        let says = |index: u64, reason: &str| {
+            let revert = FailedOp { opIndex: U256::from(index), reason: reason.into() }.abi_encode();
+            is_of_its_own_time(&revert.into(), &bundle, &head)
+        };
+        assert!(says(1, "AA22 expired or not due"));
+        assert!(!says(0, "AA22 expired or not due"), "it is valid at the head");
+        assert!(!says(1, "AA24 signature error") && !says(2, "AA22 expired or not due"));
+    }
+}

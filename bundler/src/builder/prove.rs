@@ -244,3 +244,80 @@ pub(super) fn culprit(data: &Bytes, bundle: &Bundle) -> Failure {
         _ => (None, revert.to_string(), None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use erc4337::{EntryPointVersion, ValidationData};
+
+    use super::*;
+    use crate::{
+        evm::{Shared, StateView},
+        fees::FeeSuggestion,
+        l1_fee::Upgrade,
+        mempool::tests::{block, operation},
+        node::NodeClient,
+    };
+
+    fn head(l1: Option<L1Prices>) -> Head {
+        let node = NodeClient::new("http://127.0.0.1:1").unwrap();
+        let view = Arc::new(StateView::new(node, block(1).hash, 0, Arc::<Shared>::default()));
+        Head { block: block(1), time: 0, view, fees: FeeSuggestion::flat(1, 1), l1 }
+    }
+
+    fn bundle(operations: Vec<Admitted>) -> Bundle {
+        Bundle::new(EntryPointVersion::V0_8.canonical_address(), EntryPointVersion::V0_8, operations)
+    }
+
+    /// Where all of it is put aside before anything is executed.
+    fn put_aside(bundle: Bundle, head: &Head) -> Proven {
+        let chain = ChainPreset::base();
+        let next = head.block.next(&chain, std::time::Duration::ZERO);
+        prove(bundle, head, next, &StateOverride::default(), true, &chain, Address::ZERO).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_not_valid_in_each_second_of_the_next_block_waits_and_is_not_executed() {
+        let head = head(None);
+        let mut early = operation(1, 0, 100, 1);
+        early.validated.account = ValidationData { valid_after: head.block.timestamp, ..ValidationData::VALID };
+        let proven = put_aside(bundle(vec![early.clone()]), &head);
+        assert_eq!((proven.waiting, proven.dropped.len()), (vec![early.hash], 0));
+    }
+
+    #[tokio::test]
+    async fn what_calls_native_code_is_to_pay_all_that_it_is_asked_for() {
+        let head = head(Some(L1Prices { upgrade: Upgrade::Jovian, operator_fee_scalar: 1, ..L1Prices::default() }));
+        let mut cheap = operation(1, 0, 100, 1);
+        let asked = gas::pre_verification_gas(&cheap.op, cheap.version, &head);
+        Arc::make_mut(&mut cheap.op).pre_verification_gas = asked * 80 / 100;
+        let hash = cheap.hash;
+        let proven = put_aside(Bundle { native: true, ..bundle(vec![cheap]) }, &head);
+        assert_eq!(proven.held, [hash]);
+    }
+
+    #[tokio::test]
+    async fn what_goes_behind_a_native_call_of_its_nonce_key_is_for_another_bundle() {
+        let operations = vec![operation(1, 0, 100, 1), operation(2, 0, 100, 2), operation(1, 1, 100, 3)];
+        let mut early = operations.clone();
+        for admitted in &mut early {
+            admitted.validated.account = ValidationData { valid_until: 1, ..ValidationData::VALID };
+        }
+        let mut proven = put_aside(bundle(early), &head(None));
+        proven.bundle.operations = operations;
+        proven.set_native_apart(&[0]);
+        let id = |hashes: &[B256]| hashes.iter().map(|hash| hash[0]).collect::<Vec<_>>();
+        let stay = proven.bundle.hashes();
+        assert_eq!([id(&proven.native), id(&stay), id(&proven.returned)], [[1], [2], [3]]);
+    }
+
+    #[tokio::test]
+    async fn a_bundle_costs_what_the_operator_takes_too() {
+        let head = head(Some(L1Prices { upgrade: Upgrade::Jovian, operator_fee_scalar: 3, ..L1Prices::default() }));
+        let bundle = bundle(vec![operation(1, 0, 100, 1)]);
+        let bid = Fees::first(&bundle, head.fees);
+        let expected = expected(&bundle, &[], 50_000, bid, &head, 8_453, Address::ZERO);
+        assert_eq!((expected.operator, expected.revenue), (50_000 * 300, 0));
+    }
+}

@@ -73,6 +73,11 @@ impl Room {
     pub(crate) fn of_gas(gas: u64) -> Self {
         Self { gas, left: gas, footprint: u64::MAX, wei: U256::MAX, price: 1, charges: None }
     }
+
+    /// The same with so much gas for several operations together.
+    pub(crate) fn leaving(self, left: u64) -> Self {
+        Self { left, ..self }
+    }
 }
 
 #[cfg(test)]
@@ -92,11 +97,16 @@ mod tests {
 
     /// Base, at its least base fee, with so much of its blocks left.
     fn room(left_per_mille: u16, wei: u64) -> Room {
+        room_of(40_000_000, left_per_mille, wei, 0)
+    }
+
+    /// The same, of blocks of this gas, with this scalar of the operator's fee.
+    fn room_of(gas_limit: u64, left_per_mille: u16, wei: u64, operator_fee_scalar: u32) -> Room {
         let node = NodeClient::new("http://127.0.0.1:1").unwrap();
-        let block = crate::evm::BlockPin { gas_limit: 40_000_000, ..block(1) };
+        let block = crate::evm::BlockPin { gas_limit, ..block(1) };
         let view = Arc::new(StateView::new(node, block.hash, 0, Arc::<Shared>::default()));
         let fees = FeeSuggestion { left_per_mille, ..FeeSuggestion::flat(5_000_000, 1_000_000) };
-        let l1 = Some(L1Prices { upgrade: Upgrade::Jovian, ..L1Prices::default() });
+        let l1 = Some(L1Prices { upgrade: Upgrade::Jovian, operator_fee_scalar, ..L1Prices::default() });
         Room::new(&Head { block, time: 0, view, fees, l1 }, &ChainPreset::base(), U256::from(wei))
     }
 
@@ -134,5 +144,20 @@ mod tests {
         // At 11,000,000 wei for each gas.
         assert!(room(1_000, 11_000_000_000_000).holds(load(850_000, 0), true));
         assert!(!room(1_000, 11_000_000_000_000).holds(load(1_000_000, 0), true));
+    }
+
+    #[tokio::test]
+    async fn of_a_block_that_nobody_else_uses_a_bundle_still_takes_no_more_than_half() {
+        let room = room_of(20_000_000, 1_000, u64::MAX, 0);
+        assert!(room.holds(load(9_000_000, 0), true));
+        assert!(!room.holds(load(11_000_000, 0), true) && room.holds(load(11_000_000, 0), false));
+    }
+
+    #[tokio::test]
+    async fn a_key_must_be_able_to_pay_the_operator_too() {
+        let holds = |operator_fee_scalar| {
+            room_of(40_000_000, 1_000, 11_000_000_000_000, operator_fee_scalar).holds(load(850_000, 0), true)
+        };
+        assert!(holds(0) && !holds(100_000), "ten million wei for each gas beside eleven");
     }
 }

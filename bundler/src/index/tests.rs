@@ -132,3 +132,10 @@ fn a_file_of_another_chain_another_format_or_another_kind_is_refused_and_left_as
     std::fs::remove_file(&path).unwrap();
     std::fs::remove_file(&newer).unwrap();
 }
+
+#[test]
+fn what_is_wanted_for_a_time_is_so_many_blocks_of_the_chain() {
+    let minute = Some(Duration::from_secs(60));
+    let wanted = Wanted::of(&Config { index_retention: minute, ..Config::new(erc4337::ChainPreset::base()) });
+    assert_eq!((wanted.retention, wanted.lookback), (Some(300), 108_000), "five a second");
+}

@@ -569,3 +569,13 @@ fn state_that_cannot_be_read_is_no_verdict() {
     assert_eq!(pool.stale(10).len(), 1);
     assert_eq!(ids(&pool.refresh(hash, Err(Rejection::EntryPoint { message: "AA25".into() }))), [1]);
 }
+
+#[tokio::test]
+async fn the_throttled_have_their_time_from_when_they_came() {
+    let mut pool = Mempool::default();
+    pool.reputation_mut().set(PAYMASTER, Counts { ops_seen: 200, ops_included: 5 });
+    pool.begin_at(head(5).time);
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    assert_eq!(pool.advance(&head(15), &head(14).view, &[], next(NOW)), []);
+    assert_eq!(pool.advance(&head(16), &head(15).view, &[], next(NOW)).len(), 1);
+}

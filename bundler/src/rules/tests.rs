@@ -115,3 +115,25 @@ fn storage_in_another_contract_is_told_for_sto_041() {
     let own = access(Entity::Account, SENDER, entry, false, Some(preimage));
     assert!(associated_contracts(&own, &parties(Standing::Unstaked)).is_empty());
 }
+
+#[test]
+fn an_operation_that_calls_native_code_is_known_by_its_place_in_the_bundle() {
+    let entry_point = Address::repeat_byte(8);
+    let frame = |parent, target, native| {
+        let mut frame = access(Entity::Account, target, U256::ZERO, false, None).frames.remove(0);
+        (frame.parent, frame.native) = (parent, native);
+        frame
+    };
+    let frames = vec![
+        frame(None, entry_point, false),
+        frame(Some(0), SENDER, false),
+        // From here on it executes: the first operation, and the second.
+        frame(Some(0), entry_point, false),
+        frame(Some(2), SENDER, false),
+        frame(Some(0), entry_point, false),
+        frame(Some(4), SENDER, false),
+        frame(Some(5), TOKEN, true),
+    ];
+    let trace = Trace { frames, validation_frames: Some(2), ..Trace::default() };
+    assert_eq!(trace.native_operations(entry_point), [1]);
+}

@@ -1,5 +1,6 @@
 //! The flow under a virtual clock, on a chain that does everything to it that a real one may.
 
+mod overdue;
 mod world;
 
 use world::World;
@@ -47,4 +48,10 @@ fn no_key_has_more_in_flight_than_a_node_keeps_of_one_sender() {
     let base = Config::new(erc4337::ChainPreset::base());
     assert_eq!((Policy::of(&base).per_key, base.chain.pending_per_sender), (8, 16));
     assert_eq!(Policy::of(&Config { nonces_per_key: 40, ..base }).per_key, 16);
+}
+
+#[test]
+fn patience_is_told_in_milliseconds() {
+    let policy = Policy::of(&Config::new(erc4337::ChainPreset::base()));
+    assert_eq!((policy.patience, policy.cancel_after, policy.reorg_depth), (3_000, 24_000, 640));
 }
