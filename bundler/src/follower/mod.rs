@@ -418,7 +418,8 @@ mod tests {
 
     fn follower(node: &NodeClient) -> Follower {
         let config = Arc::new(Config::new(erc4337::ChainPreset::local()));
-        let index = Arc::new(Index::open(Arc::clone(&config.disk), None, config.chain.chain_id, Wanted::of(&config)).unwrap());
+        let index =
+            Arc::new(Index::open(Arc::clone(&config.disk), None, config.chain.chain_id, Wanted::of(&config)).unwrap());
         let logs = Arc::new(Logs::new(node.clone(), config.entry_points.keys().copied().collect()));
         Follower::new(node.clone(), config, index, logs, Arc::default(), BTreeSet::new())
     }

@@ -266,7 +266,7 @@ impl World {
                     let (chain, oracle) = (lock(&self.chain), lock(&self.oracle));
                     self.users.sign(&self.plan.intents[intent], &chain, &oracle)
                 };
-                let Some(signed) = signed else { return None };
+                let signed = signed?;
                 match node {
                     Some((rpc, _)) => {
                         self.note(&format!("send {} attempt {attempt}", signed.hash));

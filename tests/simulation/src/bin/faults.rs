@@ -138,5 +138,5 @@ fn build(root: &Path, copy: &Path) -> PathBuf {
     let text = String::from_utf8(output.stdout).unwrap();
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let of_seeds = messages.filter(|message| message["target"]["name"] == "seeds");
-    of_seeds.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last().expect("an executable")
+    of_seeds.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back().expect("an executable")
 }
