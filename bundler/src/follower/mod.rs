@@ -224,7 +224,8 @@ impl Follower {
         };
         let last = millis(if rests.busy { PRICES_LAST } else { PRICES_LAST_IDLE });
         let fresh = |asked_at: u64| Some(previous).filter(|_| extended && time < asked_at.saturating_add(last));
-        let (bids, l1) = (fresh(self.bids_at), fresh(self.l1_at));
+        // What is asked of an operation and what a bundle is about to cost is reckoned at this head's prices.
+        let (bids, l1) = (fresh(self.bids_at), fresh(self.l1_at).filter(|_| !rests.busy));
         let (block, fees) = self.pin(&newest, time, bids).await?;
         let view = previous.view.follow(&block, time, extended);
         let warm = async { if rests.pool { view.warm_up(&previous.view).await } else { Ok(()) } };

@@ -51,6 +51,7 @@ cargo)
 	esac
 	case "$*" in
 	"build "*quick*) install target/quick/fabstir ;;
+	"build "*"--bin faults") install target/debug/faults ;;
 	"build "*--workspace*) install target/debug/fabstir ;;
 	*--no-run*) ;;
 	"test "*" --lib --bins --tests")
