@@ -32,7 +32,7 @@ use crate::{
 const OPERATOR: &str = "on call";
 
 /// Longest that an alert may take, with prometheus and node looking every second or so.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Sponsors so many operations a day, and what the marketplace policy does.
 fn trial(operations: u32) -> String {
