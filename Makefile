@@ -109,9 +109,10 @@ build: contracts
 
 # The program as `dev` and `quickstart` run it: no tests, no optimisation. What does not need the contracts is compiled
 # beside them; that cargo's first run ends with an error where it needs them is foreseen, and not shown.
+CLIENT := $(VIEM)
 quick:
 	@echo "== npm packages and contracts, and beside them what the program is built on: three minutes"
-	@mkdir -p target && ($(MAKE) --no-print-directory -j3 $(VIEM)/node_modules/.installed $(SDK)/node_modules/.installed contracts >target/contracts.log 2>&1) & contracts=$$!; \
+	@mkdir -p target && ($(MAKE) --no-print-directory -j2 contracts $(CLIENT)/node_modules/.installed >target/contracts.log 2>&1) & contracts=$$!; \
 	(cargo build --locked --profile quick --package fabstir --keep-going 2>&1 || true) | \
 		grep --line-buffered -E '^ *(Compiling|Downloading)' || true; \
 	wait $$contracts || { cat target/contracts.log; exit 1; }
@@ -120,10 +121,14 @@ quick:
 
 quickstart: quick
 	./target/quick/fabstir dev --once --run 'cd $(SDK) && node_modules/.bin/tsx examples/first.ts'
+quickstart: CLIENT := $(SDK)
 
+# The SDK's packages are for whoever goes on from here.
 dev: quick
 	@echo "== a chain, its contracts, a node, and one job: half a minute"
-	./target/quick/fabstir dev $(if $(ONCE),--once )--run 'npm --silent --prefix $(VIEM) run demo'
+	@$(MAKE) --no-print-directory $(SDK)/node_modules/.installed >target/sdk.log 2>&1 & sdk=$$!; \
+	./target/quick/fabstir dev $(if $(ONCE),--once )--run 'npm --silent --prefix $(VIEM) run demo' && \
+		wait $$sdk || { cat target/sdk.log; exit 1; }
 
 # The contracts' tests are compiled on one core, while what Rust tests are built on is on the other.
 test: contracts
