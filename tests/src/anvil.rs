@@ -29,6 +29,9 @@ pub const KEYS: [&str; 4] = [
     "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
 ];
 
+/// Gas of a transaction that fits into what others leave of a block, and under the cap of Osaka.
+const ROOM: u64 = 16_000_000;
+
 /// A running chain; it ends with this value.
 #[derive(Debug)]
 pub struct Anvil {
@@ -150,7 +153,11 @@ impl Anvil {
 
     /// A transaction from an account that anvil signs for, waited for; its receipt.
     pub async fn send(&self, from: Address, to: Option<Address>, data: Bytes, value: U256) -> Result<Value> {
-        let tx = json!({ "from": from, "to": to, "data": data, "value": value });
+        let mut tx = json!({ "from": from, "to": to, "data": data, "value": value });
+        if self.kind != Kind::AtOnce {
+            // Where no estimate succeeds, anvil takes the limit of a block, for which there is no room beside others.
+            tx["gas"] = json!(U256::from(ROOM));
+        }
         let hash: B256 = self.rpc.request("eth_sendTransaction", rpc_params![tx]).await?;
         // What a test does by itself need not wait.
         if self.kind != Kind::AtOnce {
@@ -163,7 +170,12 @@ impl Anvil {
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        bail!("{hash} was not mined")
+        let (transaction, head, pool) = tokio::try_join!(
+            self.ask("eth_getTransactionByHash", vec![json!(hash)]),
+            self.ask("eth_getBlockByNumber", vec![json!("latest"), json!(false)]),
+            self.ask("txpool_inspect", vec![]),
+        )?;
+        bail!("was not mined: {transaction}\nat {head}\nin the pool: {pool}")
     }
 
     /// Wei at the latest block.
