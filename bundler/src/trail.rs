@@ -4,8 +4,9 @@
 //! have an address, that address has logged nothing. So whoever waits for a contract's events, or for a change of state
 //! that always comes with one, need not ask the node about most blocks.
 //!
-//! Not every chain fills the filter in. It is believed from the first one on that is filled in part, which no chain does
-//! that does not mean it; until then a block is known to have logged nothing only if it has no transactions.
+//! Not every chain fills the filter in, and a node may leave it out. Filters are believed from the first one on that is
+//! filled in part, which no chain does that does not mean it, and each only if it is the one that the block's hash was
+//! made of. Otherwise a block is known to have logged nothing only if it has no transactions.
 
 use std::{
     collections::VecDeque,
@@ -65,7 +66,12 @@ impl Logged {
         if header.transactions_root == EMPTY_ROOT_HASH {
             return if header.gas_used == 0 { Self::Nothing } else { Self::Anything };
         }
-        if believed { Self::Within(Box::new(header.logs_bloom)) } else { Self::Anything }
+        // Chains whose headers hash to something else are asked about each block.
+        if believed && header.inner.hash_slow() == header.hash {
+            Self::Within(Box::new(header.logs_bloom))
+        } else {
+            Self::Anything
+        }
     }
 
     fn may_be_of(&self, filters: &[Bloom]) -> bool {
@@ -146,96 +152,114 @@ mod tests {
     const OURS: Address = Address::repeat_byte(1);
     const OTHER: Address = Address::repeat_byte(2);
 
-    fn header(number: u64, bloom: Bloom, transactions: bool) -> Header {
+    fn header(parent: &Header, bloom: Bloom, transactions: bool) -> Header {
         let transactions_root = if transactions { B256::repeat_byte(9) } else { EMPTY_ROOT_HASH };
-        let hash = |number: u64| B256::with_last_byte(u8::try_from(number).unwrap());
-        let inner = alloy::consensus::Header {
-            number,
-            parent_hash: hash(number.saturating_sub(1)),
+        sealed(alloy::consensus::Header {
+            number: parent.number + 1,
+            parent_hash: parent.hash,
             logs_bloom: bloom,
             transactions_root,
             ..Default::default()
-        };
-        Header { hash: hash(number), inner, ..Header::default() }
+        })
     }
 
-    fn trail(blocks: &[(Bloom, bool)]) -> Trail {
-        let trail = Trail::default();
-        for (number, (bloom, transactions)) in blocks.iter().enumerate() {
-            trail.extend(&header(number as u64, *bloom, *transactions));
+    fn sealed(inner: alloy::consensus::Header) -> Header {
+        Header::new(inner)
+    }
+
+    /// A trail and its blocks.
+    struct Walked(Trail, Vec<Header>);
+
+    impl Walked {
+        fn on(&mut self, header: Header) {
+            self.0.extend(&header);
+            self.1.push(header);
         }
-        trail
+
+        fn child(&self, bloom: Bloom, transactions: bool) -> Header {
+            header(self.1.last().unwrap_or(&sealed(alloy::consensus::Header::default())), bloom, transactions)
+        }
+
+        /// How many blocks after the one of this index the newest is, if all of them are quiet.
+        fn quiet_since(&self, index: usize) -> Option<u64> {
+            let mark = self.0.quiet_since(self.1[index].hash, &[OURS])?;
+            Some(mark.number - self.1[index].number)
+        }
+
+        fn loud(&self) -> Vec<usize> {
+            (0..self.1.len()).filter(|index| self.0.may_have_logs(self.1[*index].hash, &[OURS])).collect()
+        }
     }
 
-    fn quiet_since(trail: &Trail, number: u8) -> Option<u64> {
-        trail.quiet_since(B256::with_last_byte(number), &[OURS]).map(|mark| mark.number)
+    fn walked(blocks: &[(Bloom, bool)]) -> Walked {
+        let mut walked = Walked(Trail::default(), Vec::new());
+        for (bloom, transactions) in blocks {
+            walked.on(walked.child(*bloom, *transactions));
+        }
+        walked
     }
 
     #[test]
     fn a_filter_without_the_address_means_that_it_logged_nothing() {
-        let trail =
-            trail(&[(filter(&OTHER), true), (filter(&OTHER), true), (filter(&OURS), true), (filter(&OTHER), true)]);
-        assert_eq!(quiet_since(&trail, 0), None);
-        assert_eq!(quiet_since(&trail, 1), None, "the block of the hash itself is not meant");
-        assert_eq!(quiet_since(&trail, 2), Some(3));
-        assert_eq!(quiet_since(&trail, 3), Some(3));
-        assert_eq!(quiet_since(&trail, 9), None, "a block that is not known");
-        let loud: Vec<_> = (0..4).filter(|it| trail.may_have_logs(B256::with_last_byte(*it), &[OURS])).collect();
-        assert_eq!(loud, [2]);
+        let mut trail =
+            walked(&[(filter(&OTHER), true), (filter(&OTHER), true), (filter(&OURS), true), (filter(&OTHER), true)]);
+        assert_eq!([0, 1, 2, 3].map(|index| trail.quiet_since(index)), [None, None, Some(1), Some(0)]);
+        assert_eq!(trail.0.quiet_since(B256::ZERO, &[OURS]), None, "a block that is not known");
+        assert_eq!(trail.loud(), [2]);
+        trail.on(trail.child(Bloom::ZERO, true));
+        assert_eq!(trail.quiet_since(2), Some(2), "an empty one is believed on a chain that fills them in");
     }
 
     #[test]
     fn filters_that_no_block_fills_in_say_nothing_but_of_blocks_without_transactions() {
         for unfilled in [Bloom::ZERO, Bloom::repeat_byte(u8::MAX)] {
-            let trail = trail(&[(unfilled, true), (unfilled, true), (unfilled, false), (unfilled, false)]);
-            assert_eq!(quiet_since(&trail, 0), None);
-            assert_eq!(quiet_since(&trail, 1), Some(3));
-            assert!(trail.may_have_logs(B256::with_last_byte(1), &[OURS]));
+            let trail = walked(&[(unfilled, true), (unfilled, true), (unfilled, false), (unfilled, false)]);
+            assert_eq!((trail.quiet_since(0), trail.quiet_since(1)), (None, Some(2)));
+            assert_eq!(trail.loud(), [0, 1]);
+        }
+    }
+
+    #[test]
+    fn a_filter_that_the_block_s_hash_was_not_made_of_says_nothing() {
+        for wrong in [Bloom::ZERO, filter(&OTHER)] {
+            let mut trail = walked(&[(filter(&OTHER), true), (filter(&OTHER), true)]);
+            let mut left_out = trail.child(filter(&OURS), true);
+            left_out.inner.logs_bloom = wrong;
+            trail.on(left_out);
+            trail.on(trail.child(filter(&OTHER), true));
+            assert_eq!((trail.quiet_since(1), trail.quiet_since(2)), (None, Some(1)));
+            assert_eq!(trail.loud(), [2]);
         }
     }
 
     #[test]
     fn a_block_that_used_gas_had_transactions_whatever_its_root_says() {
-        let mut unfilled = header(3, Bloom::ZERO, false);
-        unfilled.inner.gas_used = 46_000;
-        let trail = trail(&[(Bloom::ZERO, false); 3]);
-        trail.extend(&unfilled);
-        assert_eq!(quiet_since(&trail, 1), None);
-        assert!(
-            trail.may_have_logs(B256::with_last_byte(3), &[OURS])
-                && !trail.may_have_logs(B256::with_last_byte(2), &[OURS])
-        );
-    }
-
-    #[test]
-    fn an_empty_filter_is_believed_on_a_chain_that_fills_them_in() {
-        let trail = trail(&[(filter(&OTHER), true), (Bloom::ZERO, true)]);
-        assert_eq!(quiet_since(&trail, 0), Some(1));
+        let mut trail = walked(&[(Bloom::ZERO, false); 3]);
+        let mut unfilled = trail.child(Bloom::ZERO, false).inner;
+        unfilled.gas_used = 46_000;
+        trail.on(sealed(unfilled));
+        assert_eq!(trail.quiet_since(1), None);
+        assert_eq!(trail.loud(), [3]);
     }
 
     #[test]
     fn after_a_reorganisation_nothing_is_known_of_the_blocks_before_it() {
-        let trail = trail(&[(filter(&OTHER), true), (filter(&OTHER), true)]);
-        trail.extend(&header(7, filter(&OTHER), true));
-        assert_eq!((quiet_since(&trail, 1), quiet_since(&trail, 7)), (None, Some(7)));
-        assert!(trail.may_have_logs(B256::with_last_byte(1), &[OURS]));
+        let mut trail = walked(&[(filter(&OTHER), true), (filter(&OTHER), true)]);
+        let branch = header(&sealed(alloy::consensus::Header { number: 6, ..Default::default() }), filter(&OTHER), true);
+        trail.on(branch);
+        assert_eq!((trail.quiet_since(1), trail.quiet_since(2)), (None, Some(0)));
+        assert_eq!(trail.loud(), [0, 1]);
     }
 
     #[test]
     fn no_more_than_so_many_are_remembered() {
-        let trail = Trail::default();
-        for number in 0..3 * KEPT {
-            let mut next = header(0, filter(&OTHER), true);
-            (next.inner.number, next.hash) = (number as u64, B256::from(alloy::primitives::U256::from(number + 1)));
-            next.inner.parent_hash = B256::from(alloy::primitives::U256::from(number));
-            trail.extend(&next);
-        }
-        assert_eq!(trail.inner().links.len(), KEPT);
+        let trail = walked(&[(filter(&OTHER), true); 3 * KEPT]);
+        assert_eq!(trail.0.inner().links.len(), KEPT);
     }
 
     #[test]
     fn a_filter_of_ones_alone_is_no_reason_to_believe_the_empty_one_after_it() {
-        let trail = trail(&[(Bloom::repeat_byte(u8::MAX), true), (Bloom::ZERO, true)]);
-        assert_eq!(quiet_since(&trail, 0), None);
+        let trail = walked(&[(Bloom::repeat_byte(u8::MAX), true), (Bloom::ZERO, true)]);
+        assert_eq!(trail.quiet_since(0), None);
     }
 }

@@ -29,6 +29,9 @@ pub const KEYS: [&str; 4] = [
     "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6",
 ];
 
+/// Methods that make blocks, or take them back.
+const MAKES_BLOCKS: [&str; 3] = ["evm_mine", "anvil_mine", "anvil_reorg"];
+
 /// Gas of a transaction that fits into what others leave of a block, and under the cap of Osaka.
 const ROOM: u64 = 16_000_000;
 
@@ -118,6 +121,12 @@ impl Anvil {
         for param in params {
             array.insert(param)?;
         }
+        // anvil does not stand two that make blocks at a time, or one that makes them while another takes them back.
+        let turn = self.blocks.lock().expect("nobody panics with it").as_ref().map(Blocks::turn);
+        let _turn = match turn.filter(|_| MAKES_BLOCKS.contains(&method)) {
+            Some(turn) => Some(turn.lock_owned().await),
+            None => None,
+        };
         Ok(self.rpc.request(method, array).await?)
     }
 

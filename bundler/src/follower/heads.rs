@@ -25,6 +25,8 @@ const HURRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_m
 const BUSY: Duration = Duration::from_millis(250);
 /// Shortest pause while nobody does and nothing is: a block and a half, or this.
 const IDLE: Duration = Duration::from_secs(1);
+/// Chain time over which the time between blocks is looked at, and the most that is believed if the preset says less.
+const OBSERVED: Duration = Duration::from_secs(2);
 /// How long after the last question of a client there is somebody who asks.
 const LINGER: Duration = Duration::from_secs(10);
 /// Between two attempts to subscribe.
@@ -77,7 +79,11 @@ pub(super) struct HeadTimer {
     node: NodeClient,
     /// The pause, if it is always the same.
     fixed: Option<Duration>,
+    /// As the preset has it, and as it was of late, if that is more.
     block_time: Duration,
+    slower: Option<Duration>,
+    /// A head by its height and chain time in milliseconds, since which blocks are counted.
+    since: Option<(u64, u64)>,
     announced: Option<Subscription<Value>>,
     resubscribe_at: Instant,
     /// When it was looked last.
@@ -98,7 +104,37 @@ impl HeadTimer {
         activity: Arc<Activity>,
     ) -> Self {
         let now = Instant::now();
-        Self { node, fixed, block_time, announced: None, resubscribe_at: now, looked_at: now, wake, interest, activity }
+        Self {
+            node,
+            fixed,
+            block_time,
+            slower: None,
+            since: None,
+            announced: None,
+            resubscribe_at: now,
+            looked_at: now,
+            wake,
+            interest,
+            activity,
+        }
+    }
+
+    /// There is a head of this height, made at this chain time, in milliseconds.
+    pub(super) fn saw(&mut self, number: u64, time: u64) {
+        let Some((first, begun)) = self.since.filter(|since| since.0 < number && since.1 <= time) else {
+            self.since = Some((number, time));
+            return;
+        };
+        let passed = Duration::from_millis(time - begun);
+        if passed >= OBSERVED {
+            let each = passed.div_f64((number - first) as f64).min(OBSERVED);
+            self.slower = Some(each).filter(|each| *each > self.block_time);
+            self.since = Some((number, time));
+        }
+    }
+
+    fn block_time(&self) -> Duration {
+        self.slower.unwrap_or(self.block_time)
     }
 
     /// Whether anything rests on the head just now.
@@ -115,7 +151,7 @@ impl HeadTimer {
         } else if self.is_busy() {
             self.block_time.min(BUSY)
         } else {
-            (self.block_time * 3 / 2).max(IDLE)
+            (self.block_time() * 3 / 2).max(IDLE)
         }
     }
 
@@ -135,7 +171,7 @@ impl HeadTimer {
             });
         }
         let pause = self.pause();
-        let doubtful = self.fixed.unwrap_or(pause.max(self.block_time)) * DOUBT;
+        let doubtful = self.fixed.unwrap_or(pause.max(self.block_time())) * DOUBT;
         let Some(announced) = &mut self.announced else {
             let rest = tokio::time::sleep(pause);
             tokio::pin!(rest);
@@ -181,7 +217,7 @@ impl HeadTimer {
     /// Blocks that must have come since the last look, the newest left out.
     fn expected(&self) -> u64 {
         let blocks =
-            crate::chain_time::millis(self.looked_at.elapsed()) / crate::chain_time::millis(self.block_time).max(1);
+            crate::chain_time::millis(self.looked_at.elapsed()) / crate::chain_time::millis(self.block_time()).max(1);
         blocks.min(MOST_EXPECTED)
     }
 }
@@ -235,6 +271,29 @@ mod tests {
             let (mut timer, _interest, _) = timer(block_time);
             timer.looked_at = Instant::now().checked_sub(Duration::from_millis(10_500)).unwrap();
             assert_eq!(timer.expected(), expected, "{block_time} ms");
+        }
+    }
+
+    #[test]
+    fn where_blocks_are_slower_than_the_preset_says_it_is_asked_as_seldom_as_they_come() {
+        // Whole seconds, as headers have them.
+        for (preset, every, idle) in [
+            (200, 2_000, 3_000),
+            (200, 1_000, 1_500),
+            (200, 200, 1_000),
+            (200, 60_000, 3_000),
+            (2_000, 200, 3_000),
+            (12_000, 2_000, 18_000),
+        ] {
+            let (mut timer, _interest, _) = timer(preset);
+            for block in 0..60_u64 {
+                timer.saw(block, block * every / 1_000 * 1_000);
+            }
+            assert_eq!(timer.pause(), Duration::from_millis(idle), "{every} ms under a preset of {preset}");
+            // A reorganisation, and a node that has fallen back.
+            timer.saw(7, 0);
+            timer.saw(7, 5_000_000);
+            assert_eq!(timer.pause(), Duration::from_millis(idle));
         }
     }
 }

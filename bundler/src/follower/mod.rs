@@ -165,6 +165,7 @@ impl Follower {
                 return;
             }
             let previous = heads.borrow().clone();
+            timer.saw(previous.block.number, previous.time);
             let rests = Rests { busy: timer.is_busy(), pool: interest.borrow().pool };
             match self.step(&previous, look, rests).await {
                 Ok(None) => {}

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
+    sync::Mutex,
     task::JoinHandle,
     time::MissedTickBehavior,
 };
@@ -106,7 +108,10 @@ pub(super) async fn start(given: Option<&Path>, port: u16) -> Result<(Child, Str
 /// says, and the hashes of all blocks in each: a gigabyte after a quarter of an hour of empty blocks. Nor could it be told
 /// to begin only when everything is deployed, which takes 83 transactions, each resting on the one before.
 #[derive(Debug)]
-pub struct Blocks(JoinHandle<()>);
+pub struct Blocks {
+    task: JoinHandle<()>,
+    turn: Arc<Mutex<()>>,
+}
 
 impl Blocks {
     /// From now on, on the anvil at this URL.
@@ -118,19 +123,29 @@ impl Blocks {
         let _: Value = anvil.request("evm_setAutomine", rpc_params![false]).await?;
         let mut due = tokio::time::interval(BLOCK_TIME);
         due.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Ok(Self(tokio::spawn(async move {
+        let turn = Arc::<Mutex<()>>::default();
+        let ours = Arc::clone(&turn);
+        let task = tokio::spawn(async move {
             loop {
                 due.tick().await;
+                let _turn = ours.lock().await;
                 // A chain that does not answer is noticed by those who wait for it.
                 let _ = anvil.request::<Value, _>("evm_mine", rpc_params![]).await;
             }
-        })))
+        });
+        Ok(Self { task, turn })
+    }
+
+    /// As long as this is locked, no block comes by the clock. To be held by whoever makes blocks, or takes them back:
+    /// anvil does not stand two at a time.
+    pub fn turn(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.turn)
     }
 }
 
 impl Drop for Blocks {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
