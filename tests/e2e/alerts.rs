@@ -286,6 +286,7 @@ async fn the_chain(world: &mut World, key: Address, clients: &[Account]) {
     let ops = world.prepared(clients).await;
     world.mining(false).await;
     join_all(clients.iter().zip(&ops).map(async |(client, op)| client.send(op).await.unwrap())).await;
+    let sent = Instant::now();
     world.fires(&["FabstirHeadStale", "FabstirPoolFull"]).await;
     assert_eq!(world.wrong().await, ["head"]);
 
@@ -309,6 +310,8 @@ async fn the_chain(world: &mut World, key: Address, clients: &[Account]) {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     world.fires(&["FabstirBundleStuck"]).await;
+    // Slow by the clock too, which the alert goes by: more than eight seconds.
+    tokio::time::sleep_until((sent + Duration::from_secs(10)).into()).await;
     world.mining(true).await;
     world.fires(&["FabstirSlowInclusion"]).await;
     world.clears().await;
