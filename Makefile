@@ -17,6 +17,7 @@
 #   make idle   what a node costs that nobody uses, for a minute: questions to its chain's node, and CPU
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
 #   make base-load  Base as it is for ten minutes, half of each block taken by others: 20 operations a second, how long each took
+#   make windows    operations valid from or until about now, at a thousand moments: none is mined outside its window
 #   make simulate  10,000 seeds of a bundler in a simulated world; make faults  what it finds of faults planted on purpose
 #   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
 #   make scale  5,000 operations through two rpc nodes, two builders and one Redis, each of them killed on the way
@@ -33,7 +34,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quick quickstart tests-built base-load simulate faults verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help quick quickstart tests-built base-load simulate faults verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -296,6 +297,9 @@ vectors: contracts
 	FABSTIR_WRITE_VECTORS=1 cargo test --workspace --locked --test hash_vectors
 
 # CPU, on 200-ms and 2-s blocks: the figures of docs/bundler.md.
+windows: build
+	FABSTIR_MOMENTS=$${FABSTIR_MOMENTS:-1000} cargo test --workspace --locked --test e2e windows -- --nocapture
+
 idle: build
 	FABSTIR_IDLE_SECONDS=$${FABSTIR_IDLE_SECONDS:-60} cargo test --workspace --locked --test e2e idle::a_node -- --nocapture
 
