@@ -8,13 +8,17 @@
 use std::{
     cell::RefCell,
     path::Path,
+    sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures::future::BoxFuture;
 use redb::{Builder, Database, DatabaseError};
 use serde_json::{Value, value::RawValue};
-use tokio::{task::JoinError, time::Instant};
+use tokio::{runtime::Runtime, task::JoinError, time::Instant};
+
+/// Threads for work behind everything else.
+const BEHIND: usize = 16;
 
 /// Where databases are.
 pub trait Disk: std::fmt::Debug + Send + Sync {
@@ -103,6 +107,36 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         tokio::time::sleep(pause).await;
     }
     Ok(done)
+}
+
+/// The same behind everything else: on threads of their own, a few, which the system lets run when no other wants to. How
+/// long it takes is up to the load, so that nothing of it may be judged by time.
+///
+/// # Errors
+/// As [`blocking`].
+pub(crate) async fn behind<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    static THREADS: OnceLock<Option<Runtime>> = OnceLock::new();
+    let threads = || {
+        let mut threads = tokio::runtime::Builder::new_current_thread();
+        threads.thread_name("behind").max_blocking_threads(BEHIND).on_thread_start(step_back).build().ok()
+    };
+    let simulated = SIMULATED.with_borrow(Option::is_some);
+    match THREADS.get_or_init(threads) {
+        Some(threads) if !simulated => threads.spawn_blocking(work).await,
+        _ => blocking(work).await,
+    }
+}
+
+/// Gives this thread the lowest priority there is.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    {
+        // On Linux a thread has a priority of its own, by its id.
+        let own = Some(rustix::thread::gettid());
+        if let Err(error) = rustix::process::setpriority_process(own, 19) {
+            tracing::debug!(%error, "estimates have the priority of everything else");
+        }
+    }
 }
 
 fn pause() -> Option<Duration> {
