@@ -285,7 +285,9 @@ impl Node {
     /// # Errors
     /// If the chain, the keys or the address to serve on are not usable.
     pub async fn start(setup: Setup) -> Result<Self> {
-        let config = bundler_config(&setup)?;
+        let mut config = bundler_config(&setup)?;
+        let admin = setup.admin.open(setup.chain.data_dir.clone()).await?;
+        admin.iter().for_each(|admin| admin.apply(&mut config));
         let deployment = &setup.deployment;
         let mut pages = observe::pages(&setup.board);
         let sponsor = sponsor_keys::sponsor(setup.sponsor_signers)?;
@@ -351,7 +353,7 @@ impl Node {
         };
         let observers = observe::start(&setup.observe, &setup.board, watched)?;
         openrpc::register(&mut module)?;
-        let admin = setup.admin.start(service, source, setup.chain.data_dir).await?;
+        let admin = admin.map(|admin| admin.serve(service, source, bundler.clone())).transpose()?;
         let (address, server) = serve::start(setup.serve, module, pages).await?;
         setup.board.started();
         Ok(Self { address, bundler, builder, server, engine, follower, signers, watcher, observers, admin })
