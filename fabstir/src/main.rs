@@ -46,7 +46,7 @@ enum Command {
     /// Prints the reference of every setting, as docs/settings.md has it.
     #[command(hide = true)]
     Reference,
-    /// Has a running node's operator do one thing: pause, resume, drain, drop, clear, cancel, show.
+    /// Does one thing on a running node through its admin API: pause, resume, drain, drop, clear, cancel, show.
     Admin(operate::Options),
     /// Shows each step that an operation took in a node, with its time.
     Trace(trace::Options),

@@ -28,7 +28,7 @@ use super::{
     rules_of_chain::{precompiles, spec},
     speculation::Speculation,
 };
-use crate::node::NodeError;
+use crate::{node::NodeError, world};
 
 /// Times a run is made again because it met unknown state, each time after one more round trip.
 const ROUNDS: usize = 64;
@@ -166,7 +166,9 @@ impl HandleOps<'_> {
         let deadline = Instant::now() + self.budget.time;
         let (mut waited, mut fetched, mut spent) = (Duration::ZERO, 0, 0_u64);
         for trips in 0..ROUNDS {
+            let turn = world::turn();
             let (mut run, state, missing) = self.attempt(view, block, deadline + waited)?;
+            drop(turn);
             spent = spent.saturating_add(run.gas_used);
             if missing.is_empty() {
                 (run.trips, run.simulated) = (trips, spent);
