@@ -155,8 +155,8 @@ async fn operations_are_dropped_cleared_and_cancelled_and_reputations_shown_and_
 
     // A transaction that nobody mines: its operation is free once the nonce has gone to nothing.
     admin.done("run", "admin_resumeBundling", json!([])).await;
-    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
     let (account, op, hash) = operation(&stack).await;
+    stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
     send(&stack, &account, &op).await.unwrap();
     while status(&stack, hash).await["status"] != "submitted" {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -91,7 +91,7 @@ async fn at_the_limit_of_open_files_there_is_one_line_in_the_log_and_service_aft
     // More than there are files for: those that are not accepted wait in the system's queue.
     let mut idle = Vec::new();
     for last in 1..=3 {
-        for _ in 0..60 {
+        for _ in 0..35 {
             let socket = TcpSocket::new_v4().unwrap();
             socket.bind(([127, 0, 0, last], 0).into()).unwrap();
             idle.push(socket.connect(address(&node)).await.unwrap());

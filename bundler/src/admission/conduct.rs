@@ -17,11 +17,11 @@ const WARM_SLOT: u64 = 22_000;
 /// Of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conduct {
-    /// Gas of the account's creation, if there was one.
+    /// Gas of the account's creation, if there was one and it worked.
     pub factory: Option<u64>,
-    /// Gas of the account's validation, if it came to that.
+    /// Gas of the account's validation, if it came to that and returned.
     pub account: Option<u64>,
-    /// Gas of the paymaster's validation, if it came to that.
+    /// Gas of the paymaster's validation, if it came to that and returned.
     pub paymaster: Option<u64>,
     /// Bytes of the context that the paymaster returned, if it returned.
     pub context: Option<u64>,
@@ -70,13 +70,13 @@ impl Conduct {
             let mut conduct = Self::default();
             let making = [selectors.create_sender, selectors.init_eip7702_sender];
             let by = |wanted: [u8; 4]| move |frame: &&crate::evm::Frame| frame.selector == Some(wanted);
-            if let Some(made) = asked.next_if(|frame| frame.selector.is_some_and(|it| making.contains(&it))) {
-                conduct.factory = Some(made.gas_used);
-            }
+            let gas = |frame: &crate::evm::Frame| frame.success.then_some(frame.gas_used);
+            let made = asked.next_if(|frame| frame.selector.is_some_and(|it| making.contains(&it)));
+            conduct.factory = made.and_then(gas);
             let of_sender = |frame: &&crate::evm::Frame| by(selectors.validate_user_op)(frame) && frame.target == op.sender;
-            conduct.account = asked.next_if(of_sender).map(|frame| frame.gas_used);
+            conduct.account = asked.next_if(of_sender).and_then(gas);
             if let Some(asked) = asked.next_if(by(selectors.validate_paymaster_user_op)) {
-                conduct.paymaster = Some(asked.gas_used);
+                conduct.paymaster = gas(asked);
                 conduct.context = Some(&asked.output).filter(|_| asked.success).and_then(|output| context_length(output));
             }
             conduct
@@ -97,6 +97,7 @@ pub(crate) fn misconduct(trace: &Trace, bundle: &[Admitted], reverted: bool) -> 
     let Some(version) = bundle.first().map(|first| first.version) else { return Vec::new() };
     let now = Conduct::of(trace, bundle.iter().map(|admitted| &*admitted.op), version);
     let mut found = Vec::new();
+    let mut senders = HashSet::<Address>::new();
     let (mut accounts, mut slots) = (HashSet::<Address>::new(), HashSet::<(Address, U256)>::new());
     for (place, (admitted, now)) in bundle.iter().zip(&now).enumerate() {
         let evidence = &admitted.evidence;
@@ -112,10 +113,13 @@ pub(crate) fn misconduct(trace: &Trace, bundle: &[Admitted], reverted: bool) -> 
             let less = then.gas(entity).zip(now.gas(entity)).is_some_and(|(then, now)| {
                 u128::from(now.saturating_add(warm)) * 10 < u128::from(then) * 9
             });
-            if staked && less {
+            // What an account has with the EntryPoint was read and written by its operations before.
+            let again = entity != Entity::Paymaster && senders.contains(&admitted.op.sender);
+            if staked && less && !again {
                 found.push((place, Misconduct::LessGas(entity)));
             }
         }
+        senders.insert(admitted.op.sender);
         accounts.extend(&evidence.reads.accounts);
         slots.extend(&evidence.reads.slots);
     }
@@ -202,6 +206,23 @@ mod tests {
         Arc::make_mut(&mut unstaked[0].evidence).parties.paymaster =
             Some(Party { address: PAYMASTER, standing: Standing::Unstaked });
         assert_eq!(misconduct(&run(&one, &[(10_000, 64)]), &unstaked, false), []);
+    }
+
+    #[test]
+    fn erep_070_who_fails_saves_nothing_and_an_account_that_has_been_there_before_does_not_either() {
+        let one = bundle(&[1], None);
+        let mut failing = run(&one, &[(5_000, 64)]);
+        failing.frames[2].success = false;
+        assert_eq!(misconduct(&failing, &one, true), []);
+        let mut twice = bundle(&[1, 1], None);
+        for admitted in &mut twice {
+            Arc::make_mut(&mut admitted.evidence).parties.account.standing = Standing::Staked;
+        }
+        let mut cheaper = run(&twice, &[(30_000, 64), (30_000, 64)]);
+        cheaper.frames[3].gas_used = 20_000;
+        assert_eq!(misconduct(&cheaper, &twice, false), []);
+        cheaper.frames[1].gas_used = 20_000;
+        assert_eq!(misconduct(&cheaper, &twice, false), [(0, Misconduct::LessGas(Entity::Account))]);
     }
 
     #[test]
