@@ -121,7 +121,9 @@ pub enum Rejection {
     Busy(&'static str),
     #[error("operations cannot be stored at the moment: nothing is taken before they can, try again later")]
     Unwritable,
-    #[error("the operator has paused the intake: no new operation is taken for now, what is pending goes on; try again later")]
+    #[error(
+        "the operator has paused the intake: no new operation is taken for now, what is pending goes on; try again later"
+    )]
     IntakePaused,
     #[error("{0}")]
     Order(String),
@@ -165,15 +167,15 @@ impl Rejection {
             Self::Throttled { .. } | Self::Banned { .. } | Self::Blocked { .. } => error_code::THROTTLED_OR_BANNED,
             Self::TooManyPending { .. } => error_code::STAKE_TOO_LOW,
             Self::Overdrawn { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
-            Self::ShuttingDown | Self::IntakePaused | Self::Unwritable | Self::Busy(_) | Self::Full { .. } => error_code::LIMIT_EXCEEDED,
+            Self::ShuttingDown | Self::IntakePaused | Self::Unwritable | Self::Busy(_) | Self::Full { .. } => {
+                error_code::LIMIT_EXCEEDED
+            }
             Self::Simulation(
                 SimulationError::TooManyReads(_)
                 | SimulationError::TooSlow(_)
                 | SimulationError::TooMuchGas(_)
                 | SimulationError::TooManyCalls,
-            ) => {
-                error_code::RULE_VIOLATION
-            }
+            ) => error_code::RULE_VIOLATION,
             Self::Simulation(SimulationError::MalformedCode(_)) => error_code::INVALID_FIELDS,
             Self::Simulation(_) | Self::Node(_) | Self::Internal(_) => error_code::INTERNAL,
         }

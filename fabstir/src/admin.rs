@@ -82,7 +82,8 @@ impl Opened {
     pub(crate) fn serve(self, service: Arc<Service>, source: Option<Source>, bundler: Bundler) -> Result<Running> {
         let Self { keys, audit, listener } = self;
         let address = listener.local_addr()?;
-        let admin = Admin::new(service, source, keys, audit).with_controls(Arc::new(controls::BundlerControls(bundler)));
+        let admin =
+            Admin::new(service, source, keys, audit).with_controls(Arc::new(controls::BundlerControls(bundler)));
         Ok(Running { address, task: admin.serve(listener) })
     }
 }

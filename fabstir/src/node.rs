@@ -176,6 +176,7 @@ pub struct Setup {
 /// # Errors
 /// Whatever stops it, with its context.
 pub async fn run(options: Options) -> Result<()> {
+    let stop = stop_signal()?;
     // First of all: a start that takes its time, or fails, is to be seen.
     let board = Arc::<Board>::default();
     let metrics = options.observe.serve(&board).await?;
@@ -232,7 +233,7 @@ pub async fn run(options: Options) -> Result<()> {
             println!("metrics: http://{address}/metrics");
         }
         println!("ready: http://{}", builder.address);
-        stop_signal().await?;
+        stop.await?;
         builder.stop().await;
         return Ok(());
     }
@@ -248,7 +249,7 @@ pub async fn run(options: Options) -> Result<()> {
         println!("explorer: http://{}/explorer/", node.address);
     }
     println!("ready: http://{}", node.address);
-    stop_signal().await?;
+    stop.await?;
     node.stop().await;
     if let Some((_, task)) = metrics {
         task.abort();
@@ -382,13 +383,18 @@ impl Node {
     }
 }
 
-/// Returns when the process is asked to stop.
-pub async fn stop_signal() -> Result<()> {
+/// Comes when the process is asked to stop, from now on: whoever is told that it is ready may ask at once.
+///
+/// # Errors
+/// If the system does not let it be told.
+pub fn stop_signal() -> Result<impl Future<Output = Result<()>>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        result = tokio::signal::ctrl_c() => result?,
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            result = tokio::signal::ctrl_c() => result?,
+        }
+        Ok(())
+    })
 }

@@ -95,7 +95,10 @@ async fn a_paused_intake_refuses_by_its_name_and_pauses_outlive_a_restart() {
     admin.done("run", "admin_pauseBundling", json!([])).await;
     send(&stack, &account, &op).await.unwrap();
     let paused = admin.done("run", "admin_pauseIntake", json!([])).await;
-    assert_eq!([&paused["intakePaused"], &paused["bundlingPaused"], &paused["pending"]], [&json!(true), &json!(true), &json!(1)]);
+    assert_eq!(
+        [&paused["intakePaused"], &paused["bundlingPaused"], &paused["pending"]],
+        [&json!(true), &json!(true), &json!(1)]
+    );
 
     let (second, second_op, second_hash) = operation(&stack).await;
     let refused = |error: jsonrpsee::core::ClientError| match error {

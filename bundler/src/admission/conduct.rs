@@ -73,11 +73,13 @@ impl Conduct {
             let gas = |frame: &crate::evm::Frame| frame.success.then_some(frame.gas_used);
             let made = asked.next_if(|frame| frame.selector.is_some_and(|it| making.contains(&it)));
             conduct.factory = made.and_then(gas);
-            let of_sender = |frame: &&crate::evm::Frame| by(selectors.validate_user_op)(frame) && frame.target == op.sender;
+            let of_sender =
+                |frame: &&crate::evm::Frame| by(selectors.validate_user_op)(frame) && frame.target == op.sender;
             conduct.account = asked.next_if(of_sender).and_then(gas);
             if let Some(asked) = asked.next_if(by(selectors.validate_paymaster_user_op)) {
                 conduct.paymaster = gas(asked);
-                conduct.context = Some(&asked.output).filter(|_| asked.success).and_then(|output| context_length(output));
+                conduct.context =
+                    Some(&asked.output).filter(|_| asked.success).and_then(|output| context_length(output));
             }
             conduct
         };
@@ -102,7 +104,10 @@ pub(crate) fn misconduct(trace: &Trace, bundle: &[Admitted], reverted: bool) -> 
     for (place, (admitted, now)) in bundle.iter().zip(&now).enumerate() {
         let evidence = &admitted.evidence;
         let (then, parties) = (&evidence.conduct, &evidence.parties);
-        if reverted && let (Some(then), Some(now)) = (then.context, now.context) && then != now {
+        if reverted
+            && let (Some(then), Some(now)) = (then.context, now.context)
+            && then != now
+        {
             found.push((place, Misconduct::ContextResized));
         }
         let shared = |count: usize, gas: u64| gas.saturating_mul(count as u64);
@@ -110,9 +115,10 @@ pub(crate) fn misconduct(trace: &Trace, bundle: &[Admitted], reverted: bool) -> 
             .saturating_add(shared(evidence.reads.slots.iter().filter(|it| slots.contains(*it)).count(), WARM_SLOT));
         for entity in [Entity::Factory, Entity::Account, Entity::Paymaster] {
             let staked = parties.of(entity).is_some_and(|party| party.is_staked());
-            let less = then.gas(entity).zip(now.gas(entity)).is_some_and(|(then, now)| {
-                u128::from(now.saturating_add(warm)) * 10 < u128::from(then) * 9
-            });
+            let less = then
+                .gas(entity)
+                .zip(now.gas(entity))
+                .is_some_and(|(then, now)| u128::from(now.saturating_add(warm)) * 10 < u128::from(then) * 9);
             // What an account has with the EntryPoint was read and written by its operations before.
             let again = entity != Entity::Paymaster && senders.contains(&admitted.op.sender);
             if staked && less && !again {
@@ -182,7 +188,8 @@ mod tests {
             let mut admitted = operation(*sender, 0, 100, *sender);
             let evidence = Arc::make_mut(&mut admitted.evidence);
             evidence.parties.paymaster = Some(Party { address: PAYMASTER, standing: Standing::Staked });
-            evidence.conduct = Conduct { account: Some(40_000), paymaster: Some(30_000), context: Some(64), factory: None };
+            evidence.conduct =
+                Conduct { account: Some(40_000), paymaster: Some(30_000), context: Some(64), factory: None };
             evidence.reads.slots.extend(slot.map(|slot| (PAYMASTER, slot)));
             admitted
         };

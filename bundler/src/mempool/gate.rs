@@ -54,7 +54,8 @@ impl Mempool {
     /// How often an address is named by what is pending beside this operation.
     fn parts_beside(&self, address: Address, replaced: Option<&Admitted>) -> Parts {
         let mut parts = self.parts(address);
-        for (entity, _) in replaced.into_iter().flat_map(|old| entities(&old.op)).filter(|(_, named)| *named == address) {
+        for (entity, _) in replaced.into_iter().flat_map(|old| entities(&old.op)).filter(|(_, named)| *named == address)
+        {
             let part = parts.part(entity);
             *part = part.saturating_sub(1);
         }

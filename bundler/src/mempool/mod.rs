@@ -264,7 +264,8 @@ impl Mempool {
                 return Err(Rejection::Full { required: *fee });
             }
             let victim = self.arrivals.get(&arrival.0).and_then(|hash| self.entries.get(hash));
-            if let Some(victim) = victim.filter(|victim| replaced.is_none_or(|(hash, _)| hash != victim.admitted.hash)) {
+            if let Some(victim) = victim.filter(|victim| replaced.is_none_or(|(hash, _)| hash != victim.admitted.hash))
+            {
                 free_places += 1;
                 free_bytes += victim.bytes;
                 victims.push(victim.admitted.hash);

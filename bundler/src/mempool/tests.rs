@@ -584,7 +584,8 @@ async fn the_throttled_have_their_time_from_when_they_came() {
 fn replacement(sender: u8, round: u8, paymaster: Option<Address>) -> Admitted {
     let fee = (0..round).fold(200, |fee: u128, _| fee * 6 / 5);
     let mut admitted = operation(sender, 0, fee, 0);
-    admitted.hash = B256::repeat_byte(sender) & B256::left_padding_from(&[0xff]) | B256::right_padding_from(&[1, round]);
+    admitted.hash =
+        B256::repeat_byte(sender) & B256::left_padding_from(&[0xff]) | B256::right_padding_from(&[1, round]);
     if let Some(address) = paymaster {
         Arc::make_mut(&mut admitted.op).paymaster = Some(Paymaster { address, ..Paymaster::default() });
         change(&mut admitted, |evidence| {
@@ -653,9 +654,15 @@ fn a_replacement_is_held_against_block_lists_bans_and_sto_040_like_any_newcomer(
     for sender in 5..9 {
         insert(&mut pool, replacement(sender, 0, Some(PAYMASTER))).unwrap();
     }
-    assert!(matches!(insert(&mut pool, replacement(9, 0, Some(PAYMASTER))), Err(Rejection::Throttled { count: 4, .. })));
+    assert!(matches!(
+        insert(&mut pool, replacement(9, 0, Some(PAYMASTER))),
+        Err(Rejection::Throttled { count: 4, .. })
+    ));
     insert(&mut pool, replacement(5, 1, Some(PAYMASTER))).unwrap();
-    assert!(matches!(insert(&mut pool, replacement(1, 1, Some(PAYMASTER))), Err(Rejection::Throttled { count: 4, .. })));
+    assert!(matches!(
+        insert(&mut pool, replacement(1, 1, Some(PAYMASTER))),
+        Err(Rejection::Throttled { count: 4, .. })
+    ));
 }
 
 #[test]

@@ -97,7 +97,8 @@ impl Mempool {
     /// Takes out what names this address, in this part of an operation or in any; nothing that is in a transaction already.
     pub fn take_out_of(&mut self, address: Address, part: Option<Entity>, reason: &str) -> Vec<Dropped> {
         let names = |entry: &&Entry| {
-            let as_part = |(entity, named): (Entity, Address)| named == address && part.is_none_or(|part| part == entity);
+            let as_part =
+                |(entity, named): (Entity, Address)| named == address && part.is_none_or(|part| part == entity);
             entry.phase != Phase::Bundled && entities(&entry.admitted.op).any(as_part)
         };
         let pending = self.arrivals.values().filter_map(|hash| self.entries.get(hash));

@@ -64,7 +64,8 @@ impl Controls for BundlerControls {
 impl BundlerControls {
     async fn answer(&self, method: &str, params: &[Value]) -> Result<Value, Fault> {
         let Self(bundler) = self;
-        let reason = |at: usize| Ok::<_, Fault>(optional::<String>(params, at, "reason")?.unwrap_or_else(|| CLEARED.into()));
+        let reason =
+            |at: usize| Ok::<_, Fault>(optional::<String>(params, at, "reason")?.unwrap_or_else(|| CLEARED.into()));
         match method {
             "admin_pauseIntake" => bundler.pause_intake(true),
             "admin_resumeIntake" => bundler.pause_intake(false),

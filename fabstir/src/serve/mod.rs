@@ -15,18 +15,18 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::Router;
-use jsonrpsee::{
-    Methods,
-    core::middleware::RpcServiceBuilder,
-    server::{
-        BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, PingConfig, Server, ServerConfig, ServerHandle, StopHandle,
-        stop_channel,
-    },
-};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
     service::TowerToHyperService,
+};
+use jsonrpsee::{
+    Methods,
+    core::middleware::RpcServiceBuilder,
+    server::{
+        BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, PingConfig, Server, ServerConfig, ServerHandle,
+        StopHandle, stop_channel,
+    },
 };
 use tokio::net::{TcpListener, TcpStream};
 use tower::{Service, service_fn};

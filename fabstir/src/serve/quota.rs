@@ -61,7 +61,12 @@ impl SharedQuota {
         let config = ConnectionManagerConfig::new().set_response_timeout(Some(PATIENCE)).set_number_of_retries(1);
         let connection =
             client.get_connection_manager_with_config(config).await.map_err(open).context("rate limits")?;
-        Ok(Self { connection, take: Script::new(TAKE), charge: Script::new(CHARGE), prefix: format!("fabstir:{chain_id}:caller:") })
+        Ok(Self {
+            connection,
+            take: Script::new(TAKE),
+            charge: Script::new(CHARGE),
+            prefix: format!("fabstir:{chain_id}:caller:"),
+        })
     }
 
     /// Whether this caller may have so many more units of `per_second`; nothing if Redis does not say.

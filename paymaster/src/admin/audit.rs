@@ -97,7 +97,8 @@ impl Audit {
     pub fn open(path: &Path) -> Result<Self, AuditError> {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let lines = BufReader::new(file.try_clone()?).lines();
-        let mut inner = Inner { file, number: 0, last: B256::ZERO, newest: HashMap::new(), recent: Vec::new(), spoilt: false };
+        let mut inner =
+            Inner { file, number: 0, last: B256::ZERO, newest: HashMap::new(), recent: Vec::new(), spoilt: false };
         for (index, line) in lines.enumerate() {
             let broken = || AuditError::Broken(index + 1);
             let entry: Entry = serde_json::from_str(&line?).map_err(|_| broken())?;

@@ -161,7 +161,8 @@ impl Recorder {
     /// Execution may enter frames without end. Of what an account or a `postOp` calls only the last of each frame's calls
     /// matters, and of that what is in it only if it failed: that tells whence a failure came. Of native calls the first.
     fn trim(&mut self, index: usize) {
-        let Some(parent) = self.trace.frames[index].parent.filter(|parent| self.trace.frames[*parent].depth >= 2) else {
+        let Some(parent) = self.trace.frames[index].parent.filter(|parent| self.trace.frames[*parent].depth >= 2)
+        else {
             return;
         };
         let frames = &mut self.trace.frames;
