@@ -9,7 +9,10 @@ mod quota;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -129,7 +132,10 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
         let stream = Counted { stream, _places: Arc::clone(&places) };
         let (builder, methods, limiter, stopped) = (builder.clone(), methods.clone(), limiter.clone(), stop.clone());
         let (pages, connections) = (pages.clone(), connections.clone());
+        let asked = Arc::<AtomicBool>::default();
+        let asks = Arc::clone(&asked);
         let service = service_fn(move |mut request: HttpRequest<hyper::body::Incoming>| {
+            asks.store(true, Ordering::Relaxed);
             let page = is_page(&request).then(|| pages.clone());
             let shown = request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let shown = session_keys::rpc::Caller::of_header(shown);
@@ -158,12 +164,12 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
                 }
             }
         });
-        tokio::spawn(serve(stream, service, stop.clone()));
+        tokio::spawn(serve(stream, service, asked, stop.clone()));
     }
 }
 
-/// Serves one connection until it ends, or we do.
-async fn serve<S>(stream: Counted, service: S, stop: StopHandle)
+/// Serves one connection until it ends, or we do, or it has not `asked` anything for too long.
+async fn serve<S>(stream: Counted, service: S, asked: Arc<AtomicBool>, stop: StopHandle)
 where
     S: Service<HttpRequest<hyper::body::Incoming>, Response = HttpResponse> + Clone + Send + 'static,
     S::Future: Send,
@@ -171,10 +177,19 @@ where
 {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
     let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
+    // Before a connection has said which HTTP it speaks, no other clock runs.
+    let silent = async {
+        tokio::time::sleep(IDLE).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
     let ended = tokio::select! {
         ended = &mut connection => ended,
+        () = silent => Ok(()),
         () = stop.shutdown() => {
             connection.as_mut().graceful_shutdown();
             connection.await
