@@ -12,7 +12,7 @@
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make accuracy  how exact gas estimates are: 1,000 operations estimated, sent and executed
 #   make sessions  60,000 random policies and operations, judged by our policy and by the account's contract
-#   make bench  what a validation and a sponsorship cost; latencies, rates, CPU and memory of a node under load; FABSTIR_BASELINE=file compares
+#   make bench  what a validation and a sponsorship cost; latencies, rates, CPU and memory of a node under load, and of sends beside the worst estimates; FABSTIR_BASELINE=file compares
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make idle   what a node costs that nobody uses, for a minute: questions to its chain's node, and CPU
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
@@ -238,7 +238,7 @@ accuracy: build
 # The node first: the measurement starts it as a process of its own. The figures of rpc are written to target/bench.
 bench: contracts redis $(VIEM)/node_modules/.installed
 	cargo build --workspace --locked --profile bench
-	cargo bench --workspace --locked --bench validation --bench reserve --bench rpc --bench sponsored --bench durable
+	cargo bench --workspace --locked --bench validation --bench reserve --bench rpc --bench beside --bench sponsored --bench durable
 
 load: contracts
 	cargo build --workspace --locked --profile bench

@@ -35,8 +35,14 @@ pub struct Config {
     pub max_validation_time: Duration,
     /// Values of state that one operation's validation may have fetched.
     pub max_validation_reads: usize,
-    /// Validations and estimates that run at the same time; others wait.
+    /// Operations that are validated to be taken at the same time; others wait.
     pub max_concurrent_validations: usize,
+    /// Estimates, rehearsals and explanations that are made at the same time, behind those.
+    pub max_concurrent_estimates: usize,
+    /// Whether no new operation is taken until the operator says otherwise.
+    pub intake_paused: bool,
+    /// Whether no new bundle is made until the operator says otherwise.
+    pub bundling_paused: bool,
     /// What is bid, and what is asked of operations.
     pub fees: FeePolicy,
     /// What the keys' balances are kept at.
@@ -100,6 +106,9 @@ impl Config {
             max_validation_time: Duration::from_secs(1),
             max_validation_reads: 512,
             max_concurrent_validations: 64,
+            max_concurrent_estimates: 64,
+            intake_paused: false,
+            bundling_paused: false,
             // A tenth and a half of an ether.
             keeping: Keeping {
                 low: U256::from(100_000_000_000_000_000_u64),

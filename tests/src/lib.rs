@@ -10,6 +10,7 @@
 //! - [`prometheus`]: a Prometheus of the test's own, under the product's alert rules.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
 //! - [`accuracy`]: how exact estimates are.
+//! - [`greedy`]: accounts that make a bundler simulate as much as it lets them.
 //! - [`load`]: honest clients beside hostile ones.
 //! - [`bench`]: a stack that bundles only when asked, and programs on it.
 //! - [`process`]: what a process has used.
@@ -24,6 +25,7 @@ pub mod accuracy;
 pub mod anvil;
 pub mod bench;
 pub mod chain;
+pub mod greedy;
 pub mod load;
 pub mod op_stack;
 pub mod oracle;

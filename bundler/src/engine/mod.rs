@@ -11,6 +11,7 @@
 
 mod durable;
 mod inflight;
+mod operator;
 mod records;
 mod tasks;
 mod upkeep;
@@ -31,6 +32,7 @@ use erc4337::UserOperation;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use durable::{Resumed, places};
+pub(crate) use operator::Order;
 pub(crate) use records::{InclusionRecord, Interest, Records};
 pub use records::{Record, Status};
 pub use vitals::{KeyVitals, Vitals};
@@ -82,6 +84,10 @@ pub(crate) enum Command {
     Head(Box<Head>, Brought),
     /// Tell this subscriber what becomes of the operation, which the index knows so; whether there is room.
     Watch(B256, Option<Event>, mpsc::Sender<Stage>, oneshot::Sender<bool>),
+    /// A subscriber of the operation has gone.
+    Unwatch(B256),
+    /// The operator wants this; the operations that it is done to.
+    Order(Order, Answer<Vec<B256>>),
     /// These transactions are in the block that is being built.
     Preconfirmed(BTreeSet<B256>),
     /// This block and those before it are safe.
@@ -185,6 +191,8 @@ pub(crate) struct Engine {
     lives: Arc<Lives>,
     head: Head,
     mode: BundlingMode,
+    /// The operator wants no new bundles.
+    bundling_paused: bool,
     /// A bundle is being proven: one at a time, because each builds on what those before leave.
     proving: bool,
     /// What bundles in flight change, each on top of those before it, with the operations of each.
@@ -233,7 +241,7 @@ impl Engine {
     ) -> Self {
         let keeping = config.keeping;
         let head = heads.borrow().clone();
-        let mode = config.bundling;
+        let (mode, bundling_paused) = (config.bundling, config.bundling_paused);
         let mut mempool = Mempool::new(config.mempool.clone(), reputation);
         mempool.begin_at(head.time);
         lives.advance(head.block.number);
@@ -249,6 +257,7 @@ impl Engine {
             lives,
             head,
             mode,
+            bundling_paused,
             proving: false,
             changes: Vec::new(),
             native: Vec::new(),
@@ -296,7 +305,9 @@ impl Engine {
                 let _ = done.send(());
             }
             Command::SetReputation(entries, done) => {
-                entries.into_iter().for_each(|(entity, counts)| self.mempool.reputation_mut().set(entity, counts));
+                let dropped = self.mempool.set_reputation(entries);
+                self.record_drops(dropped);
+                self.persist_reputation();
                 let _ = done.send(());
             }
             Command::DumpReputation(answer) => {
@@ -320,6 +331,10 @@ impl Engine {
             }
             Command::Watch(hash, known, sender, answer) => {
                 let _ = answer.send(self.records.watch(hash, known, sender));
+            }
+            Command::Unwatch(hash) => drop(self.records.unwatch(hash)),
+            Command::Order(order, answer) => {
+                let _ = answer.send(self.obey(order));
             }
             Command::Preconfirmed(transactions) => self.records.preconfirm(&transactions),
             Command::Safe(block) => self.records.safe(block),
@@ -396,6 +411,9 @@ impl Engine {
     /// Starts a bundle if there is something to bundle and a key for it. The next one starts when it is placed.
     fn try_bundle(&mut self, asked: bool) {
         self.refresh();
+        if self.bundling_paused {
+            return self.refuse_bundle_requests();
+        }
         if self.reorganised || self.proving || self.journal.failure().is_some() || self.waits_for_native() {
             return;
         }
@@ -467,9 +485,14 @@ impl Engine {
             self.ledger.held += proven.held.len() as u64;
             self.mempool.hold(&proven.held);
         }
-        // Only on the state that they passed their second validation on is a failure held against anybody.
+        // Only on the state that they passed their second validation on, and alone, is a failure held against anybody.
         let same_state = proven.same_state;
-        let failed = !(proven.dropped.is_empty() && proven.disturbed.is_empty());
+        let reproved = !proven.misconduct.is_empty();
+        for (hash, what) in proven.misconduct {
+            let dropped = self.mempool.reprove(hash, what);
+            self.record_drops(dropped);
+        }
+        let failed = reproved || !(proven.dropped.is_empty() && proven.disturbed.is_empty());
         for failed in proven.dropped {
             tracing::info!(user_op_hash = %failed.hash, failed.reason, "dropped from the bundle");
             let blame = failed.culprit.filter(|_| same_state).map(Blame::Bundle);
@@ -480,10 +503,6 @@ impl Engine {
             self.mempool.set_apart(&[failed.hash]);
             let given_up = self.mempool.give_back_failed(&[failed.hash], &failed.reason);
             self.record_drops(given_up);
-            if let Some(culprit) = failed.culprit.filter(|_| same_state) {
-                let dropped = self.mempool.blame(failed.hash, culprit, &failed.reason);
-                self.record_drops(dropped);
-            }
         }
         if failed {
             self.persist_reputation();

@@ -277,6 +277,13 @@ impl Records {
         room
     }
 
+    /// A subscriber has gone; whether another is left.
+    pub(crate) fn unwatch(&mut self, hash: B256) -> bool {
+        let left = self.watchers.unwatch(hash);
+        self.tell_interest();
+        left
+    }
+
     /// This block and those before it are safe.
     pub(crate) fn safe(&mut self, block: u64) {
         self.watchers.safe(block);

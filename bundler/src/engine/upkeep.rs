@@ -32,12 +32,8 @@ impl Engine {
         if self.mempool.contains(asked.hash) || self.records.get(asked.hash).is_some_and(|it| included(&it.status)) {
             return Ok(Screened::Known);
         }
-        let lane = self.mempool.lane(asked.entry_point, asked.op.sender, asked.op.nonce);
-        // What takes another's place is not one more.
-        if lane.iter().all(|pending| pending.nonce != asked.op.nonce) {
-            self.mempool.screen(&asked.op)?;
-        }
-        Ok(Screened::Validate(lane))
+        self.mempool.screen(&asked.op, asked.entry_point)?;
+        Ok(Screened::Validate(self.mempool.lane(asked.entry_point, asked.op.sender, asked.op.nonce)))
     }
 
     /// The block that what is bundled now may be in first.

@@ -24,11 +24,11 @@ use tokio::time::Instant;
 
 use super::{
     BlockPin, Moment, StateView, Trace, Wanted,
-    recorder::{Recorder, Watch},
+    recorder::{GivenUp, Recorder, Watch},
     rules_of_chain::{precompiles, spec},
     speculation::Speculation,
 };
-use crate::node::NodeError;
+use crate::{node::NodeError, world};
 
 /// Times a run is made again because it met unknown state, each time after one more round trip.
 const ROUNDS: usize = 64;
@@ -78,11 +78,15 @@ pub struct Budget {
     pub time: Duration,
     /// Values fetched from the node.
     pub fetches: usize,
+    /// Gas of all attempts at it together: it is begun anew each time that it meets state which is not known.
+    pub gas: u64,
 }
 
 impl Budget {
     /// For what is executed whole: a bundle, an estimate.
-    pub const EXECUTION: Self = Self { time: Duration::from_secs(5), fetches: 4_000 };
+    pub const EXECUTION: Self = Self { time: Duration::from_secs(5), fetches: 4_000, gas: 1_000_000_000 };
+    /// For an estimate, which others go before: it may take its time, and is bounded by what it does.
+    pub const ESTIMATE: Self = Self { time: Duration::from_secs(600), fetches: 4_000, gas: 100_000_000 };
 }
 
 /// How the transaction ended.
@@ -109,6 +113,8 @@ pub struct Run {
     pub reads: Wanted,
     /// Round trips made for it.
     pub trips: usize,
+    /// Gas of all attempts at it.
+    pub simulated: u64,
 }
 
 /// There is no result to speak of.
@@ -120,6 +126,12 @@ pub enum SimulationError {
     /// It reads more than it may.
     #[error("more than {0} values of state would be read")]
     TooManyReads(usize),
+    /// It has to be begun anew too often.
+    #[error("more than {0} gas would be simulated: it reads state that depends on state, over and over")]
+    TooMuchGas(u64),
+    /// Its validation calls more than any does.
+    #[error("validation makes more calls than any needs")]
+    TooManyCalls,
     /// It takes longer than it may.
     #[error("more than {0:?} would be spent in the EVM")]
     TooSlow(Duration),
@@ -152,16 +164,22 @@ impl HandleOps<'_> {
     fn run_to_state(&self, view: &StateView, block: &BlockPin) -> Result<(Run, EvmState), SimulationError> {
         let too_many = || SimulationError::TooManyReads(self.budget.fetches);
         let deadline = Instant::now() + self.budget.time;
-        let (mut waited, mut fetched) = (Duration::ZERO, 0);
+        let (mut waited, mut fetched, mut spent) = (Duration::ZERO, 0, 0_u64);
         for trips in 0..ROUNDS {
+            let turn = world::turn();
             let (mut run, state, missing) = self.attempt(view, block, deadline + waited)?;
+            drop(turn);
+            spent = spent.saturating_add(run.gas_used);
             if missing.is_empty() {
-                run.trips = trips;
+                (run.trips, run.simulated) = (trips, spent);
                 return Ok((run, state));
             }
             fetched += missing.len();
             if fetched > self.budget.fetches {
                 return Err(too_many());
+            }
+            if spent > self.budget.gas {
+                return Err(SimulationError::TooMuchGas(self.budget.gas));
             }
             let asked = Instant::now();
             view.fetch_blocking(&missing)?;
@@ -177,7 +195,7 @@ impl HandleOps<'_> {
         block: &BlockPin,
         deadline: Instant,
     ) -> Result<(Run, EvmState, Wanted), SimulationError> {
-        let speculation = Speculation::new(view);
+        let speculation = Speculation::new(view, self.operations.len());
         let mut db = CacheDB::new(&speculation);
         apply(self.overrides, &mut db)?;
         for op in self.operations {
@@ -217,7 +235,10 @@ impl HandleOps<'_> {
             other => SimulationError::Evm(other.to_string()),
         })?;
         let state = evm.finalize();
-        let trace = evm.inspector.into_trace().ok_or(SimulationError::TooSlow(self.budget.time))?;
+        let trace = evm.inspector.into_trace().map_err(|given_up| match given_up {
+            GivenUp::Overdue => SimulationError::TooSlow(self.budget.time),
+            GivenUp::Crowded => SimulationError::TooManyCalls,
+        })?;
         drop(evm.ctx);
         let gas_used = result.tx_gas_used();
         let ending = match result {
@@ -226,7 +247,7 @@ impl HandleOps<'_> {
             ExecutionResult::Halt { reason, .. } => Ending::Halted(reason),
         };
         let (reads, missing) = speculation.into_reads();
-        Ok((Run { ending, gas_used, trace, reads, trips: 0 }, state, missing))
+        Ok((Run { ending, gas_used, trace, reads, trips: 0, simulated: 0 }, state, missing))
     }
 
     fn recorder(&self, deadline: Instant) -> Recorder {

@@ -266,6 +266,21 @@ impl Flow {
         vec![Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Overtaken }]
     }
 
+    /// The operator wants this nonce used by nothing: with the next head a transfer to ourselves is signed for it. Whichever
+    /// of its transactions is mined settles it. Whether there is such a nonce.
+    pub(crate) fn cancel(&mut self, place: Place) -> bool {
+        let Some(slot) = self.slot(place) else { return false };
+        slot.cancelling = true;
+        // Not to be waited for.
+        slot.refused += 1;
+        true
+    }
+
+    /// Where an operation is in flight.
+    pub(crate) fn place_of(&self, hash: B256) -> Option<Place> {
+        self.held.get(&hash).copied()
+    }
+
     /// The bundle that this transaction, the last of its nonce, carries.
     pub(crate) fn carried(&self, place: Place, transaction: B256) -> Option<&Arc<Bundle>> {
         let slot = self.lanes.get(place.key)?.slots.get(&place.nonce)?;

@@ -82,6 +82,9 @@ struct Entry {
     /// Operations of its nonce key that go before it.
     ahead: u64,
     bytes: usize,
+    /// Entities that its sender and nonce have been counted for, each once while one operation after another has that
+    /// place.
+    counted: Vec<Address>,
 }
 
 impl Entry {
@@ -162,24 +165,17 @@ impl Mempool {
         if self.entries.contains_key(&admitted.hash) {
             return Ok(Inserted::Known);
         }
-        let slot = Slot::of(&admitted);
-        let replaced = self.slots.get(&slot).copied();
+        self.screen(&admitted.op, admitted.entry_point)?;
+        let replaced = self.slots.get(&Slot::of(&admitted)).copied();
         let standing = replaced.and_then(|hash| self.entries.get(&hash));
-        if let Some(entry) = standing {
-            may_replace(entry, &admitted)?;
-        } else {
-            self.screen(&admitted.op)?;
-        }
         self.check_limits(&admitted, standing.map(|entry| &entry.admitted))?;
 
-        let bytes = size(&admitted);
-        let mut dropped = Vec::new();
+        let mut dropped = self.make_room(&admitted, standing.map(|entry| (entry.admitted.hash, entry.bytes)))?;
+        let before = standing_counts(replaced.and_then(|hash| self.entries.get(&hash)));
         if let Some(hash) = replaced {
             dropped.extend(self.take_out(hash, format!("replaced by {}", admitted.hash), None));
-        } else {
-            dropped = self.make_room(&admitted, bytes)?;
         }
-        self.place(admitted, head);
+        self.place(admitted, head, &before);
         Ok(Inserted::New(dropped))
     }
 
@@ -191,26 +187,35 @@ impl Mempool {
         }
         let replaced = self.slots.get(&Slot::of(&admitted)).copied();
         let why = format!("{}, mined before a reorganisation, has its nonce again", admitted.hash);
+        let before = standing_counts(replaced.and_then(|hash| self.entries.get(&hash)));
         let dropped = replaced.map(|hash| self.take_out(hash, why, None)).unwrap_or_default();
-        self.place(admitted, head);
+        before.into_iter().for_each(|address| self.reputation.unseen(address));
+        // It was seen when it came, and is included no more.
+        let counted: Vec<_> = accountable(&admitted).collect();
+        counted.iter().for_each(|address| self.reputation.not_included(*address));
+        self.put(admitted, head, counted);
         dropped
     }
 
     /// Takes an operation again from before a restart, whatever the limits; it has been counted for whom it names.
     pub(crate) fn restore(&mut self, admitted: Admitted, head: &BlockPin) {
         if !self.entries.contains_key(&admitted.hash) && !self.slots.contains_key(&Slot::of(&admitted)) {
-            self.put(admitted, head);
+            let counted = accountable(&admitted).collect();
+            self.put(admitted, head, counted);
         }
     }
 
-    fn place(&mut self, admitted: Admitted, head: &BlockPin) {
-        for address in accountable(&admitted) {
-            self.reputation.seen(address);
-        }
-        self.put(admitted, head);
+    /// Counts it for whom it names. Of those `before`, for whom its sender and nonce have been counted, whom it names too
+    /// is not counted again, and whom it does not name any more gets the count back (GREP-050): by replacing an operation
+    /// that is never mined nobody comes to be banned.
+    fn place(&mut self, admitted: Admitted, head: &BlockPin, before: &[Address]) {
+        let counted: Vec<Address> = accountable(&admitted).collect();
+        counted.iter().filter(|address| !before.contains(address)).for_each(|address| self.reputation.seen(*address));
+        before.iter().filter(|address| !counted.contains(address)).for_each(|address| self.reputation.unseen(*address));
+        self.put(admitted, head, counted);
     }
 
-    fn put(&mut self, admitted: Admitted, head: &BlockPin) {
+    fn put(&mut self, admitted: Admitted, head: &BlockPin, counted: Vec<Address>) {
         let (slot, bytes) = (Slot::of(&admitted), size(&admitted));
         let arrival = self.next_arrival;
         self.next_arrival += 1;
@@ -237,16 +242,18 @@ impl Mempool {
             since: self.time,
             ahead,
             bytes,
+            counted,
         };
         self.evictable.insert(entry.worth());
         self.entries.insert(hash, entry);
     }
 
-    /// The worst go until there is room, if the newcomer is worth more than they.
-    fn make_room(&mut self, newcomer: &Admitted, bytes: usize) -> Result<Vec<Dropped>, Rejection> {
+    /// The worst go until there is room, if the newcomer is worth more than they. What it replaces makes room itself.
+    fn make_room(&mut self, newcomer: &Admitted, replaced: Option<(B256, usize)>) -> Result<Vec<Dropped>, Rejection> {
+        let bytes = size(newcomer);
         let (mut free_places, mut free_bytes) = (
-            self.config.max_operations.saturating_sub(self.entries.len()),
-            self.config.max_bytes.saturating_sub(self.bytes),
+            self.config.max_operations.saturating_sub(self.entries.len()) + usize::from(replaced.is_some()),
+            (self.config.max_bytes + replaced.map_or(0, |(_, bytes)| bytes)).saturating_sub(self.bytes),
         );
         let mut victims = Vec::new();
         for (fee, arrival) in &self.evictable {
@@ -257,7 +264,8 @@ impl Mempool {
                 return Err(Rejection::Full { required: *fee });
             }
             let victim = self.arrivals.get(&arrival.0).and_then(|hash| self.entries.get(hash));
-            if let Some(victim) = victim {
+            if let Some(victim) = victim.filter(|victim| replaced.is_none_or(|(hash, _)| hash != victim.admitted.hash))
+            {
                 free_places += 1;
                 free_bytes += victim.bytes;
                 victims.push(victim.admitted.hash);
@@ -272,6 +280,10 @@ impl Mempool {
 
     /// Takes an operation out, whatever its phase, with nothing said to anybody.
     pub fn remove(&mut self, hash: B256) -> Option<Admitted> {
+        self.remove_entry(hash).map(|entry| entry.admitted)
+    }
+
+    fn remove_entry(&mut self, hash: B256) -> Option<Entry> {
         let entry = self.entries.remove(&hash)?;
         self.evictable.remove(&entry.worth());
         self.slots.remove(&Slot::of(&entry.admitted));
@@ -294,15 +306,13 @@ impl Mempool {
                 }
             }
         }
-        Some(entry.admitted)
+        Some(entry)
     }
 
     /// Takes out an operation that was mined, and counts it for whom it names.
     pub fn remove_included(&mut self, hash: B256) -> Option<Admitted> {
-        let admitted = self.remove(hash)?;
-        for address in accountable(&admitted) {
-            self.reputation.included(address);
-        }
+        let Entry { admitted, counted, .. } = self.remove_entry(hash)?;
+        counted.into_iter().for_each(|address| self.reputation.included(address));
         Some(admitted)
     }
 
@@ -487,15 +497,20 @@ fn accountable(admitted: &Admitted) -> impl Iterator<Item = Address> {
     staked.chain(parties.paymaster).map(|party| party.address)
 }
 
-fn may_replace(standing: &Entry, newcomer: &Admitted) -> Result<(), Rejection> {
-    let nonce = newcomer.op.nonce;
+/// For whom the sender and nonce of an operation have been counted.
+fn standing_counts(standing: Option<&Entry>) -> Vec<Address> {
+    standing.map(|entry| entry.counted.clone()).unwrap_or_default()
+}
+
+fn may_replace(standing: &Entry, newcomer: &UserOperation) -> Result<(), Rejection> {
+    let nonce = newcomer.nonce;
     if standing.phase == Phase::Bundled {
         return Err(Rejection::AlreadyBundled { nonce });
     }
     let old = &standing.admitted.op;
     for (field, old, new) in [
-        ("maxFeePerGas", old.max_fee_per_gas, newcomer.op.max_fee_per_gas),
-        ("maxPriorityFeePerGas", old.max_priority_fee_per_gas, newcomer.op.max_priority_fee_per_gas),
+        ("maxFeePerGas", old.max_fee_per_gas, newcomer.max_fee_per_gas),
+        ("maxPriorityFeePerGas", old.max_priority_fee_per_gas, newcomer.max_priority_fee_per_gas),
     ] {
         let required = old + (old * REPLACEMENT_BUMP).div_ceil(100);
         if new < required {

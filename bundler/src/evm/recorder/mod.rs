@@ -3,6 +3,8 @@
 mod deeds;
 mod frames;
 
+use std::collections::VecDeque;
+
 use alloy::primitives::{Address, Bytes, Log, U256, map::HashSet};
 use erc4337::{NativeContracts, entities::EntitySelectors, native};
 use revm::{
@@ -57,6 +59,19 @@ pub(super) struct Recorder {
     seen: HashSet<(Entity, u8, Deed)>,
     steps: u64,
     overdue: bool,
+    /// It has entered more frames than any validation does.
+    crowded: bool,
+    /// Bytes of outputs kept, and the frames that have them, the oldest first.
+    outputs: (usize, VecDeque<usize>),
+}
+
+/// Why a run was not let go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GivenUp {
+    /// Its time was up.
+    Overdue,
+    /// It entered too many frames.
+    Crowded,
 }
 
 /// A frame that has not ended.
@@ -87,12 +102,18 @@ impl Recorder {
             seen: HashSet::default(),
             steps: 0,
             overdue: false,
+            crowded: false,
+            outputs: (0, VecDeque::new()),
         }
     }
 
-    /// The record; `None` if the time was up before the run was over.
-    pub(super) fn into_trace(self) -> Option<Trace> {
-        (!self.overdue).then_some(self.trace)
+    /// The record, unless the run was given up before it was over.
+    pub(super) fn into_trace(self) -> Result<Trace, GivenUp> {
+        match (self.crowded, self.overdue) {
+            (true, _) => Err(GivenUp::Crowded),
+            (false, true) => Err(GivenUp::Overdue),
+            (false, false) => Ok(self.trace),
+        }
     }
 
     /// Lets others go first after a while, and gives up when the time is up: frame by frame, as each would otherwise
@@ -105,7 +126,7 @@ impl Recorder {
                 std::thread::yield_now();
             }
         }
-        if self.overdue {
+        if self.overdue || self.crowded {
             interp.halt(InstructionResult::OutOfGas);
         }
     }
