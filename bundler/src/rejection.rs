@@ -117,6 +117,8 @@ pub enum Rejection {
     Overdrawn { paymaster: Address, deposit: U256, required: U256 },
     #[error("mempool: full; to be taken, raise maxPriorityFeePerGas above {required}")]
     Full { required: u128 },
+    #[error("no node takes a transaction with this operation: {reason}; not tried again for ten minutes")]
+    NotTaken { reason: String },
     #[error("the bundler is busy, try again: {0}")]
     Busy(&'static str),
     #[error("operations cannot be stored at the moment: nothing is taken before they can, try again later")]
@@ -144,6 +146,7 @@ impl Rejection {
             | Self::TooLarge { .. }
             | Self::Authorization { .. }
             | Self::ReplacementUnderpriced { .. }
+            | Self::NotTaken { .. }
             | Self::AlreadyBundled { .. } => error_code::INVALID_FIELDS,
             Self::EntryPoint { .. } => error_code::ENTRY_POINT_REJECTED,
             Self::Paymaster { .. } => error_code::PAYMASTER_REJECTED,
@@ -161,7 +164,7 @@ impl Rejection {
             Self::TooManyPending { .. } => error_code::STAKE_TOO_LOW,
             Self::Overdrawn { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
             Self::ShuttingDown | Self::Unwritable | Self::Busy(_) | Self::Full { .. } => error_code::LIMIT_EXCEEDED,
-            Self::Simulation(SimulationError::TooManyReads(_) | SimulationError::TooSlow(_)) => {
+            Self::Simulation(SimulationError::TooManyReads(_) | SimulationError::TooManySteps(_)) => {
                 error_code::RULE_VIOLATION
             }
             Self::Simulation(SimulationError::MalformedCode(_)) => error_code::INVALID_FIELDS,
