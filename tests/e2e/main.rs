@@ -61,6 +61,7 @@ mod session_keys;
 mod session_policies;
 mod session_vouchers;
 mod shutdown;
+mod siege;
 mod signers;
 mod sponsored;
 mod state;
