@@ -31,8 +31,8 @@ pub struct Config {
     pub debug_rpc: bool,
     /// Gas that one operation's validation may use at most.
     pub max_verification_gas: u128,
-    /// Time that one operation's validation may take in the EVM, waiting for the node not counted.
-    pub max_validation_time: Duration,
+    /// Steps that one operation's validation may make in our EVM, which runs it again for each trip to the node.
+    pub max_validation_steps: u64,
     /// Values of state that one operation's validation may have fetched.
     pub max_validation_reads: usize,
     /// Operations that are validated to be taken at the same time; others wait.
@@ -103,7 +103,7 @@ impl Config {
             bundling: BundlingMode::Auto,
             debug_rpc: false,
             max_verification_gas: 5_000_000,
-            max_validation_time: Duration::from_secs(1),
+            max_validation_steps: 20_000_000,
             max_validation_reads: 512,
             max_concurrent_validations: 64,
             max_concurrent_estimates: 64,

@@ -117,6 +117,8 @@ pub enum Rejection {
     Overdrawn { paymaster: Address, deposit: U256, required: U256 },
     #[error("mempool: full; to be taken, raise maxPriorityFeePerGas above {required}")]
     Full { required: u128 },
+    #[error("no node takes a transaction with this operation: {reason}; not tried again for ten minutes")]
+    NotTaken { reason: String },
     #[error("the bundler is busy, try again: {0}")]
     Busy(&'static str),
     #[error("operations cannot be stored at the moment: nothing is taken before they can, try again later")]
@@ -151,6 +153,7 @@ impl Rejection {
             | Self::Authorization { .. }
             | Self::ReplacementUnderpriced { .. }
             | Self::Order(_)
+            | Self::NotTaken { .. }
             | Self::AlreadyBundled { .. } => error_code::INVALID_FIELDS,
             Self::EntryPoint { .. } => error_code::ENTRY_POINT_REJECTED,
             Self::Paymaster { .. } => error_code::PAYMASTER_REJECTED,
@@ -171,10 +174,7 @@ impl Rejection {
                 error_code::LIMIT_EXCEEDED
             }
             Self::Simulation(
-                SimulationError::TooManyReads(_)
-                | SimulationError::TooSlow(_)
-                | SimulationError::TooMuchGas(_)
-                | SimulationError::TooManyCalls,
+                SimulationError::TooManyReads(_) | SimulationError::TooManySteps(_) | SimulationError::TooManyCalls,
             ) => error_code::RULE_VIOLATION,
             Self::Simulation(SimulationError::MalformedCode(_)) => error_code::INVALID_FIELDS,
             Self::Simulation(_) | Self::Node(_) | Self::Internal(_) => error_code::INTERNAL,

@@ -63,6 +63,7 @@ mod session_keys;
 mod session_policies;
 mod session_vouchers;
 mod shutdown;
+mod siege;
 mod signers;
 mod sockets;
 mod sponsored;

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
-//! - [`chain`]: which kind of chain that is, and `on_base!`. - [`others`]: who else is on it.
+//! - [`hard`]: what a hard chain does not take. - [`chain`]: which kind of chain that is, and `on_base!`. - [`others`]: who else is on it.
 //! - [`redis`]: a Redis of the test's own.
 //! - [`prometheus`]: a Prometheus of the test's own, under the product's alert rules.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
@@ -26,6 +26,7 @@ pub mod anvil;
 pub mod bench;
 pub mod chain;
 pub mod greedy;
+pub mod hard;
 pub mod load;
 pub mod op_stack;
 pub mod oracle;

@@ -72,9 +72,6 @@ impl Examination {
 /// A run, what the EntryPoint says, and which contracts are there only because of operations that go before.
 type Judged = (Run, Result<Validated, Rejection>, Vec<Address>);
 
-/// Times that a validation which uses all the gas it may is begun anew, as it meets state that is not known.
-const ATTEMPTS: u64 = 12;
-
 /// Where deployed proxies keep the address of their code (ERC-1967).
 const IMPLEMENTATION: U256 = U256::from_be_bytes(
     alloy::primitives::b256!("0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc").0,
@@ -120,11 +117,7 @@ pub(crate) async fn examine(
 
     let (outcome, op) = {
         let (head, chain, bundler) = (on.head.clone(), on.config.chain.clone(), on.bundler);
-        let budget = Budget {
-            time: on.config.max_validation_time,
-            fetches: on.config.max_validation_reads,
-            gas: ATTEMPTS.saturating_mul(u64::try_from(on.config.max_verification_gas).unwrap_or(u64::MAX)),
-        };
+        let budget = Budget { steps: on.config.max_validation_steps, fetches: on.config.max_validation_reads };
         let next_block = on.next_block();
         blocking(move || {
             let run_in = |next: &NextBlock, overrides: &StateOverride| {

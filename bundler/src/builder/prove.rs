@@ -33,8 +33,10 @@ pub(crate) struct Proven {
     pub(crate) dropped: Vec<Failed>,
     /// What fails only after others: for another bundle, a few times.
     pub(crate) disturbed: Vec<Failed>,
-    /// What may be innocent: for another bundle.
+    /// What has to go behind native calls: for another bundle.
     pub(crate) returned: Vec<B256>,
+    /// What fails together, one of them making it fail, and why: for two bundles.
+    pub(crate) unexplained: Option<(Vec<B256>, String)>,
     /// What fails only after what is in flight, or is not valid whichever second the next block has: for another block.
     pub(crate) waiting: Vec<B256>,
     /// What calls contracts that the chain's client executes itself: for a bundle of such ones.
@@ -81,6 +83,7 @@ pub(crate) fn prove(
         dropped: Vec::new(),
         disturbed: Vec::new(),
         returned: Vec::new(),
+        unexplained: None,
         waiting: Vec::new(),
         native: Vec::new(),
         held: Vec::new(),
@@ -167,8 +170,11 @@ impl Proven {
             Some(index) => self.disturbed.push(take(index)),
             None if count == 1 && alone => self.dropped.push(take(0)),
             None if count == 1 => self.waiting.push(take(0).hash),
-            // It could be any of them: alone, the first shows whether it is the one.
-            None => self.returned.extend(operations.drain(1..).map(|admitted| admitted.hash)),
+            // It could be any of them: their halves show which.
+            None => {
+                let all = operations.drain(..).map(|admitted| admitted.hash).collect();
+                self.unexplained = Some((all, reason));
+            }
         }
     }
 
@@ -347,5 +353,16 @@ mod tests {
         let bid = Fees::first(&bundle, head.fees);
         let expected = expected(&bundle, &[], 50_000, bid, &head, 8_453, Address::ZERO);
         assert_eq!((expected.operator, expected.revenue), (50_000 * 300, 0));
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_could_be_anybodys_is_nobodys_until_it_is_halved() {
+        let operations: Vec<_> = (1..=4).map(|sender| operation(sender, 0, 100, sender)).collect();
+        let all: Vec<_> = operations.iter().map(|it| it.hash).collect();
+        let mut proven = put_aside(bundle(Vec::new()), &head(None));
+        proven.bundle.operations = operations;
+        proven.put_out((None, "it halts".into(), None), true);
+        assert_eq!(proven.unexplained, Some((all, "it halts".into())));
+        assert!(proven.dropped.is_empty() && proven.returned.is_empty() && proven.bundle.operations.is_empty());
     }
 }

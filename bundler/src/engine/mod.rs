@@ -14,6 +14,7 @@ mod inflight;
 mod operator;
 mod records;
 mod tasks;
+mod truth;
 mod upkeep;
 mod vitals;
 mod watchers;
@@ -41,15 +42,15 @@ pub(crate) use watchers::{Stage, WAITING};
 use crate::{
     Config, Head, Rejection,
     admission::Admitted,
-    builder::{self, Bundle, Proven, Room},
+    builder::{self, Bundle, Proven, Room, Terms},
     chain_time::millis,
     config::BundlingMode,
-    flow::{Flow, Ledger, Mined, Place},
-    follower::Mined as Brought,
+    flow::{Flow, Ledger, Mined, Opening, Place},
+    follower::{Inclusion, Mined as Brought},
     index::Event,
     journal::{Entry, Journal, JournalError, Rows},
     lives::{Lives, Milestone},
-    mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
+    mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus, Trouble},
     node::{NodeClient, NodeError},
     signer::SignerError,
     submitter::{Attempt, KeyState, Submitter, Treasury},
@@ -111,10 +112,10 @@ pub(crate) enum Command {
 /// What one of the engine's own tasks found out.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// A bundle was proven, for this key.
-    Proven(Box<Proven>, usize),
-    /// It could not be: the operations go back.
-    NotProven(Vec<B256>, String),
+    /// A bundle was proven, for this nonce.
+    Proven(Box<Proven>, Place),
+    /// It could not be: the operations go back. Without a trouble of theirs, until the next head.
+    NotProven(Vec<B256>, String, Option<Trouble>),
     /// Enough has been waited for more operations.
     Gathered,
     /// These were validated again.
@@ -133,6 +134,9 @@ pub(crate) enum Report {
     Refilled(Result<B256, String>),
     /// Which transaction of ours used this nonce; none if none did.
     Settled(Place, Option<Mined>),
+    /// What used the nonce of an operation that is to be dropped for this reason; the operation's own execution, if it was
+    /// that.
+    Sought(B256, String, Option<Box<Inclusion>>),
 }
 
 /// An operation before its validation.
@@ -317,7 +321,7 @@ impl Engine {
                 let _ = answer.send(Ok(self.mempool.lane(entry_point, sender, nonce)));
             }
             Command::Look(hash, answer) => {
-                let _ = answer.send(Ok(self.records.get(hash)));
+                let _ = answer.send(Ok(self.look(hash)));
             }
             Command::Dump(answer) => {
                 let _ = answer.send(Ok(self.mempool.all().cloned().collect()));
@@ -417,21 +421,18 @@ impl Engine {
         if self.reorganised || self.proving || self.journal.failure().is_some() || self.waits_for_native() {
             return;
         }
-        let Some(key) = self.flow.next_key() else { return };
+        if self.flow.next_keys().is_empty() {
+            return;
+        }
         self.mempool.look_to(self.next_block());
         let wanted = asked || self.closed || self.mode == BundlingMode::Auto || !self.waiting_for_bundle.is_empty();
-        let room = Room::new(&self.head, &self.config.chain, self.spare(key));
-        let choose = |native| builder::choose(&self.mempool, &room, self.head.fees, native);
-        // In turns, so that neither waits for more than one bundle of the other kind.
-        let first = !self.native_had_its_turn;
-        let chosen = if wanted { choose(first).or_else(|| choose(!first)) } else { None };
-        match chosen {
-            Some(bundle) => {
+        match wanted.then(|| self.choose()).flatten() {
+            Some((bundle, place)) => {
                 self.native_had_its_turn = bundle.native;
                 self.mempool.mark_bundled(&bundle.hashes());
                 self.records.bundled(&bundle.hashes());
                 self.proving = true;
-                self.prove(bundle, key);
+                self.prove(bundle, place);
             }
             // What is being validated again may come to be bundled yet.
             None if self.refreshing => {}
@@ -444,15 +445,49 @@ impl Engine {
         }
     }
 
+    /// The next bundle, and the nonce that it is for.
+    fn choose(&self) -> Option<(Bundle, Place)> {
+        // In turns, so that neither waits for more than one bundle of the other kind.
+        let first = !self.native_had_its_turn;
+        self.flow.next_keys().into_iter().find_map(|key| {
+            let room = Room::new(&self.head, &self.config.chain, self.spare(key));
+            self.flow.openings(key).into_iter().find_map(|Opening { place, least_bid, quiet }| {
+                let choose = |native| {
+                    let terms = Terms { room: &room, fees: self.head.fees, native, least_bid, quiet };
+                    builder::choose(&self.mempool, &terms, |hash| self.flow.may_go(hash, place))
+                };
+                Some((choose(first).or_else(|| choose(!first))?, place))
+            })
+        })
+    }
+
+    /// What is known of an operation, with what it waits for.
+    fn look(&self, hash: B256) -> Option<Record> {
+        let mut record = self.records.get(hash)?;
+        if matches!(record.status, Status::Pending) {
+            let below = record.op.as_ref().is_some_and(|op| builder::is_below_market(op, self.head.fees));
+            let below = below.then_some("it offers less than is paid now: it waits for fees to fall");
+            record.waits_for = self.mempool.waits_for(hash).or(below).map(str::to_owned);
+        }
+        Some(record)
+    }
+
     fn report(&mut self, report: Report) {
         match report {
-            Report::Proven(proven, key) => self.send(*proven, key),
-            Report::NotProven(hashes, why) => {
-                tracing::warn!(why, "bundle not proven; trying again with the next head");
-                self.mempool.give_back(&hashes);
+            Report::Proven(proven, place) => self.send(*proven, place),
+            Report::NotProven(hashes, why, trouble) => {
+                tracing::warn!(why, operations = hashes.len(), "bundle not proven");
                 self.proving = false;
                 self.refuse_bundle_requests();
+                match trouble {
+                    None => self.mempool.hold(&hashes, "its bundle could not be proven: state could not be read"),
+                    Some(trouble) => {
+                        self.set_back(&hashes, trouble, &why);
+                        self.try_bundle(false);
+                    }
+                }
             }
+            Report::Sought(hash, reason, inclusion) => self.sought(hash, reason, inclusion),
             Report::Gathered => {
                 self.gathering = false;
                 self.try_bundle(false);
@@ -474,16 +509,19 @@ impl Engine {
     }
 
     /// Gives a proven bundle its nonce.
-    fn send(&mut self, proven: Proven, key: usize) {
+    fn send(&mut self, proven: Proven, place: Place) {
         self.proving = false;
         self.mempool.give_back(&proven.returned);
         self.mempool.set_native(&proven.native);
         self.mempool.give_back(&proven.native);
-        self.mempool.hold(&proven.waiting);
+        self.mempool.hold(&proven.waiting, "what is in flight has to be mined before it, or its time has not come");
         if !proven.held.is_empty() {
             tracing::info!(operations = proven.held.len(), "held back: as fees are they do not pay for themselves");
             self.ledger.held += proven.held.len() as u64;
-            self.mempool.hold(&proven.held);
+            self.mempool.hold(&proven.held, "as fees are it does not pay for what it costs");
+        }
+        if let Some((hashes, why)) = &proven.unexplained {
+            self.set_back(hashes, Trouble::Unprovable { for_good: false }, why);
         }
         // Only on the state that they passed their second validation on, and alone, is a failure held against anybody.
         let same_state = proven.same_state;
@@ -500,9 +538,9 @@ impl Engine {
             self.record_drops(dropped);
         }
         for failed in proven.disturbed {
+            // Alone it either works or is what fails.
             self.mempool.set_apart(&[failed.hash]);
-            let given_up = self.mempool.give_back_failed(&[failed.hash], &failed.reason);
-            self.record_drops(given_up);
+            self.mempool.give_back(&[failed.hash]);
         }
         if failed {
             self.persist_reputation();
@@ -517,21 +555,20 @@ impl Engine {
         if let Some(why) = proven.disagreement {
             self.ledger.disagreements += 1;
             tracing::error!(why, operations = hashes.len(), "the node refuses a bundle that our EVM passed: not sent");
-            self.mempool.set_apart(&hashes);
-            let given_up = self.mempool.give_back_failed(&hashes, "the node did not execute its bundle as we did");
-            self.record_drops(given_up);
+            self.set_back(&hashes, Trouble::Disagreed, &format!("the node does not execute it as we do: {why}"));
             self.refuse_bundle_requests();
             self.try_bundle(false);
             return;
         }
+        self.mempool.went(&hashes, None);
         let expected = proven.bundle.expected;
-        tracing::info!(operations = hashes.len(), ?expected, key, "bundle proven");
+        tracing::info!(operations = hashes.len(), ?expected, ?place, "bundle proven");
         self.lives.note_all(&hashes, Milestone::Proven);
         self.changes.push((hashes.clone(), proven.changes));
         if proven.bundle.native {
             self.native.clone_from(&hashes);
         }
-        let actions = self.flow.place(Arc::new(proven.bundle), key, self.head.fees, self.head.time);
+        let actions = self.flow.place(Arc::new(proven.bundle), place, self.head.fees, self.head.time);
         if actions.is_empty() {
             self.mempool.give_back(&hashes);
             self.refuse_bundle_requests();

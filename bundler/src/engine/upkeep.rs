@@ -9,7 +9,7 @@ use crate::{
     admission::{self, Admitted, Grounds},
     evm::NextBlock,
     journal::Entry,
-    mempool::{Counts, Dropped, ReputationStatus},
+    mempool::{Counts, ReputationStatus},
     world,
 };
 
@@ -28,6 +28,7 @@ impl Engine {
         if let Some(refusal) = self.journal.refusal() {
             return Err(refusal);
         }
+        self.mempool.remembers(asked.hash)?;
         let included = |status: &Status| matches!(status, Status::Included(_));
         if self.mempool.contains(asked.hash) || self.records.get(asked.hash).is_some_and(|it| included(&it.status)) {
             return Ok(Screened::Known);
@@ -101,13 +102,6 @@ impl Engine {
         // The node is asked again with the next head, not at once.
         if !unreadable {
             self.try_bundle(false);
-        }
-    }
-
-    pub(super) fn record_drops(&mut self, dropped: Vec<Dropped>) {
-        for Dropped { hash, reason } in dropped {
-            tracing::info!(user_op_hash = %hash, reason, "dropped");
-            self.records.set(hash, Status::Dropped { reason });
         }
     }
 

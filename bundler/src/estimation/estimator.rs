@@ -193,7 +193,8 @@ impl Estimator {
             let run = self.handle_ops(&[op], &overrides, StopAt::End, next).run(&self.head.view, &self.head.block);
             let simulated = match &run {
                 Ok(run) => run.simulated,
-                Err(SimulationError::TooMuchGas(gas)) => *gas,
+                // A step costs a gas at least.
+                Err(SimulationError::TooManySteps(steps)) => *steps,
                 Err(_) => 0,
             };
             self.spent.set(self.spent.get().saturating_add(simulated));
@@ -252,7 +253,7 @@ impl Estimator {
             trust_signatures: true,
             overrides,
             at: next.first(),
-            budget: Budget::ESTIMATE,
+            budget: Budget::EXECUTION,
         }
     }
 

@@ -161,7 +161,7 @@ impl Estimator {
             return Ok(());
         }
         let Self { chain, head, before, next, entry_point, version, bundler, .. } = self;
-        let after = state_after(ahead, *entry_point, *version, chain, *bundler, head, *next, Budget::ESTIMATE)?;
+        let after = state_after(ahead, *entry_point, *version, chain, *bundler, head, *next, Budget::EXECUTION)?;
         // Should one of them fail, this one has but its nonce to count on.
         let (state, first) = after.unwrap_or_else(|| (counted(op, *entry_point), *next));
         overlay(before, state);

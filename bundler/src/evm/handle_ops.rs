@@ -1,7 +1,5 @@
 //! One run of an EntryPoint's `handleOps` over pinned state.
 
-use std::time::Duration;
-
 use alloy::{
     eips::eip7702::SignedAuthorization,
     primitives::{Address, Bytes, Log, U256},
@@ -20,7 +18,6 @@ use revm::{
     primitives::TxKind,
     state::EvmState,
 };
-use tokio::time::Instant;
 
 use super::{
     BlockPin, Moment, StateView, Trace, Wanted,
@@ -71,22 +68,18 @@ pub struct HandleOps<'a> {
     pub budget: Budget,
 }
 
-/// What one run may cost at most, so that none can starve the others.
+/// What one run may cost at most, so that none can starve the others. In units that are the same on every machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Time in the EVM, waiting for the node not counted.
-    pub time: Duration,
+    /// Steps of all attempts together, as [`Trace::steps`] counts them: a run is made again for each trip to the node.
+    pub steps: u64,
     /// Values fetched from the node.
     pub fetches: usize,
-    /// Gas of all attempts at it together: it is begun anew each time that it meets state which is not known.
-    pub gas: u64,
 }
 
 impl Budget {
     /// For what is executed whole: a bundle, an estimate.
-    pub const EXECUTION: Self = Self { time: Duration::from_secs(5), fetches: 4_000, gas: 1_000_000_000 };
-    /// For an estimate, which others go before: it may take its time, and is bounded by what it does.
-    pub const ESTIMATE: Self = Self { time: Duration::from_secs(600), fetches: 4_000, gas: 100_000_000 };
+    pub const EXECUTION: Self = Self { steps: 100_000_000, fetches: 4_000 };
 }
 
 /// How the transaction ended.
@@ -126,15 +119,12 @@ pub enum SimulationError {
     /// It reads more than it may.
     #[error("more than {0} values of state would be read")]
     TooManyReads(usize),
-    /// It has to be begun anew too often.
-    #[error("more than {0} gas would be simulated: it reads state that depends on state, over and over")]
-    TooMuchGas(u64),
+    /// It takes more of the EVM than it may.
+    #[error("more than {0} steps would be made in the EVM, where a run begins anew with each value that it turns out to read")]
+    TooManySteps(u64),
     /// Its validation calls more than any does.
     #[error("validation makes more calls than any needs")]
     TooManyCalls,
-    /// It takes longer than it may.
-    #[error("more than {0:?} would be spent in the EVM")]
-    TooSlow(Duration),
     /// The code to pretend for an account is no code.
     #[error("stateOverride: code of {0} is malformed")]
     MalformedCode(Address),
@@ -163,38 +153,31 @@ impl HandleOps<'_> {
 
     fn run_to_state(&self, view: &StateView, block: &BlockPin) -> Result<(Run, EvmState), SimulationError> {
         let too_many = || SimulationError::TooManyReads(self.budget.fetches);
-        let deadline = Instant::now() + self.budget.time;
-        let (mut waited, mut fetched, mut spent) = (Duration::ZERO, 0, 0_u64);
+        let (mut spent, mut simulated, mut fetched) = (0_u64, 0_u64, 0);
         for trips in 0..ROUNDS {
             let turn = world::turn();
-            let (mut run, state, missing) = self.attempt(view, block, deadline + waited)?;
+            let (mut run, state, missing) = self.attempt(view, block)?;
             drop(turn);
-            spent = spent.saturating_add(run.gas_used);
+            simulated = simulated.saturating_add(run.gas_used);
             if missing.is_empty() {
-                (run.trips, run.simulated) = (trips, spent);
+                (run.trips, run.simulated) = (trips, simulated);
                 return Ok((run, state));
             }
             fetched += missing.len();
             if fetched > self.budget.fetches {
                 return Err(too_many());
             }
-            if spent > self.budget.gas {
-                return Err(SimulationError::TooMuchGas(self.budget.gas));
+            spent = spent.saturating_add(run.trace.steps);
+            if spent > self.budget.steps {
+                return Err(SimulationError::TooManySteps(self.budget.steps));
             }
-            let asked = Instant::now();
             view.fetch_blocking(&missing)?;
-            waited += asked.elapsed();
         }
         Err(too_many())
     }
 
     /// One run, and what was not known of the state it read: of no use itself unless that is nothing.
-    fn attempt(
-        &self,
-        view: &StateView,
-        block: &BlockPin,
-        deadline: Instant,
-    ) -> Result<(Run, EvmState, Wanted), SimulationError> {
+    fn attempt(&self, view: &StateView, block: &BlockPin) -> Result<(Run, EvmState, Wanted), SimulationError> {
         let speculation = Speculation::new(view, self.operations.len());
         let mut db = CacheDB::new(&speculation);
         apply(self.overrides, &mut db)?;
@@ -227,7 +210,7 @@ impl HandleOps<'_> {
                 cfg.tx_gas_limit_cap = Some(u64::MAX);
             })
             .with_block(block.env_at(self.at))
-            .build_mainnet_with_inspector(self.recorder(deadline))
+            .build_mainnet_with_inspector(self.recorder())
             .with_precompiles(precompiles(self.chain));
 
         let result = evm.inspect_one_tx(tx).map_err(|error| match error {
@@ -235,10 +218,7 @@ impl HandleOps<'_> {
             other => SimulationError::Evm(other.to_string()),
         })?;
         let state = evm.finalize();
-        let trace = evm.inspector.into_trace().map_err(|given_up| match given_up {
-            GivenUp::Overdue => SimulationError::TooSlow(self.budget.time),
-            GivenUp::Crowded => SimulationError::TooManyCalls,
-        })?;
+        let trace = evm.inspector.into_trace().ok_or(SimulationError::TooManyCalls)?;
         drop(evm.ctx);
         let gas_used = result.tx_gas_used();
         let ending = match result {
@@ -250,7 +230,7 @@ impl HandleOps<'_> {
         Ok((Run { ending, gas_used, trace, reads, trips: 0, simulated: 0 }, state, missing))
     }
 
-    fn recorder(&self, deadline: Instant) -> Recorder {
+    fn recorder(&self) -> Recorder {
         let selectors = self.version.selectors();
         Recorder::new(Watch {
             entry_point: self.entry_point,
@@ -265,7 +245,6 @@ impl HandleOps<'_> {
                 Vec::new()
             },
             native: self.chain.native_contracts.clone(),
-            deadline: Some(deadline),
         })
     }
 }

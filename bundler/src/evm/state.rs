@@ -398,6 +398,14 @@ impl StateView {
                 .all(|slot| ours.slots.get(slot).is_some_and(|now| theirs.slots.get(slot) == Some(now)))
     }
 
+    /// As if this account had been fetched.
+    #[cfg(test)]
+    pub(crate) fn know_account(&self, address: Address, nonce: u64, code: Bytecode) {
+        let (code_hash, code) = (keccak256(code.original_byte_slice()), Some(code));
+        let info = AccountInfo { nonce, code_hash, code, ..AccountInfo::default() };
+        self.lock().accounts.insert(address, info);
+    }
+
     /// As if this had been fetched.
     #[cfg(test)]
     pub(crate) fn know_slot(&self, address: Address, slot: U256, value: U256) {

@@ -11,6 +11,7 @@
 
 mod config;
 mod gate;
+mod isolation;
 mod reputation;
 pub mod store;
 mod upkeep;
@@ -34,11 +35,11 @@ use crate::{
     rejection::Entity,
 };
 use gate::{cost, entities};
+use isolation::{Culprits, Suspicion};
+pub(crate) use isolation::{Class, Trouble};
 
 /// Per cent by which both fees must rise for one operation to take another's place (ERC-4337 mempools: 10 %).
 const REPLACEMENT_BUMP: u128 = 10;
-/// Bundles an operation may fail in before it is given up.
-const MAX_FAILURES: u32 = 3;
 /// Bytes that an operation takes beside its own fields, roughly.
 const OVERHEAD: usize = 2_048;
 
@@ -70,17 +71,18 @@ struct Entry {
     admitted: Admitted,
     phase: Phase,
     arrival: u64,
-    failures: u32,
-    /// A bundle with it and others failed: it goes by itself from now on.
-    alone: bool,
+    /// What bundles with it came to.
+    suspicion: Suspicion,
     /// Its execution calls contracts that the chain's client executes itself.
     native: bool,
-    /// Not at this head: it would cost us more than it pays.
-    held: bool,
+    /// Not at this head, for this reason.
+    held: Option<String>,
     /// Chain time of the head when it came, in milliseconds.
     since: u64,
     /// Operations of its nonce key that go before it.
     ahead: u64,
+    /// Chain time since when one of them is missing.
+    gap_since: Option<u64>,
     bytes: usize,
     /// Entities that its sender and nonce have been counted for, each once while one operation after another has that
     /// place.
@@ -144,6 +146,10 @@ pub struct Mempool {
     next: Option<NextBlock>,
     /// Chain time of the head, in milliseconds.
     time: u64,
+    /// The last number that was given to a group of operations which go together.
+    groups: u64,
+    /// Whose operations nodes would not take, and which.
+    culprits: Culprits,
 }
 
 impl Mempool {
@@ -165,8 +171,10 @@ impl Mempool {
         if self.entries.contains_key(&admitted.hash) {
             return Ok(Inserted::Known);
         }
+        self.remembers(admitted.hash)?;
         self.screen(&admitted.op, admitted.entry_point)?;
-        let replaced = self.slots.get(&Slot::of(&admitted)).copied();
+        let slot = Slot::of(&admitted);
+        let replaced = self.slots.get(&slot).copied();
         let standing = replaced.and_then(|hash| self.entries.get(&hash));
         self.check_limits(&admitted, standing.map(|entry| &entry.admitted))?;
 
@@ -235,12 +243,12 @@ impl Mempool {
             admitted,
             phase,
             arrival,
-            failures: 0,
-            alone: false,
+            suspicion: Suspicion::default(),
             native: false,
-            held: false,
+            held: None,
             since: self.time,
             ahead,
+            gap_since: None,
             bytes,
             counted,
         };
@@ -312,6 +320,7 @@ impl Mempool {
     /// Takes out an operation that was mined, and counts it for whom it names.
     pub fn remove_included(&mut self, hash: B256) -> Option<Admitted> {
         let Entry { admitted, counted, .. } = self.remove_entry(hash)?;
+        self.culprits.clear(admitted.op.sender);
         counted.into_iter().for_each(|address| self.reputation.included(address));
         Some(admitted)
     }
@@ -341,7 +350,8 @@ impl Mempool {
             .filter(move |entry| {
                 let admitted = &entry.admitted;
                 entry.phase == Phase::Waiting
-                    && !entry.held
+                    && entry.held.is_none()
+                    && entry.suspicion.not_before <= self.time
                     && !bundled.contains(&admitted.op.sender)
                     && self.next.is_none_or(|next| admitted.validated.is_open(&next, admitted.version))
             })
@@ -352,20 +362,6 @@ impl Mempool {
     #[cfg(test)]
     pub fn waiting(&self) -> impl Iterator<Item = &Admitted> {
         self.candidates().filter(|(_, ahead)| *ahead == 0).map(|(admitted, _)| admitted)
-    }
-
-    /// Has operations go into bundles of their own from now on, so that only one of them can be what makes one fail.
-    pub fn set_apart(&mut self, hashes: &[B256]) {
-        for hash in hashes {
-            if let Some(entry) = self.entries.get_mut(hash) {
-                entry.alone = true;
-            }
-        }
-    }
-
-    /// Whether an operation goes by itself.
-    pub fn is_set_apart(&self, hash: B256) -> bool {
-        self.entries.get(&hash).is_some_and(|entry| entry.alone)
     }
 
     /// Takes note that only the node can tell what the execution of these does.
@@ -407,29 +403,20 @@ impl Mempool {
         self.set_phase(hashes, Phase::Stale);
     }
 
-    /// Gives back operations that are not to go into a bundle before the next head.
-    pub fn hold(&mut self, hashes: &[B256]) {
+    /// Gives back operations that are not to go into a bundle before the next head, for this reason.
+    pub fn hold(&mut self, hashes: &[B256], why: &str) {
         self.give_back(hashes);
         for hash in hashes {
             if let Some(entry) = self.entries.get_mut(hash) {
-                entry.held = true;
+                entry.held = Some(why.to_owned());
             }
         }
     }
 
-    /// Gives back operations whose bundle failed; takes out those that have had their chances.
-    pub fn give_back_failed(&mut self, hashes: &[B256], why: &str) -> Vec<Dropped> {
-        self.give_back(hashes);
-        let mut given_up = Vec::new();
-        for hash in hashes {
-            if let Some(entry) = self.entries.get_mut(hash) {
-                entry.failures += 1;
-                if entry.failures >= MAX_FAILURES {
-                    given_up.push(*hash);
-                }
-            }
-        }
-        given_up.into_iter().flat_map(|hash| self.take_out(hash, format!("{why}, three times"), None)).collect()
+    /// Why an operation is not in a bundle, if something is to be said about that.
+    pub(crate) fn waits_for(&self, hash: B256) -> Option<&str> {
+        let entry = self.entries.get(&hash).filter(|entry| entry.phase != Phase::Bundled)?;
+        entry.held.as_deref().or(entry.suspicion.why.as_deref())
     }
 
     fn set_phase(&mut self, hashes: &[B256], phase: Phase) {

@@ -143,17 +143,6 @@ fn what_is_in_a_bundle_is_neither_chosen_again_nor_replaced_and_comes_back_to_be
 }
 
 #[test]
-fn an_operation_is_given_up_after_its_third_reverted_bundle() {
-    let mut pool = Mempool::default();
-    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
-    let hashes = [B256::repeat_byte(1)];
-    assert!(pool.give_back_failed(&hashes, "reverted").is_empty());
-    assert!(pool.give_back_failed(&hashes, "reverted").is_empty());
-    assert_eq!(ids(&pool.give_back_failed(&hashes, "reverted")), [1]);
-    assert!(pool.is_empty());
-}
-
-#[test]
 fn removal_frees_the_nonce() {
     let mut pool = Mempool::default();
     insert(&mut pool, operation(1, 7, 100, 1)).unwrap();
@@ -426,14 +415,25 @@ async fn consecutive_nonces_queue_and_go_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn what_queues_behind_a_dropped_operation_goes_with_it() {
+async fn what_queues_behind_a_dropped_operation_waits_a_minute_for_another_to_come() {
     let mut pool = Mempool::default();
     insert(&mut pool, operation(1, 5, 100, 1)).unwrap();
     let mut second = operation(1, 6, 100, 2);
     change(&mut second, |evidence| evidence.ahead = 1);
     insert(&mut pool, second).unwrap();
+    let gap = |pool: &mut Mempool, number: u64| {
+        let dropped = pool.advance(&head_at(number, 1, 5), &head_at(number - 1, 1, 5).view, &[], next(NOW));
+        assert!(pool.waits_for(B256::repeat_byte(2)).is_none_or(|why| why.contains("missing")));
+        ids(&dropped)
+    };
     pool.take_out(B256::repeat_byte(1), "why not".into(), None);
-    assert_eq!(ids(&pool.take_out_orphans()), [2]);
+    // Heads of two seconds.
+    assert_eq!((gap(&mut pool, 2), gap(&mut pool, 31)), (vec![], vec![]));
+    insert(&mut pool, operation(1, 5, 100, 3)).unwrap();
+    assert_eq!((gap(&mut pool, 32), gap(&mut pool, 90)), (vec![], vec![]), "the gap is closed");
+    pool.take_out(B256::repeat_byte(3), "why not".into(), None);
+    assert_eq!((gap(&mut pool, 91), gap(&mut pool, 120)), (vec![], vec![]));
+    assert_eq!(gap(&mut pool, 121), [2]);
 }
 
 #[tokio::test]
@@ -482,7 +482,7 @@ async fn what_was_validated_on_another_block_is_validated_again() {
 }
 
 #[tokio::test]
-async fn erep_010_a_deposit_that_shrinks_takes_the_newest_out() {
+async fn erep_010_what_a_deposit_that_shrinks_does_not_cover_waits_until_it_does() {
     let mut pool = Mempool::default();
     for id in [1, 2, 3] {
         insert(&mut pool, sponsored(id, id, 300, true)).unwrap();
@@ -496,9 +496,69 @@ async fn erep_010_a_deposit_that_shrinks_takes_the_newest_out() {
         head
     };
     assert!(pool.advance(&with_deposit(2, 300), &head(1).view, &[], next(NOW)).is_empty());
-    let dropped = pool.advance(&with_deposit(3, 199), &head(2).view, &[], next(NOW));
-    assert_eq!(ids(&dropped), [2, 3]);
-    assert!(dropped[0].reason.contains("EREP-010"));
+    assert!(pool.advance(&with_deposit(3, 199), &head(2).view, &[], next(NOW)).is_empty());
+    let waits = |pool: &Mempool, id| pool.waits_for(B256::repeat_byte(id)).map(str::to_owned);
+    assert_eq!(waits(&pool, 1), None);
+    assert!([2, 3].iter().all(|id| waits(&pool, *id).unwrap().contains("EREP-010")));
+    assert!(pool.advance(&with_deposit(4, 300), &head(3).view, &[], next(NOW)).is_empty());
+    assert_eq!([1, 2, 3].map(|id| waits(&pool, id)), [None, None, None]);
+}
+
+#[test]
+fn what_is_in_flight_is_owed_whoever_else_comes() {
+    let config = MempoolConfig { max_operations: 1, ..MempoolConfig::default() };
+    let mut pool = Mempool::new(config, Reputation::default());
+    // The deposit covers one.
+    insert(&mut pool, sponsored(1, 1, 150, true)).unwrap();
+    pool.mark_bundled(&[B256::repeat_byte(1)]);
+    let refused = insert(&mut pool, operation(3, 0, 1_000, 3)).unwrap_err();
+    assert!(matches!(refused, Rejection::Full { .. }), "{refused}: it is not evicted");
+    let refused = insert(&mut pool, sponsored(2, 2, 150, true)).unwrap_err();
+    assert!(matches!(refused, Rejection::Overdrawn { .. }), "{refused}");
+    // Nobody took its transaction: it is in the mempool again, and owed as before.
+    assert!(pool.set_back(&[B256::repeat_byte(1)], Trouble::Unsigned, "why").is_empty());
+    let refused = insert(&mut pool, sponsored(2, 2, 150, true)).unwrap_err();
+    assert!(matches!(refused, Rejection::Overdrawn { .. }), "{refused}");
+    // Once it is evicted, it is not.
+    insert(&mut pool, operation(3, 0, 1_000, 3)).unwrap();
+    pool.remove(B256::repeat_byte(3));
+    insert(&mut pool, sponsored(2, 2, 150, true)).unwrap();
+}
+
+#[test]
+fn what_another_operation_did_as_this_one_announced_is_no_change_of_code() {
+    use alloy::eips::eip7702::{Authorization, SignedAuthorization};
+    use alloy::primitives::keccak256;
+    use erc4337::Initializer;
+    let delegate = Address::repeat_byte(0x77);
+    let designation = keccak256([&[0xef, 0x01, 0x00], delegate.as_slice()].concat());
+    let sender = Address::repeat_byte(1);
+    let stays = |version: EntryPointVersion, op: UserOperation, account: Address, before: B256, now: B256| {
+        let mut pool = Mempool::default();
+        let mut first = operation(1, 0, 100, 1);
+        first.op = Arc::new(UserOperation { sender, ..op });
+        first.version = version;
+        change(&mut first, |evidence| evidence.code_hashes = vec![(account, before)]);
+        insert(&mut pool, first.clone()).unwrap();
+        pool.give_back(&[first.hash]);
+        let mut second = first.clone();
+        change(&mut second, |evidence| evidence.code_hashes = vec![(account, now)]);
+        pool.refresh(first.hash, Ok(second)).is_empty()
+    };
+    let (empty, made) = (alloy::primitives::KECCAK256_EMPTY, B256::repeat_byte(2));
+    let factory = Initializer::Factory { address: STRANGER, data: Default::default() };
+    let deploys = UserOperation { initializer: Some(factory), ..UserOperation::default() };
+    let of = |version| stays(version, deploys.clone(), sender, empty, made);
+    // Another nonce key's first operation has made the account. Before v0.9 that is AA10.
+    assert_eq!(EntryPointVersion::ALL.map(of), [false, false, false, true]);
+    assert!(!stays(EntryPointVersion::V0_9, deploys.clone(), sender, made, B256::repeat_byte(3)), "it had code");
+    assert!(!stays(EntryPointVersion::V0_9, deploys, STRANGER, empty, made), "another account");
+    assert!(!stays(EntryPointVersion::V0_9, UserOperation::default(), sender, empty, made), "it has no init code");
+    let inner = Authorization { chain_id: U256::ZERO, address: delegate, nonce: 0 };
+    let auth = SignedAuthorization::new_unchecked(inner, 0, U256::ONE, U256::ONE);
+    let delegates = UserOperation { eip7702_auth: Some(auth), ..UserOperation::default() };
+    assert!(stays(EntryPointVersion::V0_8, delegates.clone(), sender, empty, designation));
+    assert!(!stays(EntryPointVersion::V0_8, delegates, sender, empty, made), "delegated elsewhere");
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! What each new block, each second validation and each failed bundle does to the mempool.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
 use erc4337::storage::{DepositInfo, deposit_slots};
 
 use super::{Counts, Entry, Mempool, Phase, ReputationStatus, Slot, accountable, cost, entities};
@@ -13,6 +16,11 @@ use crate::{
     evm::{NextBlock, StateView},
     rejection::Entity,
 };
+
+/// Why what its paymaster cannot pay for now is not bundled.
+const OVERDRAWN: &str = "its paymaster's deposit does not cover it beside those before it (EREP-010)";
+/// How long an operation waits, in chain time, for one to come that has to go before it.
+const GAP: Duration = Duration::from_secs(60);
 
 /// An operation that went out, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +146,7 @@ impl Mempool {
     /// are accounts whose balance and nonce every bundle changes.
     pub fn advance(&mut self, head: &Head, previous: &StateView, busy: &[Address], next: NextBlock) -> Vec<Dropped> {
         self.time = head.time;
+        self.culprits.forget(head.time);
         self.look_to(next);
         let mut out: Vec<(B256, String, Option<Blame>)> = Vec::new();
         let mut standing: HashMap<Address, ReputationStatus> = HashMap::new();
@@ -147,7 +156,7 @@ impl Mempool {
         let entry_points = self.entries.values().map(|entry| entry.admitted.entry_point);
         let busy: HashSet<Address> = busy.iter().copied().chain(entry_points).collect();
         for entry in self.entries.values_mut() {
-            entry.held = false;
+            entry.held = None;
             let (op, evidence) = (&entry.admitted.op, &entry.admitted.evidence);
             if entry.phase == Phase::Bundled {
                 continue;
@@ -196,17 +205,16 @@ impl Mempool {
         }
         let mut dropped: Vec<_> =
             out.into_iter().flat_map(|(hash, why, blame)| self.take_out(hash, why, blame)).collect();
-        dropped.extend(self.take_out_overdrawn(&head.view));
+        self.hold_overdrawn(&head.view);
         dropped.extend(self.take_out_orphans());
         dropped
     }
 
-    /// EREP-010 on a new block: of what a paymaster's deposit no longer covers, the newest go.
-    fn take_out_overdrawn(&mut self, view: &StateView) -> Vec<Dropped> {
+    /// EREP-010 on a new block: what a paymaster's deposit no longer covers beside those before it waits until it does.
+    fn hold_overdrawn(&mut self, view: &StateView) {
         let mut left: HashMap<(Address, Address), Option<U256>> = HashMap::new();
-        let mut overdrawn = Vec::new();
         for hash in self.arrivals.values() {
-            let Some(entry) = self.entries.get(hash) else { continue };
+            let Some(entry) = self.entries.get_mut(hash) else { continue };
             let (admitted, Some(paymaster)) = (&entry.admitted, entry.admitted.op.paymaster_address()) else {
                 continue;
             };
@@ -221,19 +229,17 @@ impl Mempool {
             match left.checked_sub(cost(admitted)) {
                 Some(rest) => *left = rest,
                 None if entry.phase == Phase::Bundled => *left = U256::ZERO,
-                None => overdrawn.push(*hash),
+                None => entry.held = Some(OVERDRAWN.into()),
             }
         }
-        let why = "its paymaster's deposit no longer covers it beside those before it (EREP-010)";
-        overdrawn.into_iter().flat_map(|hash| self.take_out(hash, why.into(), None)).collect()
     }
 
-    /// What waits for an operation that is not there any more cannot ever run.
+    /// What waits for an operation that is not there, and does not come in [`GAP`], goes.
     pub fn take_out_orphans(&mut self) -> Vec<Dropped> {
         let mut orphans = Vec::new();
         let mut lane: Option<(Slot, u64)> = None;
         for (slot, hash) in &self.slots {
-            let Some(entry) = self.entries.get(hash) else { continue };
+            let Some(entry) = self.entries.get_mut(hash) else { continue };
             // In order of sequence: each has as many ahead of it as there are before it in its lane.
             let same = |other: &Slot| {
                 other.entry_point == slot.entry_point
@@ -244,16 +250,23 @@ impl Mempool {
             // Of what is stale or in a bundle, what goes before it is not known at this head.
             if entry.phase == Phase::Waiting && entry.ahead > before {
                 orphans.push(*hash);
+            } else if entry.phase != Phase::Stale {
+                entry.gap_since = None;
             }
             lane = Some((*slot, before + 1));
         }
-        orphans
-            .into_iter()
-            .flat_map(|hash| {
-                let why = "an operation that had to go before it was dropped";
-                self.take_out(hash, why.into(), Some(Blame::Revalidation(Entity::Account)))
-            })
-            .collect()
+        let mut dropped = Vec::new();
+        for hash in orphans {
+            let Some(entry) = self.entries.get_mut(&hash) else { continue };
+            let since = *entry.gap_since.get_or_insert(self.time);
+            if self.time.saturating_sub(since) >= millis(GAP) {
+                let (why, blame) = ("no operation came that has to go before it", Blame::Revalidation(Entity::Account));
+                dropped.extend(self.take_out(hash, why.into(), Some(blame)));
+            } else {
+                entry.held = Some("an operation that has to go before it is missing".into());
+            }
+        }
+        dropped
     }
 
     /// Operations whose validation has to be made again, oldest first.
@@ -316,8 +329,22 @@ impl Mempool {
 fn changed_code(first: &Admitted, second: &Admitted) -> Option<Address> {
     first.evidence.code_hashes.iter().find_map(|(address, hash)| {
         let now = second.evidence.code_hashes.iter().find(|(other, _)| other == address)?;
-        (now.1 != *hash).then_some(*address)
+        (now.1 != *hash && !is_made_as_announced(first, *address, *hash, now.1)).then_some(*address)
     })
+}
+
+/// Whether this is no more than the operation's own init code or authorization would have done: another operation with
+/// the same has come first. v0.9 ignores init code of an account that is there, and the protocol an authorization that is
+/// spent; the second validation has run the code that there is now.
+fn is_made_as_announced(first: &Admitted, account: Address, before: B256, now: B256) -> bool {
+    let op = &first.op;
+    if account != op.sender || !(before == KECCAK256_EMPTY || before.is_zero()) {
+        return false;
+    }
+    if let Some(auth) = &op.eip7702_auth {
+        return now == keccak256([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat());
+    }
+    op.factory().is_some() && first.version.ignores_init_code_of_existing_accounts()
 }
 
 /// Who is made to answer (EREP-020, EREP-030): a staked account for everyone, a staked factory for the account it
