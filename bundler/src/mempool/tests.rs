@@ -785,3 +785,25 @@ fn the_operator_clears_a_sender_or_an_entity_but_nothing_that_is_in_a_transactio
     assert_eq!(ids(&pool.take_out_of(PAYMASTER, None, "cleared")), [2]);
     assert!(pool.contains(B256::repeat_byte(3)));
 }
+
+#[tokio::test]
+async fn erep_015_an_account_that_lets_its_own_validity_run_out_costs_its_paymaster_nothing() {
+    for (of_account, seen) in [(true, 0), (false, 1)] {
+        let mut pool = Mempool::default();
+        let mut ending = sponsored(1, 1, 1_000, true);
+        let window = ValidationData { valid_until: NOW + 15, ..ValidationData::VALID };
+        if of_account {
+            ending.validated.account = window;
+        } else {
+            ending.validated.paymaster = Some(window);
+        }
+        insert(&mut pool, ending).unwrap();
+        let dropped = pool.advance(&head_at(2, 1, 0), &head_at(1, 1, 0).view, &[], next(NOW + 16));
+        assert_eq!((ids(&dropped), pool.reputation().counts(PAYMASTER).ops_seen), (vec![1], seen));
+    }
+    // Nor does one whose nonce another operation has used.
+    let mut pool = Mempool::default();
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    let dropped = pool.advance(&head_at(2, 1, 1), &head_at(1, 1, 0).view, &[], next(NOW));
+    assert_eq!((ids(&dropped), pool.reputation().counts(PAYMASTER)), (vec![1], Counts::default()));
+}

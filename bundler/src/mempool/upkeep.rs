@@ -11,7 +11,7 @@ use erc4337::storage::{DepositInfo, deposit_slots};
 use super::{Counts, Entry, Mempool, Phase, ReputationStatus, Slot, accountable, cost, entities};
 use crate::{
     Head, Rejection,
-    admission::{Admitted, Misconduct, sequence_on_chain},
+    admission::{Admitted, Misconduct, Validated, sequence_on_chain},
     chain_time::millis,
     evm::{NextBlock, StateView},
     rejection::Entity,
@@ -172,7 +172,13 @@ impl Mempool {
                 None => (entry.phase, entry.ahead) = (Phase::Stale, 0),
             }
             if entry.admitted.validated.is_over(&next) {
-                out.push((entry.admitted.hash, "its validity is over".into(), None));
+                // An account that says for how long it holds lets it run out by itself.
+                let own = Validated { paymaster: None, ..entry.admitted.validated };
+                out.push((
+                    entry.admitted.hash,
+                    "its validity is over".into(),
+                    of_account.filter(|_| own.is_over(&next)),
+                ));
                 continue;
             }
             let mut limited = false;
