@@ -187,7 +187,7 @@ fn unprovable(error: &SimulationError, alone: bool) -> Option<Trouble> {
     match error {
         SimulationError::Node(_) => None,
         // What is in flight may be to blame.
-        SimulationError::TooManyReads(_) | SimulationError::TooManySteps(_) => {
+        SimulationError::TooManyReads(_) | SimulationError::TooManySteps(_) | SimulationError::TooManyCalls => {
             Some(Trouble::Unprovable { for_good: alone })
         }
         SimulationError::MalformedCode(_) | SimulationError::Evm(_) => Some(Trouble::Unprovable { for_good: false }),

@@ -21,7 +21,7 @@ use revm::{
 
 use super::{
     BlockPin, Moment, StateView, Trace, Wanted,
-    recorder::{GivenUp, Recorder, Watch},
+    recorder::{Recorder, Watch},
     rules_of_chain::{precompiles, spec},
     speculation::Speculation,
 };
