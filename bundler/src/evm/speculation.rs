@@ -40,7 +40,7 @@ impl DatabaseRef for Speculation<'_> {
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
         self.reads.borrow_mut().accounts.insert(address);
-        let info = self.view.account(address).unwrap_or_else(|| {
+        let info = self.view.account_read(address).unwrap_or_else(|| {
             self.missing.borrow_mut().accounts.insert(address);
             AccountInfo { code: Some(Bytecode::default()), ..AccountInfo::default() }
         });
@@ -54,7 +54,7 @@ impl DatabaseRef for Speculation<'_> {
 
     fn storage_ref(&self, address: Address, slot: StorageKey) -> Result<StorageValue, Self::Error> {
         self.reads.borrow_mut().slots.insert((address, slot));
-        Ok(self.view.slot(address, slot).unwrap_or_else(|| {
+        Ok(self.view.slot_read(address, slot).unwrap_or_else(|| {
             self.missing.borrow_mut().slots.insert((address, slot));
             U256::ZERO
         }))

@@ -329,6 +329,18 @@ impl StateView {
         info
     }
 
+    /// The account, if known; unless it is, it does not count as used: too much may be asked for to be fetched.
+    pub(super) fn account_read(&self, address: Address) -> Option<AccountInfo> {
+        let known = self.lock().accounts.contains_key(&address);
+        if known { self.account(address) } else { None }
+    }
+
+    /// The value of a slot, if known, likewise.
+    pub(super) fn slot_read(&self, address: Address, slot: U256) -> Option<U256> {
+        let known = self.lock().slots.contains_key(&(address, slot));
+        if known { self.slot(address, slot) } else { None }
+    }
+
     /// The value of a slot, if known.
     pub fn slot(&self, address: Address, slot: U256) -> Option<U256> {
         let mut known = self.lock();
