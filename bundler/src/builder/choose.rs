@@ -37,7 +37,7 @@ enum Offer {
     Market,
     /// It pays what those bid who are in no hurry.
     Slow,
-    /// It pays less than that.
+    /// It pays less than that, or is one that nobody is to wait for.
     Below,
 }
 
@@ -86,8 +86,10 @@ pub(crate) fn is_below_market(op: &UserOperation, fees: FeeSuggestion) -> bool {
         || op.max_fee_per_gas < fees.base_fee
 }
 
-fn offer(admitted: &Admitted, fees: FeeSuggestion) -> Offer {
-    if native::is_prompt(admitted, fees) {
+fn offer(mempool: &Mempool, admitted: &Admitted, fees: FeeSuggestion) -> Offer {
+    if mempool.is_shy(admitted.hash) {
+        Offer::Below
+    } else if native::is_prompt(admitted, fees) {
         Offer::Market
     } else if pays(admitted, Fees { priority_fee: fees.slow_priority_fee, ..Fees::default() }, fees.base_fee) {
         Offer::Slow
@@ -105,7 +107,7 @@ fn choose_offering(
 ) -> Option<Bundle> {
     let base_fee = terms.fees.base_fee;
     let mut candidates: Vec<_> =
-        candidates.iter().filter(|(_, admitted, _)| offer(admitted, terms.fees) == wanted).copied().collect();
+        candidates.iter().filter(|(_, admitted, _)| offer(mempool, admitted, terms.fees) == wanted).copied().collect();
     candidates.sort_by_key(|(_, _, ahead)| *ahead);
     // What has to go behind another is worth no more than that one. Lines stay together: a sender has one bundle at a
     // time, and what is left of its line would wait until that is mined.

@@ -19,6 +19,9 @@ use crate::{
     submitter::{Attempt, KeyState, Treasury},
 };
 
+/// How long a floor of priority fees counts that was found out by a refusal, in milliseconds of chain time.
+const FLOOR_LASTS: u64 = 30_000;
+
 /// Why an operation waits that was sent and not mined.
 const UNMINED: &str = "its transaction was not mined in time, and could not be made dearer";
 
@@ -111,10 +114,27 @@ impl Engine {
                         self.flow.taken(place, transaction);
                         let _ = self.flow.refused(place, transaction);
                     }
+                    Answer::Underpriced => self.underpriced(place, transaction, &error),
                     Answer::No { passing } => self.refused(place, transaction, passing, &error),
                 }
             }
         }
+    }
+
+    /// No node takes so small a bid. If it was the market's, the next ones are twice that, for a while.
+    fn underpriced(&mut self, place: Place, transaction: B256, error: &NodeError) {
+        let bid = self.flow.bid_of(place, transaction).unwrap_or_default().priority_fee;
+        if bid < self.head.fees.slow_priority_fee {
+            return self.refused(place, transaction, true, error);
+        }
+        let until = self.head.time.saturating_add(FLOOR_LASTS);
+        self.floor = Some((bid.saturating_mul(2).max(1), until));
+        self.raise_to_floor();
+        let Some(bundle) = self.flow.refused(place, transaction) else { return };
+        self.note(journal::Entry::Refused { key: self.submitter.key(place.key), nonce: place.nonce });
+        bundle.hashes().into_iter().for_each(|hash| self.records.unsubmit(hash));
+        self.mempool.give_back(&bundle.hashes());
+        self.try_bundle(false);
     }
 
     /// No node took this transaction. Its bundle is halved, or if it is one operation, that waits or goes.

@@ -199,6 +199,11 @@ pub(crate) struct Engine {
     bundling_paused: bool,
     /// A bundle is being proven: one at a time, because each builds on what those before leave.
     proving: bool,
+    /// A proven bundle that waits for the answer to what goes before it, its changes, its nonce, and how many nonces before
+    /// that were left when it was proven.
+    ready: Option<(Bundle, StateOverride, Place, usize)>,
+    /// A node takes no priority fee below this, in wei per gas, as was found out; until that chain time.
+    floor: Option<(u128, u64)>,
     /// What bundles in flight change, each on top of those before it, with the operations of each.
     changes: Vec<(Vec<B256>, StateOverride)>,
     /// Operations of the last bundle of native calls: nothing is built upon what it does, which only the node can tell.
@@ -263,6 +268,8 @@ impl Engine {
             mode,
             bundling_paused,
             proving: false,
+            ready: None,
+            floor: None,
             changes: Vec::new(),
             native: Vec::new(),
             native_had_its_turn: false,
@@ -393,6 +400,7 @@ impl Engine {
 
     fn advance(&mut self, head: Head, brought: Brought) {
         let previous = std::mem::replace(&mut self.head, head);
+        self.raise_to_floor();
         self.lives.advance(self.head.block.number);
         let gone = brought.from.map(|from| self.unmine(from)).unwrap_or_default();
         self.include(brought.inclusions, gone);
@@ -506,6 +514,17 @@ impl Engine {
                 self.try_bundle(false);
             }
         }
+        self.put_ready();
+    }
+
+    /// Of what is bid, no less than what nodes take.
+    fn raise_to_floor(&mut self) {
+        self.floor.take_if(|(_, until)| *until < self.head.time);
+        if let Some((floor, _)) = self.floor {
+            let fees = &mut self.head.fees;
+            fees.priority_fee = fees.priority_fee.max(floor);
+            fees.slow_priority_fee = fees.slow_priority_fee.max(floor);
+        }
     }
 
     /// Gives a proven bundle its nonce.
@@ -564,11 +583,42 @@ impl Engine {
         let expected = proven.bundle.expected;
         tracing::info!(operations = hashes.len(), ?expected, ?place, "bundle proven");
         self.lives.note_all(&hashes, Milestone::Proven);
-        self.changes.push((hashes.clone(), proven.changes));
-        if proven.bundle.native {
+        if self.flow.is_unsure(place) {
+            // Nothing else is proven meanwhile.
+            self.proving = true;
+            let left = self.flow.left_before(place);
+            self.ready = Some((proven.bundle, proven.changes, place, left));
+            return;
+        }
+        self.put(proven.bundle, proven.changes, place);
+    }
+
+    /// Goes on with what has waited for the answer to what goes before it.
+    fn put_ready(&mut self) {
+        let Some((bundle, changes, place, left)) = self.ready.take() else { return };
+        if self.flow.is_unsure(place) {
+            self.ready = Some((bundle, changes, place, left));
+            return;
+        }
+        self.proving = false;
+        let hashes = bundle.hashes();
+        // What it was to go behind is not there, or some of it was mined or given up meanwhile.
+        if self.flow.left_before(place) > left || hashes.iter().any(|hash| !self.mempool.contains(*hash)) {
+            self.mempool.give_back(&hashes);
+            self.try_bundle(false);
+            return;
+        }
+        self.put(bundle, changes, place);
+    }
+
+    /// Has a bundle signed for this nonce.
+    fn put(&mut self, bundle: Bundle, changes: StateOverride, place: Place) {
+        let hashes = bundle.hashes();
+        self.changes.push((hashes.clone(), changes));
+        if bundle.native {
             self.native.clone_from(&hashes);
         }
-        let actions = self.flow.place(Arc::new(proven.bundle), place, self.head.fees, self.head.time);
+        let actions = self.flow.place(Arc::new(bundle), place, self.head.fees, self.head.time);
         if actions.is_empty() {
             self.mempool.give_back(&hashes);
             self.refuse_bundle_requests();

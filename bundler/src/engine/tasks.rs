@@ -61,7 +61,8 @@ impl Engine {
         let (node, bundler, chain) = (self.node.clone(), self.submitter.key(place.key), self.config.chain.clone());
         // The newest head there is, which may be newer than the one last handled.
         let newest = self.heads.borrow().clone();
-        let head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
+        let mut head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
+        head.fees.priority_fee = head.fees.priority_fee.max(self.floor.map_or(0, |(floor, _)| floor));
         let same_state = head.block.hash == self.head.block.hash;
         let in_flight = self.changes_in_flight(place);
         tokio::spawn(async move {

@@ -380,6 +380,22 @@ impl Flow {
         self.lanes.get(place.key).and_then(|lane| lane.slots.get(&place.nonce)).is_some_and(|slot| slot.vacant)
     }
 
+    /// Whether it may turn out in a moment that no node takes what goes before this nonce: what was behind it would then have
+    /// to wait for somebody to fill the gap.
+    pub(crate) fn is_unsure(&self, place: Place) -> bool {
+        self.before(place).any(Slot::is_unsure)
+    }
+
+    /// Nonces before this one that were left.
+    pub(crate) fn left_before(&self, place: Place) -> usize {
+        self.before(place).filter(|slot| slot.vacant).count()
+    }
+
+    fn before(&self, place: Place) -> impl Iterator<Item = &Slot> {
+        let lane = self.lanes.get(place.key);
+        lane.into_iter().flat_map(move |lane| lane.slots.range(..place.nonce)).map(|(_, slot)| slot)
+    }
+
     /// What this transaction of the nonce bids.
     pub(crate) fn bid_of(&self, place: Place, transaction: B256) -> Option<Fees> {
         let slot = self.lanes.get(place.key)?.slots.get(&place.nonce)?;

@@ -50,6 +50,8 @@ pub(super) struct Slot {
     pub(super) signing: bool,
     /// Refusals of the last attempt.
     pub(super) refused: u32,
+    /// A head has come since its bundle had it.
+    pub(super) aged: bool,
     /// Chain time at the first attempt, and at the last, in milliseconds.
     pub(super) since: u64,
     pub(super) sent_at: u64,
@@ -99,6 +101,11 @@ impl Slot {
         !self.maybe_taken && self.unheard == 0 && !self.signing && !self.cancelling
     }
 
+    /// Whether it may turn out in a moment that no node takes its transaction.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.bundle.is_some() && !self.vacant && !self.cancelling && !self.maybe_taken && !self.aged
+    }
+
     /// Whether a dearer bundle may take its place.
     pub(super) fn is_in_the_way(&self) -> bool {
         self.stuck && !self.vacant && !self.signing && !self.cancelling && !self.attempts.is_empty()
@@ -132,6 +139,7 @@ impl Slot {
     pub(super) fn take_in(&mut self, bundle: Arc<Bundle>, now: u64) {
         (self.since, self.sent_at, self.signing, self.vacant) = (now, now, true, false);
         (self.unheard, self.maybe_taken, self.stuck) = (0, false, bundle.below_market);
+        self.aged = false;
         self.bundle = Some(bundle);
     }
 
@@ -162,6 +170,7 @@ impl Slot {
             stuck,
             unheard: 0,
             maybe_taken: false,
+            aged: false,
             cancelled_by: Vec::new(),
             cancelling: false,
             signing: true,
@@ -197,7 +206,7 @@ impl Slot {
         now: u64,
         fees: FeeSuggestion,
     ) -> Next {
-        self.unaccounted = false;
+        (self.unaccounted, self.aged) = (false, true);
         if self.signing {
             return Next::Wait;
         }
@@ -236,8 +245,14 @@ impl Slot {
             if bundle.operations.len() > 1 {
                 return Next::GiveUp;
             }
+            if waited_for && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees) {
+                self.cancelling = true;
+                return cancellation;
+            }
         }
-        let dearer = self.bundle.as_ref().and_then(|bundle| last.fees.escalated(bundle, fees));
+        // What anything may take the place of is not made dearer.
+        let dearer = self.bundle.as_ref().filter(|bundle| !bundle.below_market);
+        let dearer = dearer.and_then(|bundle| last.fees.escalated(bundle, fees));
         if let (Some(bid), true) = (dearer, self.refused < MAX_REFUSALS) {
             return Next::Sign(self.bundle.clone(), bid);
         }

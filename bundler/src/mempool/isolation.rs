@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use alloy::primitives::{Address, B256};
 
-use super::{Dropped, Entry, Mempool, entities};
+use super::{Dropped, Mempool, entities};
 use crate::{Rejection, submitter::Fees};
 
 /// First pause before a lone operation is tried again, in milliseconds of chain time; it doubles each time.
@@ -73,6 +73,8 @@ pub(super) struct Suspicion {
     /// Of these, those with another that went since the one before.
     strikes: u32,
     reverts: u32,
+    /// Nodes took it alone, and nobody mined it.
+    unmined: bool,
     /// What was bid when it was last refused, and whether another was taken at no more than that since.
     refused: Option<(Fees, bool)>,
     /// Whether the node disagreed about it alone, and agreed about another since.
@@ -97,6 +99,17 @@ impl Culprits {
     /// One of this sender's was mined.
     pub(super) fn clear(&mut self, sender: Address) {
         self.entities.remove(&sender);
+    }
+
+    /// One of this sender's, which names this address, is what nodes would not take.
+    fn suspect(&mut self, address: Address, sender: Address, until: u64) {
+        if self.entities.len() < MOST || self.entities.contains_key(&address) {
+            let known = self.entities.entry(address).or_default();
+            known.0 = until;
+            if known.1.len() < SENDERS {
+                known.1.insert(sender);
+            }
+        }
     }
 
     fn is_suspect(&self, address: Address) -> bool {
@@ -140,8 +153,10 @@ impl Mempool {
         for hash in hashes {
             let Some(entry) = self.entries.get_mut(hash) else { continue };
             match bid {
-                // What reverted goes apart until it is mined.
-                Some(_) if entry.suspicion.reverts == 0 => entry.suspicion = Suspicion::default(),
+                // What reverted, or was not mined, is suspect until it is mined.
+                Some(_) if entry.suspicion.reverts == 0 && !entry.suspicion.unmined => {
+                    entry.suspicion = Suspicion::default();
+                }
                 Some(_) => {}
                 None => entry.suspicion.disagreed = None,
             }
@@ -156,6 +171,15 @@ impl Mempool {
         }
         let mut named = entities(&entry.admitted.op).map(|(_, address)| address);
         named.find(|address| self.culprits.is_suspect(*address)).map_or(Class::Usual, Class::Entity)
+    }
+
+    /// Whether an operation goes only when it is in nobody's way: it was sent alone and not mined, or nodes would not take
+    /// another of its sender's.
+    pub(crate) fn is_shy(&self, hash: B256) -> bool {
+        let Some(entry) = self.entries.get(&hash) else { return false };
+        let sender = entry.admitted.op.sender;
+        let of_culprit = self.culprits.entities.get(&sender).is_some_and(|(_, senders)| senders.contains(&sender));
+        entry.suspicion.unmined || of_culprit
     }
 
     /// What a bundle with this operation is to bid at least: more than it was refused at alone.
@@ -206,7 +230,8 @@ impl Mempool {
     fn set_back_one(&mut self, hash: B256, trouble: Trouble, why: &str) -> Vec<Dropped> {
         self.group(&[hash]);
         let now = self.time;
-        let Some(Entry { suspicion, .. }) = self.entries.get_mut(&hash) else { return Vec::new() };
+        let Some(entry) = self.entries.get_mut(&hash) else { return Vec::new() };
+        let suspicion = &mut entry.suspicion;
         suspicion.failures = suspicion.failures.saturating_add(1);
         let strikes = &mut suspicion.strikes;
         let mut strike = |others_go: bool| {
@@ -227,10 +252,18 @@ impl Mempool {
                 suspicion.reverts >= REVERTS
             }
             Trouble::Unprovable { for_good } => for_good,
-            Trouble::Unsigned | Trouble::Unmined => false,
+            Trouble::Unmined => {
+                suspicion.unmined = true;
+                false
+            }
+            Trouble::Unsigned => false,
         };
         if verdict {
             return self.convict(hash, why);
+        }
+        if suspicion.unmined {
+            let until = now.saturating_add(REMEMBERED);
+            self.culprits.suspect(entry.admitted.op.sender, entry.admitted.op.sender, until);
         }
         let pause = PAUSE.saturating_mul(1 << (suspicion.failures - 1).min(16)).min(LONGEST_PAUSE);
         // A first failure waits for no more than the next head.
@@ -249,15 +282,8 @@ impl Mempool {
         }
         let sender = entry.admitted.op.sender;
         for (_, address) in entities(&entry.admitted.op) {
-            if self.config.allowed.contains(&address) {
-                continue;
-            }
-            if culprits.entities.len() < MOST || culprits.entities.contains_key(&address) {
-                let known = culprits.entities.entry(address).or_default();
-                known.0 = until;
-                if known.1.len() < SENDERS {
-                    known.1.insert(sender);
-                }
+            if !self.config.allowed.contains(&address) {
+                culprits.suspect(address, sender, until);
             }
         }
         self.take_out(hash, why.to_owned(), None)

@@ -56,6 +56,8 @@ pub(crate) enum Answer {
     Outbid,
     /// They take nothing at the moment.
     NotNow,
+    /// They take no bid as small as this.
+    Underpriced,
     /// None has it: `passing` if for a reason that is not the transaction's content.
     No { passing: bool },
 }
@@ -84,10 +86,11 @@ impl NodeError {
             Answer::Outbid
         } else if self.is_the_endpoints() || [-32_005, -32_016].contains(code) || says(&["nonce", "gapped", "syncing"]) {
             Answer::NotNow
+        } else if says(&["underpriced", "tip too low", "tip below", "priority fee too low", "priority fee per gas too low"]) {
+            Answer::Underpriced
         } else {
             let passing = says(&[
-                "underpriced", "fee too low", "tip too low", "tip below", "gas price", "fee cap", "feecap", "base fee",
-                "insufficient funds", "pool is full", "pool full", "reserved", "in-flight", "inflight", "account limit",
+                "fee too low", "gas price", "fee cap", "feecap", "base fee", "insufficient funds", "pool is full", "pool full", "reserved", "in-flight", "inflight", "account limit",
                 "limit exceeded", "timeout", "timed out", "busy", "overloaded", "unavailable", "internal error",
             ]);
             Answer::No { passing }
@@ -132,7 +135,7 @@ mod tests {
             ("already known", Answer::Unknown),
             ("replacement transaction underpriced", Answer::Outbid),
             ("too many requests", Answer::NotNow),
-            ("transaction underpriced: gas tip cap 1, minimum needed 1000000", Answer::No { passing: true }),
+            ("transaction underpriced: gas tip cap 1, minimum needed 1000000", Answer::Underpriced),
             ("max fee per gas less than block base fee", Answer::No { passing: true }),
             ("insufficient funds for gas * price + value", Answer::No { passing: true }),
             ("in-flight transaction limit reached for delegated accounts", Answer::No { passing: true }),

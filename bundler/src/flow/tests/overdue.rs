@@ -218,6 +218,39 @@ fn several_that_bid_what_others_do_and_are_not_mined_are_tried_in_halves_and_one
     }
 }
 
+#[test]
+fn one_that_bids_what_others_do_and_is_not_mined_is_cancelled_soon_if_others_wait() {
+    let bundle = bundle(1_000);
+    let mut flow = in_flight(&bundle);
+    flow.taken(PLACE, SENT);
+    behind(&mut flow, 1);
+    let mut cancelled = Vec::new();
+    for raise in 0..3_u64 {
+        let actions = flow.advance(&[Some(0)], 20 + raise, 4_000 + 3_000 * raise, fees());
+        cancelled.push(cancels(&actions));
+        let bid = Fees { max_fee: 3 << (raise + 1), priority_fee: 1 << (raise + 1) };
+        let transaction = B256::with_last_byte(1 + raise as u8);
+        flow.signed(PLACE, Attempt { transaction, raw: Bytes::new(), fees: bid }, Some(&bundle));
+    }
+    assert_eq!(cancelled, [false, false, true]);
+}
+
+#[test]
+fn what_goes_behind_one_that_was_not_heard_of_yet_waits_for_that_or_for_a_head() {
+    let second = Place { nonce: 1, ..PLACE };
+    let mut flow = in_flight(&bundle(100));
+    assert!(flow.is_unsure(second) && !flow.is_unsure(PLACE));
+    flow.taken(PLACE, SENT);
+    assert!(!flow.is_unsure(second));
+    let mut flow = in_flight(&bundle(100));
+    flow.advance(&[Some(0)], 2, 1_200, fees());
+    assert!(!flow.is_unsure(second), "the node does not answer");
+    let mut flow = in_flight(&bundle(100));
+    assert_eq!(flow.left_before(second), 0);
+    flow.refused(PLACE, SENT);
+    assert_eq!((flow.is_unsure(second), flow.left_before(second)), (false, 1));
+}
+
 fn outcomes(actions: &[Action]) -> Vec<(Vec<B256>, &'static str)> {
     let settled = actions.iter().filter_map(|action| match action {
         Action::Settled { bundle: Some(bundle), outcome, .. } => Some((bundle.hashes(), outcome.name())),

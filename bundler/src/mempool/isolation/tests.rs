@@ -224,4 +224,10 @@ fn what_was_sent_and_not_mined_is_tried_in_halves_and_never_dropped() {
         assert!(pool.set_back(&[id(1)], Trouble::Unmined, "not mined").is_empty());
     }
     assert!(pool.entries[&id(1)].phase == Phase::Stale && pool.waits_for(id(1)) == Some("not mined"));
+    // Nobody is to wait for it again, nor for another of its sender's, until one is mined.
+    pool.insert(operation(1, 1, 100, 3), &block(1)).unwrap();
+    pool.went(&[id(1)], Some(BID));
+    assert_eq!([1, 2, 3].map(|it| pool.is_shy(id(it))), [true, false, true]);
+    pool.remove_included(id(1));
+    assert!(!pool.is_shy(id(3)));
 }
