@@ -12,10 +12,11 @@
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make accuracy  how exact gas estimates are: 1,000 operations estimated, sent and executed
 #   make sessions  60,000 random policies and operations, judged by our policy and by the account's contract
-#   make bench  what a validation and a sponsorship cost; latencies, rates, CPU and memory of a node under load; FABSTIR_BASELINE=file compares
+#   make bench  what a validation and a sponsorship cost; latencies, rates, CPU and memory of a node under load, and of sends beside the worst estimates; FABSTIR_BASELINE=file compares
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make idle   what a node costs that nobody uses, for a minute: questions to its chain's node, and CPU
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
+#   make siege  attackers on a hard chain beside honest users: what each cost the bundler, the users and himself
 #   make base-load  Base as it is for ten minutes, half of each block taken by others: 20 operations a second, how long each took
 #   make windows    operations valid from or until about now, at a thousand moments: none is mined outside its window
 #   make simulate  10,000 seeds of a bundler in a simulated world; make faults  what it finds of faults planted on purpose
@@ -34,7 +35,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quick quickstart tests-built base-load simulate faults verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help quick quickstart tests-built base-load siege simulate faults verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -238,7 +239,7 @@ accuracy: build
 # The node first: the measurement starts it as a process of its own. The figures of rpc are written to target/bench.
 bench: contracts redis $(VIEM)/node_modules/.installed
 	cargo build --workspace --locked --profile bench
-	cargo bench --workspace --locked --bench validation --bench reserve --bench rpc --bench sponsored --bench durable
+	cargo bench --workspace --locked --bench validation --bench reserve --bench rpc --bench beside --bench sponsored --bench durable
 
 load: contracts
 	cargo build --workspace --locked --profile bench
@@ -306,6 +307,10 @@ idle: build
 clean:
 	cargo clean
 	rm -rf $(CONTRACTS)/out $(CONTRACTS)/cache .dev
+
+# FABSTIR_SIEGE=… for one attacker alone.
+siege: build
+	FABSTIR_SIEGE_ROUNDS=$${FABSTIR_SIEGE_ROUNDS:-20} cargo test --workspace --locked --test e2e siege:: -- --nocapture
 
 # FABSTIR_LOAD_RATE=… for more a second, FABSTIR_SEED=… for other moments.
 base-load: build

@@ -31,12 +31,18 @@ pub struct Config {
     pub debug_rpc: bool,
     /// Gas that one operation's validation may use at most.
     pub max_verification_gas: u128,
-    /// Time that one operation's validation may take in the EVM, waiting for the node not counted.
-    pub max_validation_time: Duration,
+    /// Steps that one operation's validation may make in our EVM, which runs it again for each trip to the node.
+    pub max_validation_steps: u64,
     /// Values of state that one operation's validation may have fetched.
     pub max_validation_reads: usize,
-    /// Validations and estimates that run at the same time; others wait.
+    /// Operations that are validated to be taken at the same time; others wait.
     pub max_concurrent_validations: usize,
+    /// Estimates, rehearsals and explanations that are made at the same time, behind those.
+    pub max_concurrent_estimates: usize,
+    /// Whether no new operation is taken until the operator says otherwise.
+    pub intake_paused: bool,
+    /// Whether no new bundle is made until the operator says otherwise.
+    pub bundling_paused: bool,
     /// What is bid, and what is asked of operations.
     pub fees: FeePolicy,
     /// What the keys' balances are kept at.
@@ -97,9 +103,12 @@ impl Config {
             bundling: BundlingMode::Auto,
             debug_rpc: false,
             max_verification_gas: 5_000_000,
-            max_validation_time: Duration::from_secs(1),
+            max_validation_steps: 20_000_000,
             max_validation_reads: 512,
             max_concurrent_validations: 64,
+            max_concurrent_estimates: 64,
+            intake_paused: false,
+            bundling_paused: false,
             // A tenth and a half of an ether.
             keeping: Keeping {
                 low: U256::from(100_000_000_000_000_000_u64),

@@ -25,6 +25,7 @@
 //! - `index`: where each operation was executed, at any age, across restarts.
 //! - [`signer`]: the key that bundles are sent from.
 //! - [`node`]: the few methods we ask a node for; never `debug_*` or `trace_*`.
+//! - [`work`]: how much was simulated for a call.
 //! - [`world`]: clock, threads, disk: the system's, or a simulated one's.
 //!
 //! Invariants: state that cannot be read is an error and never a verdict; an accepted operation is included or
@@ -59,9 +60,10 @@ pub mod signer;
 mod submitter;
 mod trail;
 mod transaction;
+pub mod work;
 pub mod world;
 
-pub use admission::{Admitted, Evidence, Validated};
+pub use admission::{Admitted, Conduct, Evidence, Validated};
 pub use cluster::{Builder, ClusterConfig, ClusterError, Refusal, SeatState};
 pub use config::{BundlingMode, Config};
 pub use engine::{KeyVitals, Left, Record, Status, Vitals};

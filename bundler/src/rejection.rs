@@ -117,10 +117,18 @@ pub enum Rejection {
     Overdrawn { paymaster: Address, deposit: U256, required: U256 },
     #[error("mempool: full; to be taken, raise maxPriorityFeePerGas above {required}")]
     Full { required: u128 },
+    #[error("no node takes a transaction with this operation: {reason}; not tried again for ten minutes")]
+    NotTaken { reason: String },
     #[error("the bundler is busy, try again: {0}")]
     Busy(&'static str),
     #[error("operations cannot be stored at the moment: nothing is taken before they can, try again later")]
     Unwritable,
+    #[error(
+        "the operator has paused the intake: no new operation is taken for now, what is pending goes on; try again later"
+    )]
+    IntakePaused,
+    #[error("{0}")]
+    Order(String),
     #[error("the bundler is shutting down: send to another, or try again later")]
     ShuttingDown,
     #[error("simulation: {0}")]
@@ -144,6 +152,8 @@ impl Rejection {
             | Self::TooLarge { .. }
             | Self::Authorization { .. }
             | Self::ReplacementUnderpriced { .. }
+            | Self::Order(_)
+            | Self::NotTaken { .. }
             | Self::AlreadyBundled { .. } => error_code::INVALID_FIELDS,
             Self::EntryPoint { .. } => error_code::ENTRY_POINT_REJECTED,
             Self::Paymaster { .. } => error_code::PAYMASTER_REJECTED,
@@ -160,10 +170,12 @@ impl Rejection {
             Self::Throttled { .. } | Self::Banned { .. } | Self::Blocked { .. } => error_code::THROTTLED_OR_BANNED,
             Self::TooManyPending { .. } => error_code::STAKE_TOO_LOW,
             Self::Overdrawn { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
-            Self::ShuttingDown | Self::Unwritable | Self::Busy(_) | Self::Full { .. } => error_code::LIMIT_EXCEEDED,
-            Self::Simulation(SimulationError::TooManyReads(_) | SimulationError::TooSlow(_)) => {
-                error_code::RULE_VIOLATION
+            Self::ShuttingDown | Self::IntakePaused | Self::Unwritable | Self::Busy(_) | Self::Full { .. } => {
+                error_code::LIMIT_EXCEEDED
             }
+            Self::Simulation(
+                SimulationError::TooManyReads(_) | SimulationError::TooManySteps(_) | SimulationError::TooManyCalls,
+            ) => error_code::RULE_VIOLATION,
             Self::Simulation(SimulationError::MalformedCode(_)) => error_code::INVALID_FIELDS,
             Self::Simulation(_) | Self::Node(_) | Self::Internal(_) => error_code::INTERNAL,
         }
@@ -213,6 +225,8 @@ impl Rejection {
                 | Self::Busy(_)
                 | Self::Unwritable
                 | Self::ShuttingDown
+                | Self::IntakePaused
+                | Self::Order(_)
                 | Self::Simulation(SimulationError::Node(_) | SimulationError::Evm(_))
         )
     }
@@ -275,6 +289,7 @@ impl Rejection {
             })),
             Self::Elsewhere(refusal) => refusal.data.clone(),
             Self::Busy(_) => Some(json!({ "retryAfterMs": 500 })),
+            Self::IntakePaused => Some(json!({ "paused": "intake", "retryAfterMs": 5_000 })),
             Self::Unwritable | Self::ShuttingDown => Some(json!({ "retryAfterMs": 5_000 })),
             Self::Full { required } => {
                 Some(json!({ "field": "maxPriorityFeePerGas", "required": U256::from(*required) }))

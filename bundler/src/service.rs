@@ -1,9 +1,13 @@
 //! Wiring: the tasks, the channels between them, and the handle that the RPC layer holds.
 
 mod lookout;
+mod operator;
 mod snapshot;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use alloy::{
     primitives::{Address, B256, Bytes},
@@ -11,7 +15,11 @@ use alloy::{
 };
 use erc4337::{EntryPointVersion, UserOperation, UserOperationRequest, storage::DepositInfo};
 use tokio::{
-    sync::{Notify, Semaphore, mpsc, oneshot, watch},
+    sync::{
+        Notify, Semaphore, SemaphorePermit,
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
     task::JoinHandle,
 };
 
@@ -33,10 +41,7 @@ use crate::{
     index::{Event, Index, IndexError, Logs, ResumeError},
     journal::{File, Journal, JournalError, Replay},
     lives::{Arrival, Lives},
-    mempool::{
-        Counts, ReputationStatus,
-        store::{self, StoreError},
-    },
+    mempool::store::{self, StoreError},
     node::{NodeClient, NodeError},
     signer::Signer,
     submitter::Submitter,
@@ -128,8 +133,12 @@ pub struct Bundler {
     heads: watch::Receiver<Head>,
     engine: mpsc::Sender<Command>,
     address: Address,
-    /// Validations and estimates that may run at once.
+    /// Operations that may be validated at once to be taken.
     lanes: Arc<Semaphore>,
+    /// Estimates, rehearsals and explanations that may be made at once, behind those.
+    studies: Arc<Semaphore>,
+    /// Whether no new operation is taken.
+    intake_paused: Arc<AtomicBool>,
     index: Arc<Index>,
     logs: Arc<Logs>,
     trail: Arc<Trail>,
@@ -323,6 +332,7 @@ impl Bundler {
         let (screening, sender) = (Screening { op: Arc::clone(&op), hash, entry_point }, op.sender);
         match self.ask(|answer| Command::Screen(screening, answer)).await?? {
             Screened::Known => Ok(Err(hash)),
+            Screened::Validate(_) if self.is_intake_paused() => Err(Rejection::IntakePaused),
             Screened::Validate(lane) => {
                 arrival.is(hash, sender, entry_point);
                 let admitted = admission::admit(op, hash, entry_point, &lane, on).await?;
@@ -356,7 +366,7 @@ impl Bundler {
     /// If there was nothing to look at: state that could not be read, a malformed authorization.
     pub(crate) async fn explain(&self, op: UserOperation, entry_point: Address) -> Result<Explanation, Rejection> {
         let version = entry_point_version(&self.config, entry_point)?;
-        let _lane = self.lane().await?;
+        let _study = self.study().await?;
         let head = self.head();
         let on = self.grounds(&head);
         let screened = admission::screen(&op, entry_point, on).await;
@@ -397,14 +407,6 @@ impl Bundler {
         self.ask(|done| Command::Clear { operations, reputations, done }).await
     }
 
-    pub(crate) async fn set_reputation(&self, entries: Vec<(Address, Counts)>) -> Result<(), Rejection> {
-        self.ask(|done| Command::SetReputation(entries, done)).await
-    }
-
-    pub(crate) async fn reputations(&self) -> Result<Vec<(Address, Counts, ReputationStatus)>, Rejection> {
-        self.ask(Command::DumpReputation).await
-    }
-
     fn grounds<'a>(&'a self, head: &'a Head) -> Grounds<'a> {
         Grounds { config: &self.config, head, bundler: self.address }
     }
@@ -416,11 +418,20 @@ impl Bundler {
         }
     }
 
-    /// A place among those that validate. Waits a little: a burst passes, a flood does not.
-    async fn lane(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Rejection> {
+    /// A place among those that validate to take. Waits a little: a burst passes, a flood does not.
+    async fn lane(&self) -> Result<SemaphorePermit<'_>, Rejection> {
+        self.place_in(&self.lanes, "too many operations are being validated").await
+    }
+
+    /// A place among those that only look, of which no sender of operations has to wait.
+    async fn study(&self) -> Result<SemaphorePermit<'_>, Rejection> {
+        self.place_in(&self.studies, "too many operations are being estimated").await
+    }
+
+    async fn place_in<'a>(&self, lanes: &'a Semaphore, why: &'static str) -> Result<SemaphorePermit<'a>, Rejection> {
         self.stir();
-        let busy = || Rejection::Busy("too many operations are being validated");
-        tokio::time::timeout(PATIENCE, self.lanes.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
+        let busy = || Rejection::Busy(why);
+        tokio::time::timeout(PATIENCE, lanes.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())
     }
 
     /// Estimates the gas limits that a request leaves open.
@@ -433,7 +444,7 @@ impl Bundler {
         entry_point: Address,
         overrides: StateOverride,
     ) -> Result<Estimate, Rejection> {
-        let _lane = self.lane().await?;
+        let _study = self.study().await?;
         self.at_the_head(|head| {
             let (request, overrides) = (request.clone(), overrides.clone());
             async move {
@@ -561,11 +572,12 @@ impl Bundler {
     ///
     /// # Errors
     /// If there are too many subscribers, or the bundler has stopped.
-    pub(crate) async fn watch(&self, hash: B256) -> Result<mpsc::Receiver<Stage>, Rejection> {
-        let (sender, receiver) = mpsc::channel(WAITING);
+    pub(crate) async fn watch(&self, hash: B256) -> Result<Watch, Rejection> {
+        let (sender, stages) = mpsc::channel(WAITING);
         let known = self.indexed(hash)?;
+        let watch = Watch { hash, stages, engine: self.engine.downgrade() };
         match self.ask(|answer| Command::Watch(hash, known, sender, answer)).await? {
-            true => Ok(receiver),
+            true => Ok(watch),
             false => Err(Rejection::Busy("too many subscriptions")),
         }
     }
@@ -623,6 +635,34 @@ impl Bundler {
         let (answer, answered) = oneshot::channel();
         self.engine.send(question(answer)).await.map_err(|_| Rejection::ShuttingDown)?;
         answered.await.map_err(|_| Rejection::ShuttingDown)
+    }
+}
+
+/// What becomes of an operation, as it comes. Given up, it is looked after no more.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    hash: B256,
+    stages: mpsc::Receiver<Stage>,
+    /// Held weakly: who watches does not keep the bundler up.
+    engine: mpsc::WeakSender<Command>,
+}
+
+impl Watch {
+    /// The next step; none after the last, or if this was not read for too long.
+    pub(crate) async fn next(&mut self) -> Option<Stage> {
+        self.stages.recv().await
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stages.close();
+        let Some(engine) = self.engine.upgrade() else { return };
+        if let Err(TrySendError::Full(unwatch)) = engine.try_send(Command::Unwatch(self.hash))
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { engine.send(unwatch).await });
+        }
     }
 }
 

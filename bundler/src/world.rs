@@ -6,15 +6,26 @@
 //! [`Config::disk`](crate::Config::disk) and [`NodeClient::through`](crate::node::NodeClient::through).
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     path::Path,
+    sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures::future::BoxFuture;
 use redb::{Builder, Database, DatabaseError};
 use serde_json::{Value, value::RawValue};
-use tokio::{task::JoinError, time::Instant};
+use tokio::{
+    runtime::Runtime,
+    sync::{Semaphore, SemaphorePermit},
+    task::JoinError,
+    time::Instant,
+};
+
+/// Threads for work behind everything else: most wait for the node.
+const BEHIND: usize = 64;
+/// By how much the system puts them behind others.
+const NICER: i32 = 5;
 
 /// Where databases are.
 pub trait Disk: std::fmt::Debug + Send + Sync {
@@ -68,6 +79,7 @@ struct Simulated {
 }
 
 thread_local! {
+    static IS_BEHIND: Cell<bool> = const { Cell::new(false) };
     static SIMULATED: RefCell<Option<Simulated>> = const { RefCell::new(None) };
 }
 
@@ -103,6 +115,51 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         tokio::time::sleep(pause).await;
     }
     Ok(done)
+}
+
+/// The same behind everything else: on threads of their own, which the system lets others go before, and which compute by
+/// [turns](turn). How long it takes is up to the load, so that nothing of it may be judged by time.
+///
+/// # Errors
+/// As [`blocking`].
+pub(crate) async fn behind<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    static THREADS: OnceLock<Option<Runtime>> = OnceLock::new();
+    let threads = || {
+        let mut threads = tokio::runtime::Builder::new_current_thread();
+        threads.thread_name("behind").max_blocking_threads(BEHIND).on_thread_start(step_back).build().ok()
+    };
+    let simulated = SIMULATED.with_borrow(Option::is_some);
+    match THREADS.get_or_init(threads) {
+        Some(threads) if !simulated => threads.spawn_blocking(work).await,
+        _ => blocking(work).await,
+    }
+}
+
+/// The right to compute, for a thread that works [`behind`] others: as many have it at a time as there are cores but one.
+/// Others need none. Not to be held while waiting for anything.
+pub(crate) fn turn() -> Option<SemaphorePermit<'static>> {
+    static TURNS: OnceLock<Semaphore> = OnceLock::new();
+    if !IS_BEHIND.get() {
+        return None;
+    }
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let turns = TURNS.get_or_init(|| Semaphore::new(cores().saturating_sub(1).max(1)));
+    tokio::runtime::Handle::current().block_on(turns.acquire()).ok()
+}
+
+/// Makes this thread one of those behind.
+fn step_back() {
+    IS_BEHIND.set(true);
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::{process, thread};
+        // On Linux a thread has a priority of its own, by its id.
+        let own = Some(thread::gettid());
+        let nicer = process::getpriority_process(own).and_then(|now| process::setpriority_process(own, now + NICER));
+        if let Err(error) = nicer {
+            tracing::debug!(%error, "estimates have the priority of everything else");
+        }
+    }
 }
 
 fn pause() -> Option<Duration> {

@@ -50,6 +50,11 @@ impl EntryPointVersion {
         matches!(self, Self::V0_8 | Self::V0_9)
     }
 
+    /// Whether init code of an account that exists is ignored, rather than refused.
+    pub const fn ignores_init_code_of_existing_accounts(self) -> bool {
+        matches!(self, Self::V0_9)
+    }
+
     /// Whether validity bounds may be block numbers (top bit set on both).
     pub const fn supports_block_validity(self) -> bool {
         matches!(self, Self::V0_9)

@@ -110,7 +110,7 @@ fn hold(folder: &Path) -> Result<File> {
 async fn stop_or_hang_up() -> Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
     tokio::select! {
-        stopped = stop_signal() => stopped,
+        stopped = async { stop_signal()?.await } => stopped,
         _ = hang_up.recv() => Ok(()),
     }
 }

@@ -25,6 +25,7 @@
 //! - [`monitor`]: whether the money is there, who may do what, what is about to change.
 //! - [`migrate`]: new code behind the proxies, by vote, there and back.
 //! - [`openrpc`]: the endpoint described by itself.
+//! - [`admin`]: the operator's side; [`operate`]: one call of it, from the command line.
 //! - [`keys`]: where secret keys come from; [`arenas`]: less memory.
 
 pub mod admin;
@@ -47,6 +48,7 @@ pub mod monitor;
 pub mod node;
 pub mod observe;
 pub mod openrpc;
+pub mod operate;
 pub mod prove;
 pub mod reference;
 pub mod serve;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use fabstir::{arenas, deploy, dev, doctor, host, migrate, monitor, node, prove, reference, trace};
+use fabstir::{arenas, deploy, dev, doctor, host, migrate, monitor, node, operate, prove, reference, trace};
 use tracing_subscriber::EnvFilter;
 
 /// Account abstraction for a marketplace of LLM inference: bundler, paymaster and tools.
@@ -46,6 +46,8 @@ enum Command {
     /// Prints the reference of every setting, as docs/settings.md has it.
     #[command(hide = true)]
     Reference,
+    /// Does one thing on a running node through its admin API: pause, resume, drain, drop, clear, cancel, show.
+    Admin(operate::Options),
     /// Shows each step that an operation took in a node, with its time.
     Trace(trace::Options),
 }
@@ -88,6 +90,7 @@ async fn run(command: Command, log_format: LogFormat) -> Result<()> {
             print!("{}", reference::markdown(&Cli::command()));
             Ok(())
         }
+        Command::Admin(options) => operate::run(options).await,
         Command::Trace(options) => trace::run(options).await,
     }
 }

@@ -176,6 +176,7 @@ pub struct Setup {
 /// # Errors
 /// Whatever stops it, with its context.
 pub async fn run(options: Options) -> Result<()> {
+    let stop = stop_signal()?;
     // First of all: a start that takes its time, or fails, is to be seen.
     let board = Arc::<Board>::default();
     let metrics = options.observe.serve(&board).await?;
@@ -232,7 +233,7 @@ pub async fn run(options: Options) -> Result<()> {
             println!("metrics: http://{address}/metrics");
         }
         println!("ready: http://{}", builder.address);
-        stop_signal().await?;
+        stop.await?;
         builder.stop().await;
         return Ok(());
     }
@@ -248,7 +249,7 @@ pub async fn run(options: Options) -> Result<()> {
         println!("explorer: http://{}/explorer/", node.address);
     }
     println!("ready: http://{}", node.address);
-    stop_signal().await?;
+    stop.await?;
     node.stop().await;
     if let Some((_, task)) = metrics {
         task.abort();
@@ -285,7 +286,9 @@ impl Node {
     /// # Errors
     /// If the chain, the keys or the address to serve on are not usable.
     pub async fn start(setup: Setup) -> Result<Self> {
-        let config = bundler_config(&setup)?;
+        let mut config = bundler_config(&setup)?;
+        let admin = setup.admin.open(setup.chain.data_dir.clone()).await?;
+        admin.iter().for_each(|admin| admin.apply(&mut config));
         let deployment = &setup.deployment;
         let mut pages = observe::pages(&setup.board);
         let sponsor = sponsor_keys::sponsor(setup.sponsor_signers)?;
@@ -351,7 +354,7 @@ impl Node {
         };
         let observers = observe::start(&setup.observe, &setup.board, watched)?;
         openrpc::register(&mut module)?;
-        let admin = setup.admin.start(service, source, setup.chain.data_dir).await?;
+        let admin = admin.map(|admin| admin.serve(service, source, bundler.clone())).transpose()?;
         let (address, server) = serve::start(setup.serve, module, pages).await?;
         setup.board.started();
         Ok(Self { address, bundler, builder, server, engine, follower, signers, watcher, observers, admin })
@@ -380,13 +383,18 @@ impl Node {
     }
 }
 
-/// Returns when the process is asked to stop.
-pub async fn stop_signal() -> Result<()> {
+/// Comes when the process is asked to stop, from now on: whoever is told that it is ready may ask at once.
+///
+/// # Errors
+/// If the system does not let it be told.
+pub fn stop_signal() -> Result<impl Future<Output = Result<()>>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        result = tokio::signal::ctrl_c() => result?,
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            result = tokio::signal::ctrl_c() => result?,
+        }
+        Ok(())
+    })
 }

@@ -25,6 +25,11 @@ use tokio::{
 
 use crate::deployment::Deployment;
 
+/// Times the tip of who is in a hurry, or the base fee, that is still taken for a tip and not for a way to be paid.
+const MOST_TIP: u128 = 20;
+/// Wei for each gas that is always taken for one: wallets that ask nobody offer as much.
+const LEAST_MOST_TIP: u128 = 2_000_000_000;
+
 /// The paymasters of this deployment, and how much they may promise.
 ///
 /// # Errors
@@ -123,6 +128,11 @@ impl View {
 impl Chain for View {
     fn time(&self) -> u64 {
         self.bundler.next_block().latest
+    }
+
+    fn most_tip(&self) -> u128 {
+        let fees = self.bundler.head().fees;
+        fees.fast_priority_fee.max(fees.base_fee).saturating_mul(MOST_TIP).max(LEAST_MOST_TIP)
     }
 
     fn read(&self, reads: Vec<Read>) -> Later<'_, Answers> {

@@ -46,6 +46,12 @@ pub trait Chain: fmt::Debug + Send + Sync + 'static {
     /// in its blocks.
     fn time(&self) -> u64;
 
+    /// Wei for each gas that nobody has to tip more than, however great the hurry; whoever bundles an operation is paid what it
+    /// tips.
+    fn most_tip(&self) -> u128 {
+        u128::MAX
+    }
+
     /// The answers, all as of one block: the newest that operations are simulated on.
     fn read(&self, reads: Vec<Read>) -> Later<'_, Answers>;
 

@@ -190,6 +190,18 @@ impl Service {
         Ok(chosen.inspect_err(|why| self.journal.note_unchosen(sender, why))?)
     }
 
+    /// Whoever pays in tokens pays what the operation costs, at a price that may be out by a little. Bundled by the payer with
+    /// a tip that nobody needs, it would sell the whole deposit at that price.
+    fn at_market_prices(&self, ask: &Ask) -> Result<(), Refusal> {
+        let given = ask.operation.with_open_fields_zero().max_priority_fee_per_gas;
+        let limit = self.chain.most_tip();
+        if given <= limit {
+            return Ok(());
+        }
+        let denial = Box::new(Denial::Gas { field: "maxPriorityFeePerGas", given, limit });
+        Err(Refusal::Denied { denial, policy: "token".into() })
+    }
+
     /// What an estimate is to be made with. Nothing is promised, but what would be refused is refused here already.
     ///
     /// # Errors
@@ -203,6 +215,7 @@ impl Service {
     async fn try_stub(&self, ask: &Ask) -> Result<Terms, Refusal> {
         if let Some(choice) = &ask.token {
             self.unless_paused(ask)?;
+            self.at_market_prices(ask)?;
             let (paymaster, charge) = self.taking(choice)?.stub(ask, choice, &self.sponsor).await?;
             return Ok(Terms { paymaster, charge: Some(charge) });
         }
@@ -229,6 +242,7 @@ impl Service {
     async fn try_grant(&self, ask: &Ask, rehearsed: bool) -> Result<(Terms, Signed), Refusal> {
         if let Some(choice) = &ask.token {
             self.unless_paused(ask)?;
+            self.at_market_prices(ask)?;
             let (chain_id, sponsor, now) = (self.config.chain_id, &self.sponsor, self.chain.time());
             let (paymaster, charge) = self.taking(choice)?.grant(ask, choice, sponsor, chain_id, now).await?;
             return Ok((Terms { paymaster, charge: Some(charge) }, Signed::default()));

@@ -354,4 +354,29 @@ mod tests {
         assert_eq!(signer_of(&Sponsor::new(vec![away]).unwrap()).await, Err(NotSigned::Refused));
         assert_eq!(Sponsor::new(vec![]).unwrap_err(), NotSigned::NoKey);
     }
+
+    #[test]
+    fn whatever_is_signed_is_bound_to_one_chain_and_one_entry_point() {
+        use erc4337::{
+            HashContext,
+            token_payment::{self, TokenPayment},
+        };
+        let (op, limits) = operation();
+        let validity = Validity { until: 9, after: 1 };
+        let payment = TokenPayment { token: Address::ZERO, max_tokens: 1, tokens_per_eth: 1, validity };
+        for version in EntryPointVersion::ALL {
+            let signed = |entry_point: u8, chain_id: u64| {
+                let entry_point = Address::repeat_byte(entry_point);
+                [
+                    op.hash(&HashContext { version, entry_point, chain_id }, None).unwrap(),
+                    sponsorship::digest(&op, version, &limits, validity, entry_point, chain_id),
+                    token_payment::digest(&op, version, &limits, &payment, entry_point, chain_id),
+                ]
+            };
+            let here = signed(1, 1);
+            for elsewhere in [signed(1, 2), signed(2, 1)] {
+                assert!(here.iter().zip(&elsewhere).all(|(here, there)| here != there), "{version}");
+            }
+        }
+    }
 }

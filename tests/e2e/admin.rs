@@ -29,13 +29,13 @@ role = "admin"
 sha256 = "RULE"
 "#;
 
-struct Admin {
-    url: String,
+pub(crate) struct Admin {
+    pub(crate) url: String,
 }
 
 impl Admin {
     /// Status and body, which are what the document says.
-    async fn ask(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
+    pub(crate) async fn ask(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
         let (status, answer) = self.ask_unseen(method.clone(), path, key, body).await;
         let (_, document) = self.ask_unseen(Method::GET, "/v1/openapi.json", None, "").await;
         document::assert_says(&document, &method, path, status, &answer);
@@ -75,7 +75,7 @@ fn digest(key: &str) -> String {
 }
 
 /// A stack with an admin API, whose files are in the folder of its policies.
-async fn start(name: &str) -> (Policies, PathBuf, Vec<String>, Admin, Stack) {
+pub(crate) async fn start(name: &str) -> (Policies, PathBuf, Vec<String>, Admin, Stack) {
     let policies = Policies::new(name);
     let keys = policies.0.join("keys");
     let text = KEYS.replace("VIEW", &digest("view")).replace("RUN", &digest("run")).replace("RULE", &digest("rule"));
@@ -121,6 +121,7 @@ async fn each_role_may_what_it_may_and_what_was_done_is_written_down() {
         (Method::POST, "/v1/resume", "", 1),
         (Method::GET, "/v1/audit", "", 2),
         (Method::PUT, "/v1/policies/marketplace", paymaster::policy::MARKETPLACE, 2),
+        (Method::POST, "/rpc", r#"{"jsonrpc":"2.0","id":1,"method":"admin_status"}"#, 0),
     ];
     for (method, path, body, needed) in &routes {
         assert_eq!(admin.ask(method.clone(), path, None, body).await.0, 401, "{path} without a key");

@@ -176,6 +176,29 @@ async fn without_a_price_no_token_is_taken() {
     assert_eq!(code, -32002, "{message}");
 }
 
+/// What a payer who bundles by itself would be paid with: at a price that is out by more than the markup, each wei of it
+/// is bought below what it is worth.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tip_that_nobody_needs_buys_no_deposit_at_a_stale_price() {
+    let (stack, _) = with_oracle().await;
+    let payer = Payer::new(&stack).await;
+    let prepared = payer.prepare(&[approval(&stack, 3)]).await.unwrap();
+    let with_tip = async |method: &str, gwei: u64| {
+        let mut op = prepared["userOperation"].clone();
+        let fee = json!(U256::from(gwei) * U256::from(1_000_000_000_u64));
+        (op["maxPriorityFeePerGas"], op["maxFeePerGas"]) = (fee.clone(), fee);
+        let chain = json!(U256::from(stack.deployment.chain_id));
+        let context = json!({ "token": stack.deployment.token });
+        ask(&stack, method, vec![op, json!(payer.entry_point), chain, context]).await
+    };
+    for method in ["pm_getPaymasterStubData", "pm_getPaymasterData"] {
+        with_tip(method, 2).await.unwrap();
+        let (code, message, data) = with_tip(method, 10_000).await.unwrap_err();
+        assert_eq!((code, &data["rule"]), (-32050, &json!("gas")), "{method}: {message} {data}");
+        assert!(message.contains("maxPriorityFeePerGas"), "{message}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_that_the_operation_itself_revokes_costs_nothing() {
     let stack = Stack::start(&["--token-price", "3000"]).await.unwrap();

@@ -5,11 +5,12 @@
 //! ```
 //!
 //! - [`anvil`]: a chain of the test's own. - [`proxy`]: what the node was asked. - [`stack`]: everything together.
-//! - [`chain`]: which kind of chain that is, and `on_base!`. - [`others`]: who else is on it.
+//! - [`hard`]: what a hard chain does not take. - [`chain`]: which kind of chain that is, and `on_base!`. - [`others`]: who else is on it.
 //! - [`redis`]: a Redis of the test's own.
 //! - [`prometheus`]: a Prometheus of the test's own, under the product's alert rules.
 //! - [`accounts`]: SimpleAccounts of every EntryPoint version, from the published packages.
 //! - [`accuracy`]: how exact estimates are.
+//! - [`greedy`]: accounts that make a bundler simulate as much as it lets them.
 //! - [`load`]: honest clients beside hostile ones.
 //! - [`bench`]: a stack that bundles only when asked, and programs on it.
 //! - [`process`]: what a process has used.
@@ -24,6 +25,8 @@ pub mod accuracy;
 pub mod anvil;
 pub mod bench;
 pub mod chain;
+pub mod greedy;
+pub mod hard;
 pub mod load;
 pub mod op_stack;
 pub mod oracle;

@@ -18,6 +18,8 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
+use crate::hard::Hard;
+
 /// Any method.
 pub const ANY: &str = "*";
 
@@ -100,6 +102,8 @@ struct State {
     /// Contracts whose code it says is a stub, though the node executes them: as if it did by itself.
     native: Mutex<Vec<Address>>,
     sequencer: Mutex<Option<Sequencer>>,
+    /// What it takes of transactions.
+    hard: Mutex<Hard>,
     /// Conditions of transactions, as they came.
     conditions: Mutex<Vec<Value>>,
     traffic: Mutex<Traffic>,
@@ -124,6 +128,7 @@ impl Proxy {
             methods: Mutex::default(),
             native: Mutex::default(),
             sequencer: Mutex::default(),
+            hard: Mutex::default(),
             conditions: Mutex::default(),
             traffic: Mutex::default(),
             plan: watch::Sender::default(),
@@ -149,6 +154,16 @@ impl Proxy {
     /// From now on it takes transactions under a condition.
     pub fn take_conditions(&self, sequencer: Sequencer) {
         *self.state.sequencer.lock().unwrap() = Some(sequencer);
+    }
+
+    /// Changes what it takes of transactions from now on.
+    pub fn harden(&self, change: impl FnOnce(&mut Hard)) {
+        change(&mut self.state.hard.lock().unwrap());
+    }
+
+    /// Transactions that it has refused, or swallowed.
+    pub fn refused(&self) -> u64 {
+        self.state.hard.lock().unwrap().refused
     }
 
     /// The conditions that transactions came with.
@@ -310,6 +325,11 @@ async fn pass(state: &State, asked: &Value, body: Bytes) -> Result<Response<Full
     let sequencer = *state.sequencer.lock().unwrap();
     if let Some(sequencer) = sequencer
         && let Some(answer) = sequencer.take(state, asked).await?
+    {
+        return Ok(Response::new(Full::new(answer.to_string().into())));
+    }
+    if asked["method"] == "eth_sendRawTransaction"
+        && let Some(answer) = state.hard.lock().unwrap().judge(asked)
     {
         return Ok(Response::new(Full::new(answer.to_string().into())));
     }

@@ -168,6 +168,14 @@ impl NodeProcess {
         Self::spawn(node_url, deployment, arguments, "off", Stdio::inherit(), program).await
     }
 
+    /// One that may have no more than so many files open; with its warnings and errors written to this file.
+    pub async fn with_few_files(node_url: &str, deployment: &Path, files: u32, log: &Path) -> Result<Self> {
+        let file = std::fs::File::create(log)?;
+        let mut program = Command::new("sh");
+        program.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(fabstir());
+        Self::spawn(node_url, deployment, &[], "warn", file.into(), program).await
+    }
+
     /// The same, with everything that it has to say written to this file.
     pub async fn logged(node_url: &str, deployment: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
         let file = std::fs::File::create(log)?;

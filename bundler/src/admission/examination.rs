@@ -11,12 +11,13 @@ use erc4337::{
     storage::{self, DepositInfo},
 };
 
-use super::{Evidence, Grounds, Validated, blocking, counted, in_line, later, state_after, verdict};
+use super::{Conduct, Evidence, Grounds, Validated, blocking, counted, in_line, later, state_after, verdict};
 use crate::{
     Rejection,
     evm::{Budget, HandleOps, NextBlock, Run, SimulationError, StateView, StopAt, Wanted},
     gas,
     rules::{self, Parties, Party, Standing, Violation},
+    work,
 };
 
 /// What a validation did and whether it may.
@@ -34,6 +35,7 @@ pub(crate) struct Examination {
     pub(crate) paymaster_deposit: U256,
     /// Operations that go before it.
     pub(crate) ahead: u64,
+    pub(crate) conduct: Conduct,
 }
 
 impl Examination {
@@ -62,6 +64,7 @@ impl Examination {
             parties: self.parties,
             paymaster_deposit: self.paymaster_deposit,
             ahead: self.ahead,
+            conduct: self.conduct,
         }
     }
 }
@@ -114,7 +117,7 @@ pub(crate) async fn examine(
 
     let (outcome, op) = {
         let (head, chain, bundler) = (on.head.clone(), on.config.chain.clone(), on.bundler);
-        let budget = Budget { time: on.config.max_validation_time, fetches: on.config.max_validation_reads };
+        let budget = Budget { steps: on.config.max_validation_steps, fetches: on.config.max_validation_reads };
         let next_block = on.next_block();
         blocking(move || {
             let run_in = |next: &NextBlock, overrides: &StateOverride| {
@@ -173,7 +176,9 @@ pub(crate) async fn examine(
         .await?
     };
     let (run, verdict, made) = outcome?;
-    if run.trips > 0 {
+    work::add(run.simulated);
+    // What is not taken tells nothing of what will be.
+    if run.trips > 0 && verdict.is_ok() {
         view.shared().forecast.learn(&op, version, &run.reads, &run.trace);
     }
 
@@ -201,5 +206,6 @@ pub(crate) async fn examine(
     let code_hashes = run.reads.accounts.iter().filter(its_own);
     let code_hashes = code_hashes.filter_map(|address| Some((*address, view.account(*address)?.code_hash))).collect();
     let paymaster_deposit = op.paymaster_address().map_or(U256::ZERO, |paymaster| deposit(paymaster).deposit);
-    Ok(Examination { run, verdict, parties, violations, code_hashes, paymaster_deposit, ahead })
+    let conduct = Conduct::of(&run.trace, [&*op], version).pop().unwrap_or_default();
+    Ok(Examination { run, verdict, parties, violations, code_hashes, paymaster_deposit, ahead, conduct })
 }

@@ -10,6 +10,7 @@
 //! was seen to do.
 
 mod authorization;
+mod conduct;
 mod examination;
 mod lane;
 mod limits;
@@ -23,6 +24,8 @@ use erc4337::{EntryPointVersion, HashContext, UserOperation, ValidationData};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use authorization::on_chain_delegate;
+pub use conduct::Conduct;
+pub(crate) use conduct::{Misconduct, misconduct};
 pub(crate) use examination::{Examination, examine, first_reads, sequence_on_chain};
 pub(crate) use lane::{counted, in_line, state_after};
 pub use verdict::Validated;
@@ -82,6 +85,9 @@ pub struct Evidence {
     pub paymaster_deposit: U256,
     /// Operations of its sender and nonce key that go before it.
     pub ahead: u64,
+    /// What each entity's part of it took and returned.
+    #[serde(default)]
+    pub conduct: Conduct,
 }
 
 /// Who asks, and on what grounds they judge.

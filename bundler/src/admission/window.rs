@@ -70,6 +70,12 @@ impl Validated {
         self.windows().any(|(_, data)| data.valid_until < measure(&data, next.first()))
     }
 
+    /// Whether it is not valid for ever.
+    pub(crate) fn may_expire(&self) -> bool {
+        // All 48 bits is how many say "for ever".
+        self.windows().any(|(_, data)| data.valid_until < (1 << 48) - 1)
+    }
+
     /// Whose window ends less than this after the next block at its latest, and that window.
     fn too_late(&self, next: &NextBlock, margin: Duration) -> Option<(Entity, ValidationData)> {
         let last = Moment { number: next.number, timestamp: next.latest };

@@ -15,7 +15,7 @@ mod room;
 use alloy::primitives::{Address, B256};
 use erc4337::EntryPointVersion;
 
-pub(crate) use choose::choose;
+pub(crate) use choose::{Terms, choose, is_below_market};
 pub(crate) use condition::condition;
 pub(crate) use contest::contest;
 pub(crate) use native::decide;
@@ -37,6 +37,10 @@ pub(crate) struct Bundle {
     pub(crate) operations: Vec<Admitted>,
     /// Whether only the node can tell what its execution does.
     pub(crate) native: bool,
+    /// It offers less than the market asks: anything that offers more may take its place.
+    pub(crate) below_market: bool,
+    /// What its first bid must be at least.
+    pub(crate) least_bid: Fees,
     /// What it is to bring in and to cost, once its proof has shown that.
     pub(crate) expected: Expected,
 }
@@ -80,7 +84,7 @@ impl Expected {
 
 impl Bundle {
     pub(crate) fn new(entry_point: Address, version: EntryPointVersion, operations: Vec<Admitted>) -> Self {
-        Self { entry_point, version, operations, native: false, expected: Expected::default() }
+        Self { entry_point, version, operations, native: false, below_market: false, least_bid: Fees::default(), expected: Expected::default() }
     }
 
     /// The same without what only matters until it is mined.
@@ -90,6 +94,11 @@ impl Bundle {
 
     pub(crate) fn hashes(&self) -> Vec<B256> {
         self.operations.iter().map(|admitted| admitted.hash).collect()
+    }
+
+    /// Whether an operation of it is not valid for ever: mined late, the bundle would revert.
+    pub(crate) fn may_expire(&self) -> bool {
+        self.operations.iter().any(|admitted| admitted.validated.may_expire())
     }
 
     /// Gas limit of its transaction.

@@ -9,7 +9,7 @@ use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, revert::Ent
 
 use super::{Bundle, Expected, native};
 use crate::{
-    admission::{Admitted, reject_revert},
+    admission::{Admitted, Misconduct, misconduct, reject_revert},
     evm::{Budget, Ending, HandleOps, NextBlock, SimulationError, StopAt},
     gas,
     head::Head,
@@ -33,8 +33,10 @@ pub(crate) struct Proven {
     pub(crate) dropped: Vec<Failed>,
     /// What fails only after others: for another bundle, a few times.
     pub(crate) disturbed: Vec<Failed>,
-    /// What may be innocent: for another bundle.
+    /// What has to go behind native calls: for another bundle.
     pub(crate) returned: Vec<B256>,
+    /// What fails together, one of them making it fail, and why: for two bundles.
+    pub(crate) unexplained: Option<(Vec<B256>, String)>,
     /// What fails only after what is in flight, or is not valid whichever second the next block has: for another block.
     pub(crate) waiting: Vec<B256>,
     /// What calls contracts that the chain's client executes itself: for a bundle of such ones.
@@ -44,6 +46,8 @@ pub(crate) struct Proven {
     /// Whether it was executed on the block that its operations were last found valid on: then, and only then, a
     /// failure is somebody's fault.
     pub(crate) same_state: bool,
+    /// What entities did here that they had not done alone, on the same state, with the operations that name them.
+    pub(crate) misconduct: Vec<(B256, Misconduct)>,
     /// What the node said against it.
     pub(crate) disagreement: Option<String>,
 }
@@ -79,10 +83,12 @@ pub(crate) fn prove(
         dropped: Vec::new(),
         disturbed: Vec::new(),
         returned: Vec::new(),
+        unexplained: None,
         waiting: Vec::new(),
         native: Vec::new(),
         held: Vec::new(),
         same_state: same_state && alone,
+        misconduct: Vec::new(),
         disagreement: None,
     };
     proven.waiting.extend(out_of_time(&mut proven.bundle, &next));
@@ -109,6 +115,11 @@ pub(crate) fn prove(
             budget: Budget::EXECUTION,
         }
         .run_and_keep(&head.view, &head.block)?;
+        if proven.same_state {
+            let reverted = !matches!(run.ending, Ending::Completed(_));
+            let found = misconduct(&run.trace, &bundle.operations, reverted);
+            proven.misconduct.extend(found.into_iter().map(|(place, what)| (bundle.operations[place].hash, what)));
+        }
         let native = run.trace.native_operations(bundle.entry_point);
         if !native.is_empty() {
             proven.set_native_apart(&native);
@@ -152,14 +163,18 @@ impl Proven {
         let count = operations.len();
         let mut take = |index: usize| Failed { hash: operations.remove(index).hash, reason: reason.clone(), culprit };
         match index {
-            // The first is validated before any other could have done anything to it.
-            Some(0) if alone => self.dropped.push(take(0)),
-            Some(0) => self.waiting.push(take(0).hash),
+            // Nobody else can have to do with it. Beside others even the first may fail for them: the EntryPoint's memory
+            // grows with them, which its own limits pay for.
+            Some(0) if count == 1 && alone => self.dropped.push(take(0)),
+            Some(0) if !alone => self.waiting.push(take(0).hash),
             Some(index) => self.disturbed.push(take(index)),
             None if count == 1 && alone => self.dropped.push(take(0)),
             None if count == 1 => self.waiting.push(take(0).hash),
-            // It could be any of them: alone, the first shows whether it is the one.
-            None => self.returned.extend(operations.drain(1..).map(|admitted| admitted.hash)),
+            // It could be any of them: their halves show which.
+            None => {
+                let all = operations.drain(..).map(|admitted| admitted.hash).collect();
+                self.unexplained = Some((all, reason));
+            }
         }
     }
 
@@ -313,11 +328,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn grep_040_nobody_is_to_blame_for_what_fails_beside_others_not_even_as_the_first() {
+        let operations: Vec<_> = (1..=3).map(|sender| operation(sender, 0, 100, sender)).collect();
+        let mut proven = put_aside(bundle(Vec::new()), &head(None));
+        proven.bundle.operations = operations;
+        let fails = |index| (Some(index), "AA13 initCode failed or OOG".to_owned(), Some(Entity::Factory));
+        // The EntryPoint's memory grows with each operation, and an exact limit pays for it.
+        proven.put_out(fails(0), true);
+        proven.put_out(fails(1), true);
+        let id = |failed: &[Failed]| failed.iter().map(|it| it.hash[0]).collect::<Vec<_>>();
+        assert_eq!((id(&proven.disturbed), id(&proven.dropped)), (vec![1, 3], vec![]));
+        // Alone it is its own doing, unless something is in flight.
+        proven.put_out(fails(0), false);
+        assert_eq!((proven.waiting.len(), proven.dropped.len()), (1, 0));
+        proven.bundle.operations = vec![operation(2, 0, 100, 2)];
+        proven.put_out(fails(0), true);
+        assert_eq!((id(&proven.dropped), proven.dropped[0].culprit), (vec![2], Some(Entity::Factory)));
+    }
+
+    #[tokio::test]
     async fn a_bundle_costs_what_the_operator_takes_too() {
         let head = head(Some(L1Prices { upgrade: Upgrade::Jovian, operator_fee_scalar: 3, ..L1Prices::default() }));
         let bundle = bundle(vec![operation(1, 0, 100, 1)]);
         let bid = Fees::first(&bundle, head.fees);
         let expected = expected(&bundle, &[], 50_000, bid, &head, 8_453, Address::ZERO);
         assert_eq!((expected.operator, expected.revenue), (50_000 * 300, 0));
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_could_be_anybodys_is_nobodys_until_it_is_halved() {
+        let operations: Vec<_> = (1..=4).map(|sender| operation(sender, 0, 100, sender)).collect();
+        let all: Vec<_> = operations.iter().map(|it| it.hash).collect();
+        let mut proven = put_aside(bundle(Vec::new()), &head(None));
+        proven.bundle.operations = operations;
+        proven.put_out((None, "it halts".into(), None), true);
+        assert_eq!(proven.unexplained, Some((all, "it halts".into())));
+        assert!(proven.dropped.is_empty() && proven.returned.is_empty() && proven.bundle.operations.is_empty());
     }
 }

@@ -1,11 +1,14 @@
 //! What stands where the engine would, in an rpc node: it passes on what it is asked, and keeps nothing but what its
 //! subscribers have been told.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy::primitives::B256;
 use futures::future::join_all;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::AbortHandle,
+};
 
 use super::{
     Asks,
@@ -21,6 +24,8 @@ use crate::{
 
 /// Between two looks at an operation that somebody watches.
 const LOOKS: Duration = Duration::from_millis(200);
+/// Operations that are watched at a time before each is looked at less often: all together cost no more then.
+const WATCHED: usize = 50;
 /// Looks at one; then its subscriber hears of its inclusion alone.
 const MOST_LOOKS: usize = 3_000;
 
@@ -34,7 +39,8 @@ pub(crate) struct Relay {
     asks: Arc<Asks>,
     inbox: mpsc::Receiver<Command>,
     records: Records,
-    watched: HashSet<B256>,
+    /// What is looked at because somebody watches it.
+    watched: HashMap<B256, AbortHandle>,
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
 }
 
@@ -47,7 +53,7 @@ impl Relay {
         lives: Arc<Lives>,
     ) -> Self {
         let (asks, records) = (Arc::new(asks), Records::new(interest, lives));
-        Self { config, asks, inbox, records, watched: HashSet::new(), news: mpsc::channel(64) }
+        Self { config, asks, inbox, records, watched: HashMap::new(), news: mpsc::channel(64) }
     }
 
     /// Runs until every handle to it is gone.
@@ -97,9 +103,22 @@ impl Relay {
             Command::Watch(hash, known, sender, answer) => {
                 let ended = known.is_some();
                 let _ = answer.send(self.records.watch(hash, known, sender));
-                if !ended && self.watched.insert(hash) {
-                    tokio::spawn(keep_looking(asks, hash, self.news.0.clone()));
+                if !ended && !self.watched.contains_key(&hash) {
+                    let pause = LOOKS * u32::try_from(self.watched.len() / WATCHED + 1).unwrap_or(u32::MAX);
+                    let looking = tokio::spawn(keep_looking(asks, hash, pause, self.news.0.clone()));
+                    self.watched.insert(hash, looking.abort_handle());
                 }
+            }
+            Command::Unwatch(hash) => {
+                if !self.records.unwatch(hash)
+                    && let Some(looking) = self.watched.remove(&hash)
+                {
+                    looking.abort();
+                }
+            }
+            Command::Order(_, answer) => {
+                let elsewhere = "this process keeps no mempool and sends nothing: builders do";
+                let _ = answer.send(Err(Rejection::Order(elsewhere.into())));
             }
             Command::Head(_, brought) => {
                 brought.inclusions.iter().for_each(|inclusion| self.records.include(inclusion.event()));
@@ -117,6 +136,7 @@ impl Relay {
                         key_low: config.keeping.low,
                         journal_kept: true,
                         journal_failure: failure,
+                        bundling_paused: false,
                         stopping: false,
                         ledger: Ledger::default(),
                     });
@@ -193,7 +213,7 @@ async fn dump(asks: &Asks) -> Result<Vec<Admitted>, Rejection> {
     Ok(all)
 }
 
-async fn keep_looking(asks: Arc<Asks>, hash: B256, news: mpsc::Sender<News>) {
+async fn keep_looking(asks: Arc<Asks>, hash: B256, pause: Duration, news: mpsc::Sender<News>) {
     for _ in 0..MOST_LOOKS {
         if let Ok(Some(record)) = look(&asks, hash).await {
             let last = matches!(record.status, Status::Included(_) | Status::Dropped { .. });
@@ -201,7 +221,7 @@ async fn keep_looking(asks: Arc<Asks>, hash: B256, news: mpsc::Sender<News>) {
                 break;
             }
         }
-        tokio::time::sleep(LOOKS).await;
+        tokio::time::sleep(pause).await;
     }
     let _ = news.send((hash, None)).await;
 }

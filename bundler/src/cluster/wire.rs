@@ -137,6 +137,8 @@ pub(super) struct Seen {
     operation: Option<Written>,
     entry_point: Address,
     stands: Stands,
+    #[serde(default)]
+    waits_for: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -159,7 +161,7 @@ impl From<Record> for Seen {
             Status::Included(InclusionRecord(event)) => Stands::Included(event),
             Status::Dropped { reason } => Stands::Dropped(reason),
         };
-        Self { operation, entry_point: record.entry_point, stands }
+        Self { operation, entry_point: record.entry_point, stands, waits_for: record.waits_for }
     }
 }
 
@@ -174,7 +176,7 @@ impl Seen {
             Stands::Dropped(reason) => Status::Dropped { reason },
         };
         let (op, version) = read.map(|(op, version)| (Arc::new(op), version)).unzip();
-        Ok(Record { op, entry_point: self.entry_point, version, status })
+        Ok(Record { op, entry_point: self.entry_point, version, status, waits_for: self.waits_for })
     }
 }
 

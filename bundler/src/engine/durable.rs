@@ -59,6 +59,9 @@ pub(crate) fn places(replay: &Replay, keys: &[Address], flow: &mut Flow, now: u6
             continue;
         };
         let carried = kept.attempts.iter().rev().map(|(_, carried)| carried).find(|carried| !carried.is_empty());
+        let now_carried = carried.cloned().unwrap_or_default();
+        let earlier = kept.attempts.iter().flat_map(|(_, operations)| operations);
+        let earlier = earlier.filter(|hash| !now_carried.contains(*hash)).copied().collect();
         let carried: Vec<Admitted> =
             carried.into_iter().flatten().filter_map(|hash| operations.get(hash).copied().cloned()).collect();
         let bundle = carried
@@ -74,6 +77,7 @@ pub(crate) fn places(replay: &Replay, keys: &[Address], flow: &mut Flow, now: u6
                 .filter(|(_, carried)| carried.is_empty())
                 .map(|(attempt, _)| attempt.transaction)
                 .collect(),
+            earlier,
             settled: kept.settled,
         };
         flow.restore(Place { key, nonce: kept.nonce }, restored, now);

@@ -13,10 +13,17 @@ use crate::{
     follower::Inclusion,
     journal::{self, Awaiting},
     lives::Milestone,
-    node::NodeError,
+    mempool::Trouble,
+    node::{Answer, NodeError},
     signer::SignerError,
     submitter::{Attempt, KeyState, Treasury},
 };
+
+/// How long a floor of priority fees counts that was found out by a refusal, in milliseconds of chain time.
+const FLOOR_LASTS: u64 = 30_000;
+
+/// Why an operation waits that was sent and not mined.
+const UNMINED: &str = "its transaction was not mined in time, and could not be made dearer";
 
 /// A mined operation whose block may leave the chain.
 #[derive(Debug)]
@@ -81,7 +88,14 @@ impl Engine {
         match result {
             Ok(()) => {
                 tracing::debug!(%transaction, "broadcast");
-                self.lives.note_all(&self.flow.hashes_at(place), Milestone::Broadcast);
+                let hashes = self.flow.hashes_at(place);
+                self.lives.note_all(&hashes, Milestone::Broadcast);
+                self.flow.taken(place, transaction);
+                if let (Some(_), Some(bid)) =
+                    (self.flow.carried(place, transaction), self.flow.bid_of(place, transaction))
+                {
+                    self.mempool.went(&hashes, Some(bid));
+                }
                 self.answer_bundle_requests(Some(transaction));
             }
             Err(error @ NodeError::Overtaken { .. }) => {
@@ -93,15 +107,51 @@ impl Engine {
             Err(error) => {
                 tracing::warn!(%transaction, %error, "the node did not take the transaction");
                 self.answer_bundle_requests(None);
-                // It may have arrived all the same. That it is there, or that its nonce is used, is no refusal.
-                if let NodeError::Refused { message, .. } = &error
-                    && !message.contains("already")
-                    && !message.contains("nonce too low")
-                {
-                    self.flow.refused(place, transaction);
+                match error.of_a_transaction() {
+                    Answer::Unknown => self.flow.taken(place, transaction),
+                    Answer::NotNow => self.flow.not_now(place, transaction),
+                    Answer::Outbid => {
+                        self.flow.taken(place, transaction);
+                        let _ = self.flow.refused(place, transaction);
+                    }
+                    Answer::Underpriced => self.underpriced(place, transaction, &error),
+                    Answer::No { passing } => self.refused(place, transaction, passing, &error),
                 }
             }
         }
+    }
+
+    /// No node takes so small a bid. If it was the market's, the next ones are twice that, for a while.
+    fn underpriced(&mut self, place: Place, transaction: B256, error: &NodeError) {
+        let bid = self.flow.bid_of(place, transaction).unwrap_or_default().priority_fee;
+        if bid < self.head.fees.slow_priority_fee {
+            return self.refused(place, transaction, true, error);
+        }
+        let until = self.head.time.saturating_add(FLOOR_LASTS);
+        self.floor = Some((bid.saturating_mul(2).max(1), until));
+        self.raise_to_floor();
+        let Some(bundle) = self.flow.refused(place, transaction) else { return };
+        self.note(journal::Entry::Refused { key: self.submitter.key(place.key), nonce: place.nonce });
+        bundle.hashes().into_iter().for_each(|hash| self.records.unsubmit(hash));
+        self.mempool.give_back(&bundle.hashes());
+        self.try_bundle(false);
+    }
+
+    /// No node took this transaction. Its bundle is halved, or if it is one operation, that waits or goes.
+    fn refused(&mut self, place: Place, transaction: B256, passing: bool, error: &NodeError) {
+        let bid = self.flow.bid_of(place, transaction).unwrap_or_default();
+        let Some(bundle) = self.flow.refused(place, transaction) else { return };
+        let hashes = bundle.hashes();
+        metrics::counter!("fabstir_bundles_ended_total", "end" => "refused").increment(1);
+        self.note(journal::Entry::Refused { key: self.submitter.key(place.key), nonce: place.nonce });
+        hashes.iter().for_each(|hash| self.records.unsubmit(*hash));
+        let words = match error {
+            NodeError::Refused { message, .. } => message.clone(),
+            other => other.to_string(),
+        };
+        let why = format!("no node takes a transaction with it: {words}");
+        self.set_back(&hashes, Trouble::Refused { bid, passing }, &why);
+        self.try_bundle(false);
     }
 
     /// How the keys stand at this head, and the funder after them.
@@ -221,46 +271,47 @@ impl Engine {
         metrics::counter!("fabstir_bundles_ended_total", "end" => outcome.name()).increment(1);
         let (key, nonce) = (self.submitter.key(place.key), place.nonce);
         let block = outcome.mined().map_or(self.head.block.number, |mined| mined.block);
-        // What was overtaken leaves its nonce to be filled.
-        if outcome != Outcome::Overtaken {
+        if outcome.ends_the_nonce() {
             self.note(journal::Entry::Settled { key, nonce, block });
+        } else if outcome == Outcome::Overtaken && self.flow.is_left(place) {
+            self.note(journal::Entry::Refused { key, nonce });
         }
-        let given_up = match outcome {
+        let below_market = bundle.is_some_and(|bundle| bundle.below_market);
+        match outcome {
             Outcome::Executed(mined) => {
                 self.book(mined, bundle, End::Executed);
                 self.mempool.give_back(&hashes);
-                Vec::new()
             }
             Outcome::Reverted(mined) => {
                 self.book(mined, bundle, End::Reverted);
-                // What its proof did not show, only going alone does.
-                self.mempool.set_apart(&hashes);
-                self.mempool.give_back_failed(&hashes, "its bundle was mined and reverted")
+                // What its proof did not show, only halves of it do.
+                self.set_back(&hashes, Trouble::Reverted, "its bundle of it alone was mined, and reverted");
             }
+            // Fees have left it behind, or somebody sees to it that it is not mined.
             Outcome::Cancelled(mined) => {
                 self.book(mined, None, End::Cancelled);
-                self.mempool.give_back_failed(&hashes, "its bundle was not mined and could not be made dearer")
+                self.set_back(&hashes, Trouble::Unmined, UNMINED);
             }
+            Outcome::Displaced if !below_market => self.set_back(&hashes, Trouble::Unmined, UNMINED),
             // On the state of the next head it is seen what has become of them.
-            Outcome::Overtaken => {
-                self.mempool.hold(&hashes);
-                Vec::new()
-            }
-            Outcome::Lost | Outcome::Unsigned => {
-                self.mempool.give_back(&hashes);
-                Vec::new()
-            }
-        };
+            Outcome::Overtaken => self.mempool.hold(&hashes, "what it rests on has changed since it was bundled"),
+            Outcome::Unsigned => self.set_back(&hashes, Trouble::Unsigned, "its bundle could not be signed"),
+            Outcome::Displaced | Outcome::Superseded | Outcome::Lost => self.mempool.give_back(&hashes),
+        }
         for hash in hashes {
             if self.records.get(hash).is_some_and(|record| matches!(record.status, Status::Included(_))) {
                 self.lives.note(hash, Milestone::Settled, None, None);
             }
             self.records.unsubmit(hash);
         }
-        self.record_drops(given_up);
         if outcome == Outcome::Unsigned {
             self.answer_bundle_requests(None);
         }
+    }
+
+    /// Whether this transaction executed operations in a block of the chain that we follow.
+    pub(super) fn has_seen_mined(&self, transaction: B256) -> bool {
+        self.recent.values().flatten().any(|recent| recent.transaction == transaction)
     }
 
     fn book(&mut self, mined: Mined, bundle: Option<&Bundle>, end: End) {

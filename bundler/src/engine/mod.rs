@@ -11,8 +11,10 @@
 
 mod durable;
 mod inflight;
+mod operator;
 mod records;
 mod tasks;
+mod truth;
 mod upkeep;
 mod vitals;
 mod watchers;
@@ -31,6 +33,7 @@ use erc4337::UserOperation;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use durable::{Resumed, places};
+pub(crate) use operator::Order;
 pub(crate) use records::{InclusionRecord, Interest, Records};
 pub use records::{Record, Status};
 pub use vitals::{KeyVitals, Vitals};
@@ -39,15 +42,15 @@ pub(crate) use watchers::{Stage, WAITING};
 use crate::{
     Config, Head, Rejection,
     admission::Admitted,
-    builder::{self, Bundle, Proven, Room},
+    builder::{self, Bundle, Proven, Room, Terms},
     chain_time::millis,
     config::BundlingMode,
-    flow::{Flow, Ledger, Mined, Place},
-    follower::Mined as Brought,
+    flow::{Flow, Ledger, Mined, Opening, Place},
+    follower::{Inclusion, Mined as Brought},
     index::Event,
     journal::{Entry, Journal, JournalError, Rows},
     lives::{Lives, Milestone},
-    mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
+    mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus, Trouble},
     node::{NodeClient, NodeError},
     signer::SignerError,
     submitter::{Attempt, KeyState, Submitter, Treasury},
@@ -82,6 +85,10 @@ pub(crate) enum Command {
     Head(Box<Head>, Brought),
     /// Tell this subscriber what becomes of the operation, which the index knows so; whether there is room.
     Watch(B256, Option<Event>, mpsc::Sender<Stage>, oneshot::Sender<bool>),
+    /// A subscriber of the operation has gone.
+    Unwatch(B256),
+    /// The operator wants this; the operations that it is done to.
+    Order(Order, Answer<Vec<B256>>),
     /// These transactions are in the block that is being built.
     Preconfirmed(BTreeSet<B256>),
     /// This block and those before it are safe.
@@ -105,10 +112,10 @@ pub(crate) enum Command {
 /// What one of the engine's own tasks found out.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// A bundle was proven, for this key.
-    Proven(Box<Proven>, usize),
-    /// It could not be: the operations go back.
-    NotProven(Vec<B256>, String),
+    /// A bundle was proven, for this nonce.
+    Proven(Box<Proven>, Place),
+    /// It could not be: the operations go back. Without a trouble of theirs, until the next head.
+    NotProven(Vec<B256>, String, Option<Trouble>),
     /// Enough has been waited for more operations.
     Gathered,
     /// These were validated again.
@@ -127,6 +134,9 @@ pub(crate) enum Report {
     Refilled(Result<B256, String>),
     /// Which transaction of ours used this nonce; none if none did.
     Settled(Place, Option<Mined>),
+    /// What used the nonce of an operation that is to be dropped for this reason; the operation's own execution, if it was
+    /// that.
+    Sought(B256, String, Option<Box<Inclusion>>),
 }
 
 /// An operation before its validation.
@@ -185,8 +195,15 @@ pub(crate) struct Engine {
     lives: Arc<Lives>,
     head: Head,
     mode: BundlingMode,
+    /// The operator wants no new bundles.
+    bundling_paused: bool,
     /// A bundle is being proven: one at a time, because each builds on what those before leave.
     proving: bool,
+    /// A proven bundle that waits for the answer to what goes before it, its changes, its nonce, and how many nonces before
+    /// that were left when it was proven.
+    ready: Option<(Bundle, StateOverride, Place, usize)>,
+    /// A node takes no priority fee below this, in wei per gas, as was found out; until that chain time.
+    floor: Option<(u128, u64)>,
     /// What bundles in flight change, each on top of those before it, with the operations of each.
     changes: Vec<(Vec<B256>, StateOverride)>,
     /// Operations of the last bundle of native calls: nothing is built upon what it does, which only the node can tell.
@@ -233,7 +250,7 @@ impl Engine {
     ) -> Self {
         let keeping = config.keeping;
         let head = heads.borrow().clone();
-        let mode = config.bundling;
+        let (mode, bundling_paused) = (config.bundling, config.bundling_paused);
         let mut mempool = Mempool::new(config.mempool.clone(), reputation);
         mempool.begin_at(head.time);
         lives.advance(head.block.number);
@@ -249,7 +266,10 @@ impl Engine {
             lives,
             head,
             mode,
+            bundling_paused,
             proving: false,
+            ready: None,
+            floor: None,
             changes: Vec::new(),
             native: Vec::new(),
             native_had_its_turn: false,
@@ -296,7 +316,9 @@ impl Engine {
                 let _ = done.send(());
             }
             Command::SetReputation(entries, done) => {
-                entries.into_iter().for_each(|(entity, counts)| self.mempool.reputation_mut().set(entity, counts));
+                let dropped = self.mempool.set_reputation(entries);
+                self.record_drops(dropped);
+                self.persist_reputation();
                 let _ = done.send(());
             }
             Command::DumpReputation(answer) => {
@@ -306,7 +328,7 @@ impl Engine {
                 let _ = answer.send(Ok(self.mempool.lane(entry_point, sender, nonce)));
             }
             Command::Look(hash, answer) => {
-                let _ = answer.send(Ok(self.records.get(hash)));
+                let _ = answer.send(Ok(self.look(hash)));
             }
             Command::Dump(answer) => {
                 let _ = answer.send(Ok(self.mempool.all().cloned().collect()));
@@ -320,6 +342,10 @@ impl Engine {
             }
             Command::Watch(hash, known, sender, answer) => {
                 let _ = answer.send(self.records.watch(hash, known, sender));
+            }
+            Command::Unwatch(hash) => drop(self.records.unwatch(hash)),
+            Command::Order(order, answer) => {
+                let _ = answer.send(self.obey(order));
             }
             Command::Preconfirmed(transactions) => self.records.preconfirm(&transactions),
             Command::Safe(block) => self.records.safe(block),
@@ -374,6 +400,7 @@ impl Engine {
 
     fn advance(&mut self, head: Head, brought: Brought) {
         let previous = std::mem::replace(&mut self.head, head);
+        self.raise_to_floor();
         self.lives.advance(self.head.block.number);
         let gone = brought.from.map(|from| self.unmine(from)).unwrap_or_default();
         self.include(brought.inclusions, gone);
@@ -396,24 +423,24 @@ impl Engine {
     /// Starts a bundle if there is something to bundle and a key for it. The next one starts when it is placed.
     fn try_bundle(&mut self, asked: bool) {
         self.refresh();
+        if self.bundling_paused {
+            return self.refuse_bundle_requests();
+        }
         if self.reorganised || self.proving || self.journal.failure().is_some() || self.waits_for_native() {
             return;
         }
-        let Some(key) = self.flow.next_key() else { return };
+        if self.flow.next_keys().is_empty() {
+            return;
+        }
         self.mempool.look_to(self.next_block());
         let wanted = asked || self.closed || self.mode == BundlingMode::Auto || !self.waiting_for_bundle.is_empty();
-        let room = Room::new(&self.head, &self.config.chain, self.spare(key));
-        let choose = |native| builder::choose(&self.mempool, &room, self.head.fees, native);
-        // In turns, so that neither waits for more than one bundle of the other kind.
-        let first = !self.native_had_its_turn;
-        let chosen = if wanted { choose(first).or_else(|| choose(!first)) } else { None };
-        match chosen {
-            Some(bundle) => {
+        match wanted.then(|| self.choose()).flatten() {
+            Some((bundle, place)) => {
                 self.native_had_its_turn = bundle.native;
                 self.mempool.mark_bundled(&bundle.hashes());
                 self.records.bundled(&bundle.hashes());
                 self.proving = true;
-                self.prove(bundle, key);
+                self.prove(bundle, place);
             }
             // What is being validated again may come to be bundled yet.
             None if self.refreshing => {}
@@ -426,15 +453,49 @@ impl Engine {
         }
     }
 
+    /// The next bundle, and the nonce that it is for.
+    fn choose(&self) -> Option<(Bundle, Place)> {
+        // In turns, so that neither waits for more than one bundle of the other kind.
+        let first = !self.native_had_its_turn;
+        self.flow.next_keys().into_iter().find_map(|key| {
+            let room = Room::new(&self.head, &self.config.chain, self.spare(key));
+            self.flow.openings(key).into_iter().find_map(|Opening { place, least_bid, quiet }| {
+                let choose = |native| {
+                    let terms = Terms { room: &room, fees: self.head.fees, native, least_bid, quiet };
+                    builder::choose(&self.mempool, &terms, |hash| self.flow.may_go(hash, place))
+                };
+                Some((choose(first).or_else(|| choose(!first))?, place))
+            })
+        })
+    }
+
+    /// What is known of an operation, with what it waits for.
+    fn look(&self, hash: B256) -> Option<Record> {
+        let mut record = self.records.get(hash)?;
+        if matches!(record.status, Status::Pending) {
+            let below = record.op.as_ref().is_some_and(|op| builder::is_below_market(op, self.head.fees));
+            let below = below.then_some("it offers less than is paid now: it waits for fees to fall");
+            record.waits_for = self.mempool.waits_for(hash).or(below).map(str::to_owned);
+        }
+        Some(record)
+    }
+
     fn report(&mut self, report: Report) {
         match report {
-            Report::Proven(proven, key) => self.send(*proven, key),
-            Report::NotProven(hashes, why) => {
-                tracing::warn!(why, "bundle not proven; trying again with the next head");
-                self.mempool.give_back(&hashes);
+            Report::Proven(proven, place) => self.send(*proven, place),
+            Report::NotProven(hashes, why, trouble) => {
+                tracing::warn!(why, operations = hashes.len(), "bundle not proven");
                 self.proving = false;
                 self.refuse_bundle_requests();
+                match trouble {
+                    None => self.mempool.hold(&hashes, "its bundle could not be proven: state could not be read"),
+                    Some(trouble) => {
+                        self.set_back(&hashes, trouble, &why);
+                        self.try_bundle(false);
+                    }
+                }
             }
+            Report::Sought(hash, reason, inclusion) => self.sought(hash, reason, inclusion),
             Report::Gathered => {
                 self.gathering = false;
                 self.try_bundle(false);
@@ -453,23 +514,42 @@ impl Engine {
                 self.try_bundle(false);
             }
         }
+        self.put_ready();
+    }
+
+    /// Of what is bid, no less than what nodes take.
+    fn raise_to_floor(&mut self) {
+        self.floor.take_if(|(_, until)| *until < self.head.time);
+        if let Some((floor, _)) = self.floor {
+            let fees = &mut self.head.fees;
+            fees.priority_fee = fees.priority_fee.max(floor);
+            fees.slow_priority_fee = fees.slow_priority_fee.max(floor);
+        }
     }
 
     /// Gives a proven bundle its nonce.
-    fn send(&mut self, proven: Proven, key: usize) {
+    fn send(&mut self, proven: Proven, place: Place) {
         self.proving = false;
         self.mempool.give_back(&proven.returned);
         self.mempool.set_native(&proven.native);
         self.mempool.give_back(&proven.native);
-        self.mempool.hold(&proven.waiting);
+        self.mempool.hold(&proven.waiting, "what is in flight has to be mined before it, or its time has not come");
         if !proven.held.is_empty() {
             tracing::info!(operations = proven.held.len(), "held back: as fees are they do not pay for themselves");
             self.ledger.held += proven.held.len() as u64;
-            self.mempool.hold(&proven.held);
+            self.mempool.hold(&proven.held, "as fees are it does not pay for what it costs");
         }
-        // Only on the state that they passed their second validation on is a failure held against anybody.
+        if let Some((hashes, why)) = &proven.unexplained {
+            self.set_back(hashes, Trouble::Unprovable { for_good: false }, why);
+        }
+        // Only on the state that they passed their second validation on, and alone, is a failure held against anybody.
         let same_state = proven.same_state;
-        let failed = !(proven.dropped.is_empty() && proven.disturbed.is_empty());
+        let reproved = !proven.misconduct.is_empty();
+        for (hash, what) in proven.misconduct {
+            let dropped = self.mempool.reprove(hash, what);
+            self.record_drops(dropped);
+        }
+        let failed = reproved || !(proven.dropped.is_empty() && proven.disturbed.is_empty());
         for failed in proven.dropped {
             tracing::info!(user_op_hash = %failed.hash, failed.reason, "dropped from the bundle");
             let blame = failed.culprit.filter(|_| same_state).map(Blame::Bundle);
@@ -477,13 +557,9 @@ impl Engine {
             self.record_drops(dropped);
         }
         for failed in proven.disturbed {
+            // Alone it either works or is what fails.
             self.mempool.set_apart(&[failed.hash]);
-            let given_up = self.mempool.give_back_failed(&[failed.hash], &failed.reason);
-            self.record_drops(given_up);
-            if let Some(culprit) = failed.culprit.filter(|_| same_state) {
-                let dropped = self.mempool.blame(failed.hash, culprit, &failed.reason);
-                self.record_drops(dropped);
-            }
+            self.mempool.give_back(&[failed.hash]);
         }
         if failed {
             self.persist_reputation();
@@ -498,21 +574,51 @@ impl Engine {
         if let Some(why) = proven.disagreement {
             self.ledger.disagreements += 1;
             tracing::error!(why, operations = hashes.len(), "the node refuses a bundle that our EVM passed: not sent");
-            self.mempool.set_apart(&hashes);
-            let given_up = self.mempool.give_back_failed(&hashes, "the node did not execute its bundle as we did");
-            self.record_drops(given_up);
+            self.set_back(&hashes, Trouble::Disagreed, &format!("the node does not execute it as we do: {why}"));
             self.refuse_bundle_requests();
             self.try_bundle(false);
             return;
         }
+        self.mempool.went(&hashes, None);
         let expected = proven.bundle.expected;
-        tracing::info!(operations = hashes.len(), ?expected, key, "bundle proven");
+        tracing::info!(operations = hashes.len(), ?expected, ?place, "bundle proven");
         self.lives.note_all(&hashes, Milestone::Proven);
-        self.changes.push((hashes.clone(), proven.changes));
-        if proven.bundle.native {
+        if self.flow.is_unsure(place) {
+            // Nothing else is proven meanwhile.
+            self.proving = true;
+            let left = self.flow.left_before(place);
+            self.ready = Some((proven.bundle, proven.changes, place, left));
+            return;
+        }
+        self.put(proven.bundle, proven.changes, place);
+    }
+
+    /// Goes on with what has waited for the answer to what goes before it.
+    fn put_ready(&mut self) {
+        let Some((bundle, changes, place, left)) = self.ready.take() else { return };
+        if self.flow.is_unsure(place) {
+            self.ready = Some((bundle, changes, place, left));
+            return;
+        }
+        self.proving = false;
+        let hashes = bundle.hashes();
+        // What it was to go behind is not there, or some of it was mined or given up meanwhile.
+        if self.flow.left_before(place) > left || hashes.iter().any(|hash| !self.mempool.contains(*hash)) {
+            self.mempool.give_back(&hashes);
+            self.try_bundle(false);
+            return;
+        }
+        self.put(bundle, changes, place);
+    }
+
+    /// Has a bundle signed for this nonce.
+    fn put(&mut self, bundle: Bundle, changes: StateOverride, place: Place) {
+        let hashes = bundle.hashes();
+        self.changes.push((hashes.clone(), changes));
+        if bundle.native {
             self.native.clone_from(&hashes);
         }
-        let actions = self.flow.place(Arc::new(proven.bundle), key, self.head.fees, self.head.time);
+        let actions = self.flow.place(Arc::new(bundle), place, self.head.fees, self.head.time);
         if actions.is_empty() {
             self.mempool.give_back(&hashes);
             self.refuse_bundle_requests();

@@ -96,6 +96,8 @@ pub struct Record {
     pub version: Option<EntryPointVersion>,
     /// Where it stands.
     pub status: Status,
+    /// What it waits for, if it is pending and something is to be said about that.
+    pub waits_for: Option<String>,
 }
 
 impl Record {
@@ -105,12 +107,13 @@ impl Record {
             entry_point: admitted.entry_point,
             version: Some(admitted.version),
             status: Status::Pending,
+            waits_for: None,
         }
     }
 
     fn mined(event: Event) -> Self {
         let status = Status::Included(InclusionRecord(event));
-        Self { op: None, entry_point: event.entry_point, version: None, status }
+        Self { op: None, entry_point: event.entry_point, version: None, status, waits_for: None }
     }
 }
 
@@ -162,7 +165,7 @@ impl Records {
 
     /// An operation that was dropped before a restart.
     pub(crate) fn restore_dropped(&mut self, hash: B256, entry_point: Address, reason: String) {
-        let record = Record { op: None, entry_point, version: None, status: Status::Dropped { reason } };
+        let record = Record { op: None, entry_point, version: None, status: Status::Dropped { reason }, waits_for: None };
         self.by_hash.insert(hash, record);
         self.end(hash);
     }
@@ -275,6 +278,13 @@ impl Records {
         let room = self.watchers.watch(hash, now, sender);
         self.tell_interest();
         room
+    }
+
+    /// A subscriber has gone; whether another is left.
+    pub(crate) fn unwatch(&mut self, hash: B256) -> bool {
+        let left = self.watchers.unwatch(hash);
+        self.tell_interest();
+        left
     }
 
     /// This block and those before it are safe.

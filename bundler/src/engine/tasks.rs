@@ -12,8 +12,9 @@ use tokio::sync::mpsc;
 use super::{Command, Engine, Report};
 use crate::{
     builder::{self, Bundle},
-    evm::overlay,
+    evm::{SimulationError, overlay},
     flow::{Mined, Place},
+    mempool::Trouble,
     node::{BatchReader, NodeClient, NodeError},
     service::is_delegation,
     submitter::{Attempt, Fees, KeyState, Refill},
@@ -55,14 +56,15 @@ impl Engine {
     }
 
     /// Executes the bundle in process and once on the node, then reports.
-    pub(super) fn prove(&mut self, bundle: Bundle, key: usize) {
+    pub(super) fn prove(&mut self, bundle: Bundle, place: Place) {
         let Some(outbox) = self.outbox() else { return };
-        let (node, bundler, chain) = (self.node.clone(), self.submitter.key(key), self.config.chain.clone());
+        let (node, bundler, chain) = (self.node.clone(), self.submitter.key(place.key), self.config.chain.clone());
         // The newest head there is, which may be newer than the one last handled.
         let newest = self.heads.borrow().clone();
-        let head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
+        let mut head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
+        head.fees.priority_fee = head.fees.priority_fee.max(self.floor.map_or(0, |(floor, _)| floor));
         let same_state = head.block.hash == self.head.block.hash;
-        let in_flight = self.changes_in_flight();
+        let in_flight = self.changes_in_flight(place);
         tokio::spawn(async move {
             let hashes = bundle.hashes();
             let next = head.block.next(&chain, world::unix());
@@ -73,28 +75,35 @@ impl Engine {
                 Ok(Ok(mut proven)) => {
                     let at = next.first();
                     match builder::decide(&node, &mut proven, &in_flight, bundler, (block.hash, at), fees).await {
-                        Err(error) => Report::NotProven(hashes, error.to_string()),
+                        Err(error) => Report::NotProven(hashes, error.to_string(), None),
                         Ok(()) => {
                             proven.disagreement =
                                 builder::contest(&node, &proven.bundle, in_flight, bundler, &block, at).await;
-                            Report::Proven(Box::new(proven), key)
+                            Report::Proven(Box::new(proven), place)
                         }
                     }
                 }
-                Ok(Err(error)) => Report::NotProven(hashes, error.to_string()),
-                Err(error) => Report::NotProven(hashes, error.to_string()),
+                Ok(Err(error)) => {
+                    let trouble = unprovable(&error, in_flight.is_empty());
+                    Report::NotProven(hashes, error.to_string(), trouble)
+                }
+                Err(error) => {
+                    Report::NotProven(hashes, error.to_string(), Some(Trouble::Unprovable { for_good: false }))
+                }
             };
             tell(&outbox, report).await;
         });
     }
 
-    /// What bundles in flight will have changed, each on top of those placed before it. What is mined is in the head's
-    /// state already, even if its nonce is not settled yet.
-    fn changes_in_flight(&mut self) -> StateOverride {
+    /// What bundles in flight will have changed, each on top of those placed before it, but for the one whose nonce this is.
+    /// What is mined is in the head's state already, even if its nonce is not settled yet.
+    fn changes_in_flight(&mut self, place: Place) -> StateOverride {
+        let displaced = self.flow.hashes_at(place);
         let waits = |hash: &B256| self.flow.holds(*hash) && self.mempool.contains(*hash);
         self.changes.retain(|(hashes, _)| hashes.iter().any(waits));
         let mut all = StateOverride::default();
-        self.changes.iter().for_each(|(_, changes)| overlay(&mut all, changes.clone()));
+        let stay = self.changes.iter().filter(|(hashes, _)| !hashes.iter().any(|hash| displaced.contains(hash)));
+        stay.for_each(|(_, changes)| overlay(&mut all, changes.clone()));
         all
     }
 
@@ -162,13 +171,27 @@ impl Engine {
     pub(super) fn ask(&self, place: Place, transactions: Vec<B256>, again: bool) {
         let Some(outbox) = self.outbox() else { return };
         let (node, pause) = (self.node.clone(), if again { self.config.moment() } else { Duration::ZERO });
+        // Whose block is on the chain that we follow.
+        let seen = transactions.iter().copied().find(|it| self.has_seen_mined(*it));
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
-            match outcome(&node, &transactions).await {
+            match outcome(&node, &transactions, seen).await {
                 Ok(mined) => tell(&outbox, Report::Settled(place, mined)).await,
                 Err(error) => tracing::warn!(%error, "asking again after the bundle with the next head"),
             }
         });
+    }
+}
+
+/// What it says of a bundle's operations that it could not be executed; nothing if only state could not be read.
+fn unprovable(error: &SimulationError, alone: bool) -> Option<Trouble> {
+    match error {
+        SimulationError::Node(_) => None,
+        // What is in flight may be to blame.
+        SimulationError::TooManyReads(_) | SimulationError::TooManySteps(_) | SimulationError::TooManyCalls => {
+            Some(Trouble::Unprovable { for_good: alone })
+        }
+        SimulationError::MalformedCode(_) | SimulationError::Evm(_) => Some(Trouble::Unprovable { for_good: false }),
     }
 }
 
@@ -185,18 +208,19 @@ fn standing(answers: &[Bytes]) -> Option<KeyState> {
     })
 }
 
-/// Which of our transactions was mined; `None` if the nonce went to somebody else's.
-async fn outcome(node: &NodeClient, transactions: &[B256]) -> Result<Option<Mined>, NodeError> {
-    for transaction in transactions {
-        if let Some(receipt) = node.op_receipt(*transaction).await? {
-            let (cost, receipt) = (receipt.cost(), receipt.receipt);
-            return Ok(Some(Mined {
-                transaction: *transaction,
-                success: receipt.status(),
-                block: receipt.block_number.unwrap_or(u64::MAX),
-                cost,
-            }));
+/// Which of our transactions was mined; `None` if the nonce went to somebody else's. A node may keep the receipt of a
+/// block that has left the chain: unless we have `seen` the transaction in a block of the chain, its block is asked for.
+async fn outcome(node: &NodeClient, transactions: &[B256], seen: Option<B256>) -> Result<Option<Mined>, NodeError> {
+    for transaction in seen.iter().chain(transactions.iter().filter(|it| Some(**it) != seen)) {
+        let Some(receipt) = node.op_receipt(*transaction).await? else { continue };
+        let (cost, receipt) = (receipt.cost(), receipt.receipt);
+        let block = receipt.block_number.unwrap_or(u64::MAX);
+        let hash = receipt.block_hash.unwrap_or_default();
+        if Some(*transaction) != seen && !node.has_block(block, hash).await? {
+            tracing::warn!(%transaction, block, "the node has a receipt of a block that has left the chain");
+            continue;
         }
+        return Ok(Some(Mined { transaction: *transaction, success: receipt.status(), block, cost }));
     }
     Ok(None)
 }
@@ -204,4 +228,57 @@ async fn outcome(node: &NodeClient, transactions: &[B256]) -> Result<Option<Mine
 async fn tell(outbox: &mpsc::Sender<Command>, report: Report) {
     // The engine is gone only when nobody needs the report.
     let _ = outbox.send(Command::Internal(report)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::consensus::Header as Consensus;
+    use jsonrpsee::{RpcModule, server::Server};
+    use serde_json::Value;
+
+    use super::*;
+
+    const BLOOM: usize = 512;
+
+    fn receipt(transaction: B256, block_hash: B256) -> Value {
+        json!({
+            "transactionHash": transaction, "transactionIndex": "0x0", "blockHash": block_hash, "blockNumber": "0x7",
+            "from": format!("0x{}", "11".repeat(20)), "to": format!("0x{}", "22".repeat(20)), "contractAddress": null,
+            "cumulativeGasUsed": "0x1", "gasUsed": "0x1", "effectiveGasPrice": "0x1", "logs": [], "status": "0x1",
+            "logsBloom": format!("0x{}", "0".repeat(BLOOM)), "type": "0x2",
+        })
+    }
+
+    #[tokio::test]
+    async fn a_receipt_that_stays_when_its_block_has_left_the_chain_settles_nothing() {
+        let [orphaned, mined, stays, gone] = [1, 2, 3, 4].map(B256::repeat_byte);
+        let mut module = RpcModule::new(());
+        module
+            .register_method("eth_getTransactionReceipt", move |params, (), _| {
+                let transaction: B256 = params.one().unwrap();
+                let blocks = [(orphaned, gone), (mined, stays)];
+                blocks.iter().find(|(it, _)| *it == transaction).map_or(Value::Null, |(it, block)| receipt(*it, *block))
+            })
+            .unwrap();
+        module
+            .register_method("eth_getBlockByNumber", move |_, (), _| {
+                let mut header = serde_json::to_value(alloy::rpc::types::Header::<Consensus>::default()).unwrap();
+                header["hash"] = json!(stays);
+                header["number"] = json!("0x7");
+                header["transactions"] = json!([]);
+                header["uncles"] = json!([]);
+                header
+            })
+            .unwrap();
+        let server = Server::builder().build("127.0.0.1:0").await.unwrap();
+        let node = NodeClient::new(&format!("http://{}", server.local_addr().unwrap())).unwrap();
+        let _server = server.start(module);
+        let of = async |transactions: &[B256], seen| {
+            outcome(&node, transactions, seen).await.unwrap().map(|mined| mined.transaction)
+        };
+        assert_eq!(of(&[orphaned, mined], None).await, Some(mined));
+        assert_eq!(of(&[orphaned], None).await, None);
+        // What the follower has seen is on the chain.
+        assert_eq!(of(&[orphaned, mined], Some(mined)).await, Some(mined));
+    }
 }

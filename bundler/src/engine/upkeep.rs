@@ -9,7 +9,7 @@ use crate::{
     admission::{self, Admitted, Grounds},
     evm::NextBlock,
     journal::Entry,
-    mempool::{Counts, Dropped, ReputationStatus},
+    mempool::{Counts, ReputationStatus},
     world,
 };
 
@@ -28,16 +28,13 @@ impl Engine {
         if let Some(refusal) = self.journal.refusal() {
             return Err(refusal);
         }
+        self.mempool.remembers(asked.hash)?;
         let included = |status: &Status| matches!(status, Status::Included(_));
         if self.mempool.contains(asked.hash) || self.records.get(asked.hash).is_some_and(|it| included(&it.status)) {
             return Ok(Screened::Known);
         }
-        let lane = self.mempool.lane(asked.entry_point, asked.op.sender, asked.op.nonce);
-        // What takes another's place is not one more.
-        if lane.iter().all(|pending| pending.nonce != asked.op.nonce) {
-            self.mempool.screen(&asked.op)?;
-        }
-        Ok(Screened::Validate(lane))
+        self.mempool.screen(&asked.op, asked.entry_point)?;
+        Ok(Screened::Validate(self.mempool.lane(asked.entry_point, asked.op.sender, asked.op.nonce)))
     }
 
     /// The block that what is bundled now may be in first.
@@ -105,13 +102,6 @@ impl Engine {
         // The node is asked again with the next head, not at once.
         if !unreadable {
             self.try_bundle(false);
-        }
-    }
-
-    pub(super) fn record_drops(&mut self, dropped: Vec<Dropped>) {
-        for Dropped { hash, reason } in dropped {
-            tracing::info!(user_op_hash = %hash, reason, "dropped");
-            self.records.set(hash, Status::Dropped { reason });
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Vitals {
     pub journal_kept: bool,
     /// Why it cannot be written, if that is so.
     pub journal_failure: Option<String>,
+    /// The operator wants no new bundles.
+    pub bundling_paused: bool,
     /// No more operations are taken.
     pub stopping: bool,
     /// What bundles earned, cost and lost since the start.
@@ -62,6 +64,7 @@ impl Engine {
             key_low: self.config.keeping.low,
             journal_kept: self.journal.is_kept(),
             journal_failure: self.journal.failure().map(str::to_owned),
+            bundling_paused: self.bundling_paused,
             stopping: self.closed,
             ledger: self.ledger.clone(),
         }

@@ -106,6 +106,20 @@ impl Watchers {
         }
     }
 
+    /// Forgets subscribers of this operation that have gone; whether another is left.
+    pub(super) fn unwatch(&mut self, hash: B256) -> bool {
+        let Some(watchers) = self.by_hash.get_mut(&hash) else { return false };
+        let before = watchers.len();
+        watchers.retain(|watcher| !watcher.sender.is_closed());
+        let left = watchers.len();
+        self.count -= before - left;
+        if left == 0 {
+            self.by_hash.remove(&hash);
+            self.unsafe_since.retain(|(_, other), _| *other != hash);
+        }
+        left > 0
+    }
+
     /// Tells those who wait for it that these blocks are safe.
     pub(super) fn safe(&mut self, block: u64) {
         while let Some(entry) = self.unsafe_since.first_entry().filter(|entry| entry.key().0 <= block) {
@@ -181,6 +195,21 @@ mod tests {
         assert!(slow_heard.is_closed());
         assert_eq!(drain(&mut heard)[1..], steps);
         assert_eq!(watchers.count, 0);
+    }
+
+    #[test]
+    fn one_that_has_gone_is_forgotten_at_once_and_no_other() {
+        let mut watchers = Watchers::default();
+        let (gone, gone_heard) = mpsc::channel(WAITING);
+        let (stays, heard) = mpsc::channel(WAITING);
+        watchers.watch(HASH, Some(Stage::Included(event(5))), gone);
+        watchers.watch(HASH, Some(Stage::Included(event(5))), stays);
+        assert!(watchers.unwatch(HASH) && watchers.count == 2, "both are there");
+        drop(gone_heard);
+        assert!(watchers.unwatch(HASH) && watchers.count == 1 && watchers.wait_for_safety());
+        drop(heard);
+        assert!(!watchers.unwatch(HASH) && watchers.count == 0 && !watchers.wait_for_safety());
+        assert!(!watchers.unwatch(HASH));
     }
 
     #[test]

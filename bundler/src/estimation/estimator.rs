@@ -1,5 +1,7 @@
 //! Runs an operation until its limits are known and proven.
 
+use std::cell::Cell;
+
 use alloy::{
     primitives::{Address, U256},
     rpc::types::state::StateOverride,
@@ -19,7 +21,7 @@ use super::{
 use crate::{
     Head, Rejection,
     admission::later,
-    evm::{Budget, Ending, HandleOps, NextBlock, Run, StopAt, overlay},
+    evm::{Budget, Ending, HandleOps, NextBlock, Run, SimulationError, StopAt, overlay},
     gas,
 };
 
@@ -27,8 +29,13 @@ use crate::{
 const AMPLE_CALL_GAS: u128 = 20_000_000;
 /// Gas of an ample run's postOp.
 const AMPLE_POST_OP_GAS: u128 = 3_000_000;
-/// Attempts to find limits for a contract that looks at its gas; each raises them by a quarter and more.
-const ATTEMPTS: usize = 48;
+/// Times that limits are doubled for a contract that looks at its gas; then it is given all there is.
+const RAISES: usize = 12;
+/// Parts that may come to be given all there is, one after the other, and the run that shows that it is enough.
+const PARTS: usize = 5;
+/// Gas that is simulated to find closer limits, in transactions of the largest size, what is measured and proven first
+/// counted in. Beyond it limits are as wide as they are known to work.
+const TRANSACTIONS: u64 = 4;
 
 pub(super) struct Estimator {
     pub(super) entry_point: Address,
@@ -44,6 +51,8 @@ pub(super) struct Estimator {
     /// The block that it may be in first.
     pub(super) next: NextBlock,
     pub(super) open: Open,
+    /// Gas that was simulated so far.
+    pub(super) spent: Cell<u64>,
 }
 
 impl Estimator {
@@ -129,37 +138,44 @@ impl Estimator {
     fn prove(&self, op: &mut UserOperation, measured: Limits, ample: Limits) -> Result<Limits, Rejection> {
         let mut limits = measured;
         // For each part, the most that was seen to be too little.
-        let mut too_little: Option<(Part, Limits)> = None;
-        for _ in 0..ATTEMPTS {
+        let mut too_little: Vec<(Part, Limits)> = Vec::new();
+        for attempt in 0..RAISES + PARTS {
             self.open.apply(limits, op);
             let run = self.simulate(op)?;
             if let Some(charged) = prefund_too_low(&run) {
                 // What the EntryPoint spends itself is under no limit of its own; no penalty falls on this one.
                 limits.verification += charged.saturating_sub(op.max_gas(self.version)).max(1);
             } else if succeeded(&run) || self.is_native(&run) {
-                return match too_little {
-                    Some((part, low)) => self.bisect(op, part, low, limits),
-                    None => Ok(limits),
-                };
+                for (part, low) in too_little.into_iter().rev() {
+                    limits = self.bisect(op, part, low, limits)?;
+                }
+                return Ok(limits);
             } else {
                 let part = self.which_to_raise(&run, op);
-                let raised = limits.raised(part, ample);
+                let all = attempt >= RAISES || self.is_spent();
+                let raised = if all { limits.given_all(part, ample) } else { limits.raised(part, ample) };
                 if raised == limits {
                     // It failed with all that there is to give: say why.
                     refuse_failure(&run, op, &self.frames(&run, op))?;
                     break;
                 }
-                too_little = Some((part, limits));
+                too_little.retain(|(other, _)| *other != part);
+                too_little.push((part, limits));
                 limits = raised;
             }
         }
         Err(Rejection::Unsteady)
     }
 
+    /// Whether so much has been simulated that no closer limits are looked for.
+    fn is_spent(&self) -> bool {
+        self.spent.get() >= self.chain.max_transaction_gas.saturating_mul(TRANSACTIONS)
+    }
+
     /// The least limits of one part that suffice, between `low` that do not and `high` that do.
     fn bisect(&self, op: &mut UserOperation, part: Part, low: Limits, high: Limits) -> Result<Limits, Rejection> {
         let (mut low, mut high) = (Limits { ..low }, high);
-        while let Some(middle) = low.between(high, part) {
+        while let Some(middle) = low.between(high, part).filter(|_| !self.is_spent()) {
             self.open.apply(middle, op);
             let run = self.simulate(op)?;
             if (succeeded(&run) || self.is_native(&run)) && prefund_too_low(&run).is_none() {
@@ -174,8 +190,15 @@ impl Estimator {
     fn simulate(&self, op: &UserOperation) -> Result<Run, Rejection> {
         let overrides = self.pretended(op);
         self.run_at_its_time(op, |next| {
-            let run = self.handle_ops(&[op], &overrides, StopAt::End, next).run(&self.head.view, &self.head.block)?;
-            Ok((run, ()))
+            let run = self.handle_ops(&[op], &overrides, StopAt::End, next).run(&self.head.view, &self.head.block);
+            let simulated = match &run {
+                Ok(run) => run.simulated,
+                // A step costs a gas at least.
+                Err(SimulationError::TooManySteps(steps)) => *steps,
+                Err(_) => 0,
+            };
+            self.spent.set(self.spent.get().saturating_add(simulated));
+            Ok((run?, ()))
         })
         .map(|(run, ())| run)
     }

@@ -59,9 +59,17 @@ impl Limits {
         (between != high).then_some(between)
     }
 
-    /// The limits of one part a quarter higher, but not above `most`.
+    /// The limits of one part twice as high, but not above `most`.
     pub(super) fn raised(self, part: Part, most: Self) -> Self {
-        let raise = |limit: u128, most: u128| (limit + limit / 4 + 1_000).min(most);
+        self.with(part, most, |limit, most| (limit * 2 + 1_000).min(most))
+    }
+
+    /// The limits of one part as high as may be.
+    pub(super) fn given_all(self, part: Part, most: Self) -> Self {
+        self.with(part, most, |limit, most| limit.max(most))
+    }
+
+    fn with(self, part: Part, most: Self, raise: impl Fn(u128, u128) -> u128) -> Self {
         match part {
             Part::Validation => Self {
                 verification: raise(self.verification, most.verification),

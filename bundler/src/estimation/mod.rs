@@ -11,7 +11,8 @@
 //! What calls contracts that the chain's client executes itself is measured up to there, and its call by the node
 //! ([`native`]).
 //!
-//! No search over RPC: one run measures, a second proves. A field that the caller set is never changed.
+//! No search over RPC: one run measures, a second proves. A field that the caller set is never changed. What one estimate
+//! may simulate is bounded in gas, and done behind everything else ([`world::behind`]).
 //! Guarantee: what is estimated is admitted and executes, at any gas price up to the operation's own bound.
 
 mod estimator;
@@ -20,16 +21,16 @@ mod measure;
 mod native;
 mod report;
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use alloy::{primitives::Address, rpc::types::state::StateOverride};
 use erc4337::{UserOperation, UserOperationRequest};
 
 use crate::{
     Config, Head, Rejection,
-    admission::{blocking, counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
+    admission::{counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
     evm::{Budget, overlay},
-    gas, world,
+    gas, work, world,
 };
 use estimator::Estimator;
 use measure::Limits;
@@ -142,19 +143,31 @@ async fn on_pending<T: Send + 'static>(
         head: head.clone(),
         next: head.block.next(&config.chain, world::unix()),
         open,
+        spent: Cell::new(0),
     };
-    blocking(move || {
-        if !ahead.is_empty() {
-            let Estimator { chain, head, before, next, .. } = &mut estimator;
-            let after = state_after(&ahead, entry_point, version, chain, bundler, head, *next, Budget::EXECUTION)?;
-            // Should one of them fail, this one has but its nonce to count on.
-            let (state, first) = after.unwrap_or_else(|| (counted(&op, entry_point), *next));
-            overlay(before, state);
-            *next = first;
+    let done = world::behind(move || {
+        let done = estimator.place_behind(&ahead, &op).and_then(|()| run(&estimator, op));
+        (done, estimator.spent.get())
+    });
+    let (done, simulated) = done.await.map_err(|_| Rejection::Internal("an estimate was cut short"))?;
+    work::add(simulated);
+    done
+}
+
+impl Estimator {
+    /// Begins on the state that these leave, which go before `op`.
+    fn place_behind(&mut self, ahead: &[Arc<UserOperation>], op: &UserOperation) -> Result<(), Rejection> {
+        if ahead.is_empty() {
+            return Ok(());
         }
-        run(&estimator, op)
-    })
-    .await?
+        let Self { chain, head, before, next, entry_point, version, bundler, .. } = self;
+        let after = state_after(ahead, *entry_point, *version, chain, *bundler, head, *next, Budget::EXECUTION)?;
+        // Should one of them fail, this one has but its nonce to count on.
+        let (state, first) = after.unwrap_or_else(|| (counted(op, *entry_point), *next));
+        overlay(before, state);
+        *next = first;
+        Ok(())
+    }
 }
 
 /// Limits that the caller sets are kept, so they must be ones that an operation can be sent with: they bound the run.

@@ -30,7 +30,9 @@ pub(super) fn refuse_failure(run: &Run, op: &UserOperation, frames: &Frames<'_>)
     }
     if let Some(call) = frames.call.filter(|call| !call.success) {
         let frame = failed_frame(&run.trace, call);
-        let reason = if frame.out_of_gas { "out of gas".into() } else { Reason(&call.output).to_string() };
+        // Of a frame that says something itself, that is the reason, whatever ran out of gas below it.
+        let silent = frame.out_of_gas && call.output.is_empty();
+        let reason = if silent { "out of gas".into() } else { Reason(&call.output).to_string() };
         return Err(Rejection::ExecutionReverted { reason, data: call.output.clone(), frame: Box::new(frame) });
     }
     let post_op = frames.post_op.map(|(_, frame)| frame).filter(|frame| !frame.success);

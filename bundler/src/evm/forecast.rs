@@ -14,8 +14,8 @@ use erc4337::{EntryPointVersion, UserOperation};
 
 use super::{Trace, Wanted};
 
-/// Shapes remembered; past this, all are forgotten and learned anew.
-const SHAPES: usize = 1_024;
+/// Places remembered of all shapes together, about four megabytes; past this, all are forgotten and learned anew.
+const ALL_PLACES: usize = 32_768;
 /// Places remembered of one shape.
 const PLACES: usize = 256;
 /// Fields after a mapping's entry that are told from its hash.
@@ -86,7 +86,14 @@ type Place = (Word, Option<Word>);
 /// Places by shape.
 #[derive(Debug, Default)]
 pub struct Forecast {
-    shapes: Mutex<HashMap<Shape, Vec<Place>>>,
+    shapes: Mutex<Shapes>,
+}
+
+#[derive(Debug, Default)]
+struct Shapes {
+    places: HashMap<Shape, Vec<Place>>,
+    /// How many places that is, and how many shapes.
+    count: usize,
 }
 
 impl Forecast {
@@ -97,19 +104,22 @@ impl Forecast {
         let account = |address: &Address| open(U256::from_be_bytes(address.into_word().0));
         let accounts = reads.accounts.iter().map(|address| (account(address), None));
         let slots = reads.slots.iter().map(|(address, slot)| (account(address), Some(open(*slot))));
-        let places = accounts.chain(slots).take(PLACES).collect();
+        let places: Vec<_> = accounts.chain(slots).take(PLACES).collect();
         let mut shapes = self.lock();
-        if shapes.len() >= SHAPES {
-            shapes.clear();
+        if shapes.count + places.len() >= ALL_PLACES {
+            *shapes = Shapes::default();
         }
-        shapes.insert(Shape::of(op, version), places);
+        shapes.count += places.len() + 1;
+        if let Some(before) = shapes.places.insert(Shape::of(op, version), places) {
+            shapes.count -= before.len() + 1;
+        }
     }
 
     /// What `op` will read, if an operation of its shape was seen.
     pub fn of(&self, op: &UserOperation, version: EntryPointVersion) -> Wanted {
         let sender = U256::from_be_bytes(op.sender.into_word().0);
         let mut wanted = Wanted::default();
-        for (account, slot) in self.lock().get(&Shape::of(op, version)).into_iter().flatten() {
+        for (account, slot) in self.lock().places.get(&Shape::of(op, version)).into_iter().flatten() {
             let account = Address::from_word(account.fill_in(sender).into());
             match slot {
                 None => drop(wanted.accounts.insert(account)),
@@ -119,7 +129,7 @@ impl Forecast {
         wanted
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Shape, Vec<Place>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shapes> {
         self.shapes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

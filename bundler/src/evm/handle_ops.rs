@@ -1,7 +1,5 @@
 //! One run of an EntryPoint's `handleOps` over pinned state.
 
-use std::time::Duration;
-
 use alloy::{
     eips::eip7702::SignedAuthorization,
     primitives::{Address, Bytes, Log, U256},
@@ -20,7 +18,6 @@ use revm::{
     primitives::TxKind,
     state::EvmState,
 };
-use tokio::time::Instant;
 
 use super::{
     BlockPin, Moment, StateView, Trace, Wanted,
@@ -28,7 +25,7 @@ use super::{
     rules_of_chain::{precompiles, spec},
     speculation::Speculation,
 };
-use crate::node::NodeError;
+use crate::{node::NodeError, world};
 
 /// Times a run is made again because it met unknown state, each time after one more round trip.
 const ROUNDS: usize = 64;
@@ -71,18 +68,18 @@ pub struct HandleOps<'a> {
     pub budget: Budget,
 }
 
-/// What one run may cost at most, so that none can starve the others.
+/// What one run may cost at most, so that none can starve the others. In units that are the same on every machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Time in the EVM, waiting for the node not counted.
-    pub time: Duration,
+    /// Steps of all attempts together, as [`Trace::steps`] counts them: a run is made again for each trip to the node.
+    pub steps: u64,
     /// Values fetched from the node.
     pub fetches: usize,
 }
 
 impl Budget {
     /// For what is executed whole: a bundle, an estimate.
-    pub const EXECUTION: Self = Self { time: Duration::from_secs(5), fetches: 4_000 };
+    pub const EXECUTION: Self = Self { steps: 100_000_000, fetches: 4_000 };
 }
 
 /// How the transaction ended.
@@ -109,6 +106,8 @@ pub struct Run {
     pub reads: Wanted,
     /// Round trips made for it.
     pub trips: usize,
+    /// Gas of all attempts at it.
+    pub simulated: u64,
 }
 
 /// There is no result to speak of.
@@ -120,9 +119,12 @@ pub enum SimulationError {
     /// It reads more than it may.
     #[error("more than {0} values of state would be read")]
     TooManyReads(usize),
-    /// It takes longer than it may.
-    #[error("more than {0:?} would be spent in the EVM")]
-    TooSlow(Duration),
+    /// It takes more of the EVM than it may.
+    #[error("more than {0} steps would be made in the EVM, where a run begins anew with each value that it turns out to read")]
+    TooManySteps(u64),
+    /// Its validation calls more than any does.
+    #[error("validation makes more calls than any needs")]
+    TooManyCalls,
     /// The code to pretend for an account is no code.
     #[error("stateOverride: code of {0} is malformed")]
     MalformedCode(Address),
@@ -151,33 +153,32 @@ impl HandleOps<'_> {
 
     fn run_to_state(&self, view: &StateView, block: &BlockPin) -> Result<(Run, EvmState), SimulationError> {
         let too_many = || SimulationError::TooManyReads(self.budget.fetches);
-        let deadline = Instant::now() + self.budget.time;
-        let (mut waited, mut fetched) = (Duration::ZERO, 0);
+        let (mut spent, mut simulated, mut fetched) = (0_u64, 0_u64, 0);
         for trips in 0..ROUNDS {
-            let (mut run, state, missing) = self.attempt(view, block, deadline + waited)?;
+            let turn = world::turn();
+            let (mut run, state, missing) = self.attempt(view, block)?;
+            drop(turn);
+            simulated = simulated.saturating_add(run.gas_used);
             if missing.is_empty() {
-                run.trips = trips;
+                (run.trips, run.simulated) = (trips, simulated);
                 return Ok((run, state));
             }
             fetched += missing.len();
             if fetched > self.budget.fetches {
                 return Err(too_many());
             }
-            let asked = Instant::now();
+            spent = spent.saturating_add(run.trace.steps);
+            if spent > self.budget.steps {
+                return Err(SimulationError::TooManySteps(self.budget.steps));
+            }
             view.fetch_blocking(&missing)?;
-            waited += asked.elapsed();
         }
         Err(too_many())
     }
 
     /// One run, and what was not known of the state it read: of no use itself unless that is nothing.
-    fn attempt(
-        &self,
-        view: &StateView,
-        block: &BlockPin,
-        deadline: Instant,
-    ) -> Result<(Run, EvmState, Wanted), SimulationError> {
-        let speculation = Speculation::new(view);
+    fn attempt(&self, view: &StateView, block: &BlockPin) -> Result<(Run, EvmState, Wanted), SimulationError> {
+        let speculation = Speculation::new(view, self.operations.len());
         let mut db = CacheDB::new(&speculation);
         apply(self.overrides, &mut db)?;
         for op in self.operations {
@@ -209,7 +210,7 @@ impl HandleOps<'_> {
                 cfg.tx_gas_limit_cap = Some(u64::MAX);
             })
             .with_block(block.env_at(self.at))
-            .build_mainnet_with_inspector(self.recorder(deadline))
+            .build_mainnet_with_inspector(self.recorder())
             .with_precompiles(precompiles(self.chain));
 
         let result = evm.inspect_one_tx(tx).map_err(|error| match error {
@@ -217,7 +218,7 @@ impl HandleOps<'_> {
             other => SimulationError::Evm(other.to_string()),
         })?;
         let state = evm.finalize();
-        let trace = evm.inspector.into_trace().ok_or(SimulationError::TooSlow(self.budget.time))?;
+        let trace = evm.inspector.into_trace().ok_or(SimulationError::TooManyCalls)?;
         drop(evm.ctx);
         let gas_used = result.tx_gas_used();
         let ending = match result {
@@ -226,10 +227,10 @@ impl HandleOps<'_> {
             ExecutionResult::Halt { reason, .. } => Ending::Halted(reason),
         };
         let (reads, missing) = speculation.into_reads();
-        Ok((Run { ending, gas_used, trace, reads, trips: 0 }, state, missing))
+        Ok((Run { ending, gas_used, trace, reads, trips: 0, simulated: 0 }, state, missing))
     }
 
-    fn recorder(&self, deadline: Instant) -> Recorder {
+    fn recorder(&self) -> Recorder {
         let selectors = self.version.selectors();
         Recorder::new(Watch {
             entry_point: self.entry_point,
@@ -244,7 +245,6 @@ impl HandleOps<'_> {
                 Vec::new()
             },
             native: self.chain.native_contracts.clone(),
-            deadline: Some(deadline),
         })
     }
 }

@@ -16,22 +16,31 @@ use revm::{
 
 use super::{StateView, Wanted};
 
+/// Values that a run reads at most, for each of its operations, for them to be remembered from block to block.
+const MEANT: usize = 256;
+
 /// Reads of one run.
 #[derive(Debug)]
 pub(super) struct Speculation<'a> {
     view: &'a StateView,
+    operations: usize,
     reads: RefCell<Wanted>,
     missing: RefCell<Wanted>,
 }
 
 impl<'a> Speculation<'a> {
-    pub(super) fn new(view: &'a StateView) -> Self {
-        Self { view, reads: RefCell::default(), missing: RefCell::default() }
+    pub(super) fn new(view: &'a StateView, operations: usize) -> Self {
+        Self { view, operations, reads: RefCell::default(), missing: RefCell::default() }
     }
 
-    /// What was read, and of that what was not known.
+    /// What was read, and of that what was not known. What a run reads is likely to be read of the next block too, unless
+    /// it is more than anybody reads who means it.
     pub(super) fn into_reads(self) -> (Wanted, Wanted) {
-        (self.reads.into_inner(), self.missing.into_inner())
+        let reads = self.reads.into_inner();
+        if reads.len() <= MEANT * self.operations {
+            self.view.used(&reads);
+        }
+        (reads, self.missing.into_inner())
     }
 }
 
@@ -40,7 +49,7 @@ impl DatabaseRef for Speculation<'_> {
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
         self.reads.borrow_mut().accounts.insert(address);
-        let info = self.view.account(address).unwrap_or_else(|| {
+        let info = self.view.known_account(address).unwrap_or_else(|| {
             self.missing.borrow_mut().accounts.insert(address);
             AccountInfo { code: Some(Bytecode::default()), ..AccountInfo::default() }
         });
@@ -54,7 +63,7 @@ impl DatabaseRef for Speculation<'_> {
 
     fn storage_ref(&self, address: Address, slot: StorageKey) -> Result<StorageValue, Self::Error> {
         self.reads.borrow_mut().slots.insert((address, slot));
-        Ok(self.view.slot(address, slot).unwrap_or_else(|| {
+        Ok(self.view.known_slot(address, slot).unwrap_or_else(|| {
             self.missing.borrow_mut().slots.insert((address, slot));
             U256::ZERO
         }))

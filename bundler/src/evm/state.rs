@@ -29,11 +29,11 @@ use crate::{
 /// Reads in one batch at most; larger sets go in several.
 const BATCH: usize = 500;
 /// Values that are remembered from block to block as likely to be read again; past this, only those of the last block.
-const CARRIED: usize = 6_000;
-/// How long in chain time, in milliseconds, what was read counts as likely to be read again.
-const WARM: u64 = 5_000;
-/// Contracts whose code is kept from block to block: about 12 MB at the most.
-const CODES: usize = 512;
+const CARRIED: usize = 3_000;
+/// How long in chain time, in milliseconds, what was read counts as likely to be read again: fifteen blocks of 200 ms.
+const WARM: u64 = 3_000;
+/// Bytes of contracts' code kept from block to block.
+const CODES: usize = 6 * 1_024 * 1_024;
 
 /// What to fetch, or what was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -189,12 +189,14 @@ impl StateView {
                 };
                 // Those read last are kept first.
                 let fresh = known.accounts.iter().filter_map(|(address, info)| Some((*address, stays(info)?)));
-                later.codes.extend(fresh.take(CODES));
-                for (address, code) in &known.codes {
-                    if later.codes.len() >= CODES {
-                        break;
+                let earlier = known.codes.iter().map(|(address, code)| (*address, code.clone()));
+                let mut bytes = 0;
+                for (address, code) in fresh.chain(earlier) {
+                    let length = code.0.original_byte_slice().len();
+                    if bytes + length <= CODES && !later.codes.contains_key(&address) {
+                        bytes += length;
+                        later.codes.insert(address, code);
                     }
-                    later.codes.entry(*address).or_insert_with(|| code.clone());
                 }
             }
         }
@@ -320,22 +322,37 @@ impl StateView {
         self.runtime.block_on(question(&self.node))
     }
 
-    /// The account, if known.
+    /// The account, if known. It counts as read.
     pub fn account(&self, address: Address) -> Option<AccountInfo> {
-        let mut known = self.lock();
-        known.used.accounts.insert(address, self.time);
-        let info = known.accounts.get(&address).cloned();
+        self.lock().used.accounts.insert(address, self.time);
+        self.known_account(address)
+    }
+
+    /// The value of a slot, if known. It counts as read.
+    pub fn slot(&self, address: Address, slot: U256) -> Option<U256> {
+        self.lock().used.slots.insert((address, slot), self.time);
+        self.known_slot(address, slot)
+    }
+
+    /// The account, if known.
+    pub(super) fn known_account(&self, address: Address) -> Option<AccountInfo> {
+        let info = self.lock().accounts.get(&address).cloned();
         self.count_hit(info.is_some());
         info
     }
 
     /// The value of a slot, if known.
-    pub fn slot(&self, address: Address, slot: U256) -> Option<U256> {
-        let mut known = self.lock();
-        known.used.slots.insert((address, slot), self.time);
-        let value = known.slots.get(&(address, slot)).copied();
+    pub(super) fn known_slot(&self, address: Address, slot: U256) -> Option<U256> {
+        let value = self.lock().slots.get(&(address, slot)).copied();
         self.count_hit(value.is_some());
         value
+    }
+
+    /// These were read.
+    pub(super) fn used(&self, reads: &Wanted) {
+        let mut known = self.lock();
+        known.used.accounts.extend(reads.accounts.iter().map(|address| (*address, self.time)));
+        known.used.slots.extend(reads.slots.iter().map(|slot| (*slot, self.time)));
     }
 
     /// The hash of the block of this number, if known.
@@ -379,6 +396,14 @@ impl StateView {
                 .slots
                 .iter()
                 .all(|slot| ours.slots.get(slot).is_some_and(|now| theirs.slots.get(slot) == Some(now)))
+    }
+
+    /// As if this account had been fetched.
+    #[cfg(test)]
+    pub(crate) fn know_account(&self, address: Address, nonce: u64, code: Bytecode) {
+        let (code_hash, code) = (keccak256(code.original_byte_slice()), Some(code));
+        let info = AccountInfo { nonce, code_hash, code, ..AccountInfo::default() };
+        self.lock().accounts.insert(address, info);
     }
 
     /// As if this had been fetched.

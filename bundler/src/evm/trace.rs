@@ -127,6 +127,8 @@ pub struct Trace {
     pub frames: Vec<Frame>,
     /// The EntryPoint's own gas readings, in order.
     pub gas_readings: Vec<GasReading>,
+    /// Work of the run: one for each instruction, six for each word that is hashed, and the gas of precompiles.
+    pub steps: u64,
     /// How many frames had been entered when validation ended; `None` if it did not.
     pub validation_frames: Option<usize>,
     /// What the entities did in validation, in order, each kind of deed once.

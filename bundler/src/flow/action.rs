@@ -39,6 +39,10 @@ pub(crate) enum Outcome {
     Cancelled(Mined),
     /// Nothing yet: the state had overtaken the bundle, and the node did not take it.
     Overtaken,
+    /// Nothing yet: a dearer bundle has the nonce now.
+    Displaced,
+    /// Nothing: another bundle that had the nonce was mined.
+    Superseded,
     /// A transaction that is not ours.
     Lost,
     /// Nothing: it was never signed, and is free again.
@@ -53,6 +57,8 @@ impl Outcome {
             Self::Reverted(_) => "reverted",
             Self::Cancelled(_) => "cancelled",
             Self::Overtaken => "overtaken",
+            Self::Displaced => "displaced",
+            Self::Superseded => "superseded",
             Self::Lost => "lost",
             Self::Unsigned => "unsigned",
         }
@@ -62,8 +68,13 @@ impl Outcome {
     pub(crate) fn mined(&self) -> Option<Mined> {
         match self {
             Self::Executed(mined) | Self::Reverted(mined) | Self::Cancelled(mined) => Some(*mined),
-            Self::Overtaken | Self::Lost | Self::Unsigned => None,
+            Self::Overtaken | Self::Displaced | Self::Superseded | Self::Lost | Self::Unsigned => None,
         }
+    }
+
+    /// Whether with that the nonce is done with.
+    pub(crate) fn ends_the_nonce(&self) -> bool {
+        !matches!(self, Self::Overtaken | Self::Displaced | Self::Superseded)
     }
 }
 

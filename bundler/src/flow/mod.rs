@@ -10,6 +10,10 @@
 //!
 //! A nonce that was given out stays taken until the chain has used it: every transaction signed for an operation has
 //! the one nonce, so that at most one of them is ever mined. An operation leaves its nonce only when that is settled.
+//!
+//! A bundle that no node took, or that others would wait for in vain, leaves its nonce to the next bundle. Its operations
+//! are free, but bound: until the nonce is used they go under that nonce or none, whoever has their transaction.
+//!
 //! Actions are what must be written down before it is acted on: a transaction is signed before it is broadcast.
 
 mod action;
@@ -74,8 +78,20 @@ pub(crate) struct Restored {
     pub(crate) attempts: Vec<Attempt>,
     /// Those of them that carry no bundle.
     pub(crate) cancelled_by: Vec<B256>,
+    /// Operations that earlier ones of them carry, and the bundle does not.
+    pub(crate) earlier: Vec<B256>,
     /// The block it was used in, if it is known to be.
     pub(crate) settled: Option<u64>,
+}
+
+/// A nonce that the next bundle may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) place: Place,
+    /// Nodes may hold something under it, whose place the bundle takes: what it has to bid.
+    pub(crate) least_bid: Option<Fees>,
+    /// Whether nothing of this key is in flight.
+    pub(crate) quiet: bool,
 }
 
 /// One key's nonces.
@@ -90,10 +106,28 @@ struct Lane {
 }
 
 impl Lane {
-    /// The lowest nonce that nothing of ours is in flight under.
-    fn free(&self) -> Option<u64> {
-        let next = self.next?;
-        (next..).find(|nonce| !self.slots.contains_key(nonce))
+    /// Nonces that a bundle may have, in the order to try them: the lowest that was left, or that only what is in the way of
+    /// others has; then the lowest that was given to none.
+    fn openings(&self) -> impl Iterator<Item = u64> {
+        let next = self.next;
+        let left = next.and_then(|next| {
+            let open = |(nonce, slot): &(&u64, &Slot)| slot.vacant || (**nonce == next && slot.is_in_the_way());
+            self.slots.range(next..).find(open).map(|(nonce, _)| *nonce)
+        });
+        let fresh = next.and_then(|next| (next..).find(|nonce| !self.slots.contains_key(nonce)));
+        // A gap before what was left is to be filled first.
+        let (left, fresh) = if left > fresh { (None, fresh) } else { (left, fresh) };
+        left.into_iter().chain(fresh)
+    }
+
+    /// Whether a bundle may have this nonce while so many may be in flight.
+    fn has_room_for(&self, nonce: u64, most: usize) -> bool {
+        self.slots.contains_key(&nonce) || self.taken() < most
+    }
+
+    /// Nonces that something is in flight under.
+    fn taken(&self) -> usize {
+        self.slots.values().filter(|slot| !slot.vacant).count()
     }
 }
 
@@ -104,12 +138,22 @@ pub(crate) struct Flow {
     lanes: Vec<Lane>,
     /// Where each operation in flight is.
     held: HashMap<B256, Place>,
+    /// Where those were that left their nonce before it was used.
+    bound: HashMap<B256, Bound>,
+}
+
+/// What binds an operation to a nonce that it has left.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    place: Place,
+    /// No node took a transaction with it.
+    void: bool,
 }
 
 impl Flow {
     /// With nothing in flight, for this many keys.
     pub(crate) fn new(keys: usize, policy: Policy) -> Self {
-        Self { policy, lanes: (0..keys).map(|_| Lane::default()).collect(), held: HashMap::new() }
+        Self { policy, lanes: (0..keys).map(|_| Lane::default()).collect(), held: HashMap::new(), bound: HashMap::new() }
     }
 
     /// Bundles that can be placed now.
@@ -120,13 +164,38 @@ impl Flow {
 
     /// Whether no nonce is taken.
     pub(crate) fn is_idle(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.slots.is_empty())
+        self.lanes.iter().all(|lane| lane.taken() == 0)
     }
 
-    /// The key that the next bundle is for: of those that can be used, that with the fewest in flight.
-    pub(crate) fn next_key(&self) -> Option<usize> {
-        let open = |key: &usize| self.room_of(&self.lanes[*key]) > 0;
-        (0..self.lanes.len()).filter(open).min_by_key(|key| self.lanes[*key].slots.len())
+    /// The keys that the next bundle may be for, in the order to try them: those with a nonce that is to be taken again,
+    /// then those with the fewest in flight.
+    pub(crate) fn next_keys(&self) -> Vec<usize> {
+        let left = |key: &usize| {
+            let lane = &self.lanes[*key];
+            lane.openings().next().is_some_and(|nonce| lane.slots.contains_key(&nonce))
+        };
+        let mut keys: Vec<_> = (0..self.lanes.len()).filter(|key| self.room_of(&self.lanes[*key]) > 0).collect();
+        keys.sort_by_key(|key| (!left(key), self.lanes[*key].taken()));
+        keys
+    }
+
+    /// The nonces of this key that a bundle may have, in the order to try them.
+    pub(crate) fn openings(&self, key: usize) -> Vec<Opening> {
+        let Some(lane) = self.lanes.get(key).filter(|lane| self.room_of(lane) > 0) else { return Vec::new() };
+        let quiet = lane.taken() == 0;
+        let opening = |nonce: u64| {
+            let least_bid = lane.slots.get(&nonce).and_then(Slot::to_outbid);
+            Opening { place: Place { key, nonce }, least_bid, quiet }
+        };
+        lane.openings().filter(|nonce| lane.has_room_for(*nonce, self.policy.per_key)).map(opening).collect()
+    }
+
+    /// Whether an operation may go under this nonce: it is bound to no other. What no node took may go under a nonce before
+    /// that as well, or those that were refused at once would wait for one another.
+    pub(crate) fn may_go(&self, hash: B256, place: Place) -> bool {
+        self.bound.get(&hash).is_none_or(|Bound { place: bound, void }| {
+            *bound == place || (*void && bound.key == place.key && place.nonce < bound.nonce)
+        })
     }
 
     /// Whether a key takes new bundles. What is in flight for it is looked after all the same.
@@ -143,12 +212,12 @@ impl Flow {
 
     /// Nonces of this key that are given out and not used.
     pub(crate) fn open(&self, key: usize) -> usize {
-        self.lanes.get(key).map_or(0, |lane| lane.slots.len())
+        self.lanes.get(key).map_or(0, Lane::taken)
     }
 
     /// Chain time of the head at which the oldest of them was given out, or taken up after a restart.
     pub(crate) fn oldest(&self, key: usize) -> Option<u64> {
-        self.lanes.get(key)?.slots.values().map(|slot| slot.since).min()
+        self.lanes.get(key)?.slots.values().filter(|slot| !slot.vacant).map(|slot| slot.since).min()
     }
 
     /// Whether a key is given bundles.
@@ -169,7 +238,9 @@ impl Flow {
 
     fn room_of(&self, lane: &Lane) -> usize {
         let open = lane.next.is_some() && !lane.barred;
-        if open { self.policy.per_key.saturating_sub(lane.slots.len()) } else { 0 }
+        let left = lane.openings().any(|nonce| lane.slots.contains_key(&nonce));
+        let room = self.policy.per_key.saturating_sub(lane.taken());
+        if open { room.max(usize::from(left)) } else { 0 }
     }
 
     /// Whether the operation is in flight.
@@ -183,25 +254,53 @@ impl Flow {
         Some(self.lanes[place.key].slots.get(&place.nonce)?.attempts.last()?.transaction)
     }
 
-    /// Gives a bundle the next free nonce of this key; nothing if there is none, or an operation of it has one already.
-    pub(crate) fn place(&mut self, bundle: Arc<Bundle>, key: usize, fees: FeeSuggestion, now: u64) -> Vec<Action> {
+    /// Gives a bundle this nonce, which was open for it when it was chosen; nothing if it is no more, if the bundle cannot
+    /// outbid what nodes may hold under it, or if an operation of it has another nonce or is bound to one.
+    pub(crate) fn place(&mut self, bundle: Arc<Bundle>, place: Place, fees: FeeSuggestion, now: u64) -> Vec<Action> {
         let hashes = bundle.hashes();
-        let lane = &mut self.lanes[key];
-        let Some(nonce) = lane.free().filter(|_| lane.slots.len() < self.policy.per_key) else { return Vec::new() };
-        if hashes.iter().any(|hash| self.held.contains_key(hash)) {
+        let Some(opening) = self.openings(place.key).into_iter().find(|opening| opening.place == place) else {
+            return Vec::new();
+        };
+        if hashes.iter().any(|hash| self.held.contains_key(hash) || !self.may_go(*hash, place)) {
             return Vec::new();
         }
-        let place = Place { key, nonce };
-        let bid = Fees::first(&bundle, fees);
+        let (mut bid, ceiling) = (Fees::first(&bundle, fees), Fees::ceiling(&bundle, fees));
+        if let Some(least) = opening.least_bid {
+            bid = bid.at_least(least);
+            if !bid.is_within(ceiling) {
+                return Vec::new();
+            }
+        }
+        let Place { key, nonce } = place;
+        let lane = &mut self.lanes[key];
         lane.settled.remove(&nonce);
-        lane.slots.insert(nonce, Slot::new(Some(Arc::clone(&bundle)), now));
-        self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
-        vec![Action::Sign { place, bundle: Some(bundle), fees: bid }]
+        let mut actions = Vec::new();
+        match lane.slots.get_mut(&nonce) {
+            None => drop(lane.slots.insert(nonce, Slot::new(Some(Arc::clone(&bundle)), now))),
+            Some(slot) => {
+                let displaced = slot.give_up();
+                slot.take_in(Arc::clone(&bundle), now);
+                actions.extend(displaced.map(|displaced| {
+                    Action::Settled { place, bundle: Some(displaced), outcome: Outcome::Displaced }
+                }));
+            }
+        }
+        for action in &actions {
+            if let Action::Settled { bundle: Some(displaced), .. } = action {
+                self.release(displaced, Bound { place, void: false });
+            }
+        }
+        for hash in hashes {
+            self.bound.remove(&hash);
+            self.held.insert(hash, place);
+        }
+        actions.push(Action::Sign { place, bundle: Some(bundle), fees: bid });
+        actions
     }
 
     /// Takes a nonce up again from before a restart. Of two with the same operation the one told first has it.
     pub(crate) fn restore(&mut self, place: Place, restored: Restored, now: u64) {
-        let Restored { mut bundle, attempts, cancelled_by, settled } = restored;
+        let Restored { mut bundle, attempts, cancelled_by, earlier, settled } = restored;
         let Some(lane) = self.lanes.get_mut(place.key) else { return };
         if let Some(block) = settled {
             let slot = Slot::restored(bundle, attempts, cancelled_by);
@@ -214,6 +313,7 @@ impl Flow {
         } else {
             self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
         }
+        self.bound.extend(earlier.into_iter().map(|hash| (hash, Bound { place, void: false })));
         let mut slot = Slot::restored(bundle, attempts, cancelled_by);
         slot.since = now;
         lane.slots.insert(place.nonce, slot);
@@ -225,6 +325,7 @@ impl Flow {
         let Some(slot) = self.slot(place).filter(|slot| slot.is_to_carry(bundle)) else { return Vec::new() };
         slot.signing = false;
         slot.refused = 0;
+        slot.unheard += 1;
         if bundle.is_none() {
             slot.cancelled_by.push(attempt.transaction);
         }
@@ -240,30 +341,114 @@ impl Flow {
             return Vec::new();
         }
         let lane = &self.lanes[place.key];
-        let last = lane.slots.keys().next_back() == Some(&place.nonce);
+        let last = lane.slots.range(place.nonce + 1..).all(|(_, slot)| slot.vacant);
         self.let_go(place, last)
     }
 
-    /// The node said no to this transaction. It may have it all the same, or not have understood: its nonce tells.
-    pub(crate) fn refused(&mut self, place: Place, transaction: B256) {
-        if let Some(slot) = self.slot(place)
-            && slot.attempts.last().is_some_and(|last| last.transaction == transaction)
-        {
-            slot.refused += 1;
+    /// A node took this transaction, or may have.
+    pub(crate) fn taken(&mut self, place: Place, transaction: B256) {
+        if let Some(slot) = self.heard(place, transaction) {
+            slot.maybe_taken = true;
         }
     }
 
-    /// The node refused this transaction because its condition does not hold any more. Its operations are free; its nonce
-    /// is filled otherwise, as whoever has seen the transaction may send it yet.
+    /// Nodes take nothing at the moment: it is sent again at the next head.
+    pub(crate) fn not_now(&mut self, place: Place, transaction: B256) {
+        if let Some(slot) = self.heard(place, transaction) {
+            slot.sent_at = 0;
+        }
+    }
+
+    /// Every node said no to this transaction. If that is all that was ever heard of its bundle, the nonce is free again:
+    /// the bundle, which leaves it. Else they may have it all the same: the nonce tells.
+    pub(crate) fn refused(&mut self, place: Place, transaction: B256) -> Option<Arc<Bundle>> {
+        let slot = self.heard(place, transaction)?;
+        if slot.attempts.last().is_none_or(|last| last.transaction != transaction) {
+            return None;
+        }
+        if !slot.is_void() {
+            slot.refused += 1;
+            return None;
+        }
+        let bundle = slot.give_up()?;
+        self.release(&bundle, Bound { place, void: true });
+        Some(bundle)
+    }
+
+    /// Whether the nonce was left to the next bundle.
+    pub(crate) fn is_left(&self, place: Place) -> bool {
+        self.lanes.get(place.key).and_then(|lane| lane.slots.get(&place.nonce)).is_some_and(|slot| slot.vacant)
+    }
+
+    /// Whether it may turn out in a moment that no node takes what goes before this nonce: what was behind it would then have
+    /// to wait for somebody to fill the gap.
+    pub(crate) fn is_unsure(&self, place: Place) -> bool {
+        self.before(place).any(Slot::is_unsure)
+    }
+
+    /// Nonces before this one that were left.
+    pub(crate) fn left_before(&self, place: Place) -> usize {
+        self.before(place).filter(|slot| slot.vacant).count()
+    }
+
+    fn before(&self, place: Place) -> impl Iterator<Item = &Slot> {
+        let lane = self.lanes.get(place.key);
+        lane.into_iter().flat_map(move |lane| lane.slots.range(..place.nonce)).map(|(_, slot)| slot)
+    }
+
+    /// What this transaction of the nonce bids.
+    pub(crate) fn bid_of(&self, place: Place, transaction: B256) -> Option<Fees> {
+        let slot = self.lanes.get(place.key)?.slots.get(&place.nonce)?;
+        slot.attempts.iter().find(|attempt| attempt.transaction == transaction).map(|attempt| attempt.fees)
+    }
+
+    /// The nonce whose transaction this is; something was heard of it.
+    fn heard(&mut self, place: Place, transaction: B256) -> Option<&mut Slot> {
+        let is_its = |slot: &&mut Slot| slot.attempts.iter().any(|attempt| attempt.transaction == transaction);
+        let slot = self.slot(place).filter(is_its)?;
+        slot.unheard = slot.unheard.saturating_sub(1);
+        Some(slot)
+    }
+
+    /// These operations have left their nonce, and are bound to it.
+    fn release(&mut self, bundle: &Bundle, bound: Bound) {
+        self.held.retain(|_, held| *held != bound.place);
+        self.bound.extend(bundle.hashes().into_iter().map(|hash| (hash, bound)));
+    }
+
+    /// The node refused this transaction because its condition does not hold any more. Its operations are free. Its nonce is
+    /// the next bundle's, or is filled otherwise if an earlier transaction of it was taken.
     pub(crate) fn overtaken(&mut self, place: Place, transaction: B256) -> Vec<Action> {
         let is_last = |slot: &&mut Slot| slot.attempts.last().is_some_and(|last| last.transaction == transaction);
-        let Some(slot) = self.slot(place).filter(is_last).filter(|slot| !slot.signing) else { return Vec::new() };
+        let Some(slot) = self.heard(place, transaction).filter(is_last).filter(|slot| !slot.signing) else {
+            return Vec::new();
+        };
+        if slot.is_void() {
+            let Some(bundle) = slot.give_up() else { return Vec::new() };
+            self.release(&bundle, Bound { place, void: true });
+            return vec![Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Overtaken }];
+        }
         let Some(bundle) = slot.bundle.take() else { return Vec::new() };
         slot.cancelling = true;
         // Not to be waited for.
         slot.refused += 1;
         self.held.retain(|_, held| *held != place);
         vec![Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Overtaken }]
+    }
+
+    /// The operator wants this nonce used by nothing: with the next head a transfer to ourselves is signed for it. Whichever
+    /// of its transactions is mined settles it. Whether there is such a nonce.
+    pub(crate) fn cancel(&mut self, place: Place) -> bool {
+        let Some(slot) = self.slot(place) else { return false };
+        slot.cancelling = true;
+        // Not to be waited for.
+        slot.refused += 1;
+        true
+    }
+
+    /// Where an operation is in flight.
+    pub(crate) fn place_of(&self, hash: B256) -> Option<Place> {
+        self.held.get(&hash).copied()
     }
 
     /// The bundle that this transaction, the last of its nonce, carries.
@@ -283,22 +468,31 @@ impl Flow {
             self.close_gaps(key, now);
             let lane = &mut self.lanes[key];
             for (nonce, slot) in lane.slots.range(..next) {
-                let transactions = slot.attempts.iter().map(|attempt| attempt.transaction).collect();
+                let transactions = slot.transactions();
                 actions.push(Action::Ask { place: Place { key, nonce: *nonce }, transactions, again: false });
             }
+            let last = lane.slots.iter().rev().find(|(_, slot)| !slot.vacant).map(|(nonce, _)| *nonce);
+            let mut given_up = Vec::new();
             for (nonce, slot) in lane.slots.range_mut(next..) {
                 // A later one cannot be mined before the first: only that is worth a higher fee.
-                let first = *nonce == next;
-                match slot.next(&self.policy, first, now, fees) {
+                let order = (*nonce == next, last.is_some_and(|last| *nonce < last));
+                match slot.next(&self.policy, order, now, fees) {
                     Next::Wait => {}
                     Next::Again(attempt) => {
+                        slot.unheard += 1;
                         actions.push(Action::Broadcast { place: Place { key, nonce: *nonce }, attempt });
                     }
+                    Next::GiveUp => given_up.extend(slot.give_up().map(|bundle| (*nonce, bundle))),
                     Next::Sign(bundle, fees) => {
                         slot.signing = true;
                         actions.push(Action::Sign { place: Place { key, nonce: *nonce }, bundle, fees });
                     }
                 }
+            }
+            for (nonce, bundle) in given_up {
+                let place = Place { key, nonce };
+                self.release(&bundle, Bound { place, void: false });
+                actions.push(Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Displaced });
             }
         }
         actions
@@ -314,9 +508,10 @@ impl Flow {
         }
         // One such answer may come of two backends that disagree, or of an attempt made since it was asked for.
         if mined.is_none() && !std::mem::replace(&mut slot.unaccounted, true) {
-            let transactions = slot.attempts.iter().map(|attempt| attempt.transaction).collect();
-            return vec![Action::Ask { place, transactions, again: true }];
+            return vec![Action::Ask { place, transactions: slot.transactions(), again: true }];
         }
+        // What had the nonce before, and had been given up, may be what was mined.
+        let recalled = mined.and_then(|mined| slot.recall(mined.transaction));
         let outcome = match mined {
             None => Outcome::Lost,
             Some(mined) if slot.cancelled_by.contains(&mined.transaction) => Outcome::Cancelled(mined),
@@ -328,9 +523,16 @@ impl Flow {
         let bundle = slot.bundle.clone();
         slot.bundle = bundle.as_ref().map(|bundle| Arc::new(bundle.summary()));
         let block = outcome.mined().map_or(head, |mined| mined.block);
+        for past in &mut slot.past {
+            past.bundle = Arc::new(past.bundle.summary());
+        }
         lane.settled.insert(place.nonce, Settled { slot, block });
         self.held.retain(|_, held| *held != place);
-        vec![Action::Settled { place, bundle, outcome }]
+        self.bound.retain(|_, bound| bound.place != place);
+        let superseded = recalled.flatten();
+        let superseded =
+            superseded.map(|bundle| Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Superseded });
+        superseded.into_iter().chain([Action::Settled { place, bundle, outcome }]).collect()
     }
 
     /// Settled nonces that the chain has not used any more are in flight again, with the transactions they had.
@@ -367,6 +569,8 @@ impl Flow {
     fn close_gaps(&mut self, key: usize, now: u64) {
         let lane = &mut self.lanes[key];
         let (Some(next), Some(last)) = (lane.next, lane.slots.keys().next_back().copied()) else { return };
+        // What only waits to be left behind needs nothing before it.
+        let last = lane.slots.range(..=last).rev().find(|(_, slot)| !slot.vacant).map_or(next, |(nonce, _)| *nonce);
         for nonce in next..last {
             lane.slots.entry(nonce).or_insert_with(|| Slot::new_filler(now));
         }
@@ -377,7 +581,13 @@ impl Flow {
         let Some(mut slot) = lane.slots.remove(&place.nonce) else { return Vec::new() };
         self.held.retain(|_, held| *held != place);
         let bundle = slot.bundle.take();
-        if !last {
+        if !slot.past.is_empty() {
+            // Others that had it before may be mined under it yet.
+            slot.vacant = true;
+            let hashes = bundle.iter().flat_map(|bundle| bundle.hashes());
+            self.bound.extend(hashes.map(|hash| (hash, Bound { place, void: false })));
+            lane.slots.insert(place.nonce, slot);
+        } else if !last {
             lane.slots.insert(place.nonce, Slot::new_filler(slot.sent_at));
         }
         bundle

@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::{Address, B256, U256},
     rpc::types::{Filter, Log},
     sol_types::SolEvent,
 };
@@ -45,10 +45,14 @@ impl Logs {
     /// # Errors
     /// If the node does not answer, or refuses even one block.
     pub(crate) async fn newest(&self, from: u64, to: u64) -> Result<(u64, Vec<Log>), NodeError> {
+        self.newest_of(&self.filter(), from, to).await
+    }
+
+    async fn newest_of(&self, filter: &Filter, from: u64, to: u64) -> Result<(u64, Vec<Log>), NodeError> {
         loop {
             let blocks = self.width(|width| width.blocks()).min(to - from + 1);
             let first = to - (blocks - 1);
-            match self.node.logs(&self.filter().from_block(first).to_block(to)).await {
+            match self.node.logs(&filter.clone().from_block(first).to_block(to)).await {
                 Ok(logs) => {
                     self.width(Width::answered);
                     return Ok((first, logs));
@@ -72,6 +76,34 @@ impl Logs {
             parts.push(logs);
             if first <= from {
                 return Ok(parts.into_iter().rev().flatten().collect());
+            }
+            to = first - 1;
+        }
+    }
+
+    /// The newest event of a sender's operation of this nonce in these blocks, whichever operation that is.
+    ///
+    /// # Errors
+    /// As [`Self::newest`].
+    pub(crate) async fn of_nonce(
+        &self,
+        entry_point: Address,
+        (sender, nonce): (Address, U256),
+        from: u64,
+        mut to: u64,
+    ) -> Result<Option<Log>, NodeError> {
+        let filter = self.filter().topic2(sender.into_word());
+        let is_its = |log: &Log| {
+            log.address() == entry_point
+                && UserOperationEvent::decode_log(&log.inner).is_ok_and(|event| event.nonce == nonce)
+        };
+        loop {
+            let (first, logs) = self.newest_of(&filter, from, to).await?;
+            if let Some(log) = logs.into_iter().rev().find(is_its) {
+                return Ok(Some(log));
+            }
+            if first <= from {
+                return Ok(None);
             }
             to = first - 1;
         }

@@ -155,6 +155,15 @@ impl Book {
                 self.attempts.entry((key, nonce)).or_default().push(number);
                 rows.insert(row::of_attempt(key, nonce, number), value(&AttemptRow::new(&attempt, operations)));
             }
+            Entry::Refused { key, nonce } => {
+                let Some(numbers) = self.attempts.get_mut(&(key, nonce)) else { return };
+                if let Some(last) = numbers.pop() {
+                    rows.insert(row::of_attempt(key, nonce, last), None);
+                }
+                if numbers.is_empty() {
+                    self.attempts.remove(&(key, nonce));
+                }
+            }
             Entry::Settled { key, nonce, block } => {
                 // Nothing was ever signed for it: nothing is to be remembered of it.
                 if self.attempts.contains_key(&(key, nonce)) {

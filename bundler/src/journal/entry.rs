@@ -11,6 +11,8 @@ pub(crate) enum Entry {
     Admitted { admitted: Box<Admitted>, block: u64 },
     /// A transaction was signed that carries these operations; without any it only fills its nonce.
     Signed { key: Address, nonce: u64, operations: Vec<B256>, attempt: Attempt },
+    /// No node took the last transaction that was signed for a nonce: it is void, and its operations are free.
+    Refused { key: Address, nonce: u64 },
     /// A nonce is used: in this block, or that was found out at this height.
     Settled { key: Address, nonce: u64, block: u64 },
     /// It is free again: its block has left the chain.

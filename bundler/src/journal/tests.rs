@@ -443,3 +443,21 @@ async fn a_torn_or_altered_file_is_refused_or_holds_a_moment_that_there_was_and_
 fn on_disk(path: &std::path::Path, chain: u64) -> Result<File, JournalError> {
     File::open(std::sync::Arc::new(crate::world::SystemDisk), path, chain)
 }
+
+#[test]
+fn of_a_transaction_that_no_node_took_nothing_is_left_and_of_those_before_it_everything() {
+    let (mut book, mut rows) = (Book::default(), Rows::new());
+    let signed = |number| Entry::Signed { key: key(1), nonce: 7, operations: vec![hash(number)], attempt: attempt(number) };
+    let refused = || Entry::Refused { key: key(1), nonce: 7 };
+    book.apply(signed(1), &mut rows);
+    book.apply(signed(2), &mut rows);
+    book.apply(refused(), &mut rows);
+    let attempts = |rows: &Rows| rows.iter().filter(|(key, value)| key[0] == b'a' && value.is_some()).count();
+    assert_eq!((rows.len(), attempts(&rows)), (2, 1));
+    book.apply(refused(), &mut rows);
+    assert_eq!(attempts(&rows), 0);
+    // The next one has the nonce to itself.
+    book.apply(refused(), &mut rows);
+    book.apply(signed(3), &mut rows);
+    assert_eq!(attempts(&rows), 1);
+}

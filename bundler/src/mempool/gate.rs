@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, U256};
 use erc4337::UserOperation;
 
-use super::{Mempool, ReputationStatus};
+use super::{Mempool, Parts, ReputationStatus, Slot, may_replace};
 use crate::{Rejection, admission::Admitted, rejection::Entity, rules::Party};
 
 /// Who an operation names, with their parts.
@@ -14,14 +14,22 @@ pub(super) fn entities(op: &UserOperation) -> impl Iterator<Item = (Entity, Addr
 }
 
 impl Mempool {
-    /// Refuses what need not even be run: the banned, the blocked, and those with more pending than they could have
-    /// whatever their stake.
-    pub(crate) fn screen(&self, op: &UserOperation) -> Result<(), Rejection> {
+    /// Refuses what need not even be run: the banned, the blocked, those with more pending than they could have whatever
+    /// their stake, and what may not take the place of the operation that has its nonce. One that may is held against all
+    /// the rest like any newcomer, only that what it replaces no longer counts.
+    pub(crate) fn screen(&self, op: &UserOperation, entry_point: Address) -> Result<(), Rejection> {
+        let slot = Slot { entry_point, sender: op.sender, nonce: op.nonce };
+        let standing = self.slots.get(&slot).and_then(|hash| self.entries.get(hash));
+        if let Some(entry) = standing {
+            may_replace(entry, op)?;
+        }
+        let replaced = standing.map(|entry| &entry.admitted);
         for (entity, address) in entities(op) {
             if self.config.blocked.contains(&address) {
                 return Err(Rejection::Blocked { entity, address });
             }
-            let count = self.parts(address).total();
+            let parts = self.parts_beside(address, replaced);
+            let count = parts.total();
             match self.reputation.status(address, &self.config) {
                 ReputationStatus::Banned => return Err(Rejection::Banned { entity, address }),
                 ReputationStatus::Throttled if count >= self.config.throttled => {
@@ -29,22 +37,29 @@ impl Mempool {
                 }
                 _ => {}
             }
-            if entity != Entity::Account && self.parts(address).account > 0 {
+            if entity != Entity::Account && parts.account > 0 {
                 return Err(Rejection::EntityIsSender { entity, address });
             }
         }
-        self.check_sender_is_no_entity(op)
-    }
-
-    /// STO-040, the other way round.
-    fn check_sender_is_no_entity(&self, op: &UserOperation) -> Result<(), Rejection> {
-        let address = op.sender;
+        // STO-040, the other way round.
+        let (address, parts) = (op.sender, self.parts_beside(op.sender, replaced));
         let as_entity = |entity| Err(Rejection::SenderIsEntity { entity, address });
-        match self.parts(address) {
+        match parts {
             parts if parts.factory > 0 => as_entity(Entity::Factory),
             parts if parts.paymaster > 0 => as_entity(Entity::Paymaster),
             _ => Ok(()),
         }
+    }
+
+    /// How often an address is named by what is pending beside this operation.
+    fn parts_beside(&self, address: Address, replaced: Option<&Admitted>) -> Parts {
+        let mut parts = self.parts(address);
+        for (entity, _) in replaced.into_iter().flat_map(|old| entities(&old.op)).filter(|(_, named)| *named == address)
+        {
+            let part = parts.part(entity);
+            *part = part.saturating_sub(1);
+        }
+        parts
     }
 
     /// The rules that need to know how well everyone is staked, or what was read. `replaced` is the operation whose
@@ -52,11 +67,8 @@ impl Mempool {
     pub(super) fn check_limits(&self, admitted: &Admitted, replaced: Option<&Admitted>) -> Result<(), Rejection> {
         let evidence = &admitted.evidence;
         let parties = &evidence.parties;
-        let given_up = |address: Address| {
-            replaced.map_or(0, |old| entities(&old.op).filter(|(_, named)| *named == address).count())
-        };
         let over = |party: Party, most: usize| {
-            let count = self.parts(party.address).total().saturating_sub(given_up(party.address));
+            let count = self.parts_beside(party.address, replaced).total();
             let exempt = party.is_staked() || self.config.allowed.contains(&party.address);
             (!exempt && count >= most).then_some(count)
         };

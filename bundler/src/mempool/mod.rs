@@ -11,6 +11,7 @@
 
 mod config;
 mod gate;
+mod isolation;
 mod reputation;
 pub mod store;
 mod upkeep;
@@ -34,11 +35,11 @@ use crate::{
     rejection::Entity,
 };
 use gate::{cost, entities};
+use isolation::{Culprits, Suspicion};
+pub(crate) use isolation::{Class, Trouble};
 
 /// Per cent by which both fees must rise for one operation to take another's place (ERC-4337 mempools: 10 %).
 const REPLACEMENT_BUMP: u128 = 10;
-/// Bundles an operation may fail in before it is given up.
-const MAX_FAILURES: u32 = 3;
 /// Bytes that an operation takes beside its own fields, roughly.
 const OVERHEAD: usize = 2_048;
 
@@ -70,18 +71,22 @@ struct Entry {
     admitted: Admitted,
     phase: Phase,
     arrival: u64,
-    failures: u32,
-    /// A bundle with it and others failed: it goes by itself from now on.
-    alone: bool,
+    /// What bundles with it came to.
+    suspicion: Suspicion,
     /// Its execution calls contracts that the chain's client executes itself.
     native: bool,
-    /// Not at this head: it would cost us more than it pays.
-    held: bool,
+    /// Not at this head, for this reason.
+    held: Option<String>,
     /// Chain time of the head when it came, in milliseconds.
     since: u64,
     /// Operations of its nonce key that go before it.
     ahead: u64,
+    /// Chain time since when one of them is missing.
+    gap_since: Option<u64>,
     bytes: usize,
+    /// Entities that its sender and nonce have been counted for, each once while one operation after another has that
+    /// place.
+    counted: Vec<Address>,
 }
 
 impl Entry {
@@ -141,6 +146,10 @@ pub struct Mempool {
     next: Option<NextBlock>,
     /// Chain time of the head, in milliseconds.
     time: u64,
+    /// The last number that was given to a group of operations which go together.
+    groups: u64,
+    /// Whose operations nodes would not take, and which.
+    culprits: Culprits,
 }
 
 impl Mempool {
@@ -162,24 +171,19 @@ impl Mempool {
         if self.entries.contains_key(&admitted.hash) {
             return Ok(Inserted::Known);
         }
+        self.remembers(admitted.hash)?;
+        self.screen(&admitted.op, admitted.entry_point)?;
         let slot = Slot::of(&admitted);
         let replaced = self.slots.get(&slot).copied();
         let standing = replaced.and_then(|hash| self.entries.get(&hash));
-        if let Some(entry) = standing {
-            may_replace(entry, &admitted)?;
-        } else {
-            self.screen(&admitted.op)?;
-        }
         self.check_limits(&admitted, standing.map(|entry| &entry.admitted))?;
 
-        let bytes = size(&admitted);
-        let mut dropped = Vec::new();
+        let mut dropped = self.make_room(&admitted, standing.map(|entry| (entry.admitted.hash, entry.bytes)))?;
+        let before = standing_counts(replaced.and_then(|hash| self.entries.get(&hash)));
         if let Some(hash) = replaced {
             dropped.extend(self.take_out(hash, format!("replaced by {}", admitted.hash), None));
-        } else {
-            dropped = self.make_room(&admitted, bytes)?;
         }
-        self.place(admitted, head);
+        self.place(admitted, head, &before);
         Ok(Inserted::New(dropped))
     }
 
@@ -191,26 +195,35 @@ impl Mempool {
         }
         let replaced = self.slots.get(&Slot::of(&admitted)).copied();
         let why = format!("{}, mined before a reorganisation, has its nonce again", admitted.hash);
+        let before = standing_counts(replaced.and_then(|hash| self.entries.get(&hash)));
         let dropped = replaced.map(|hash| self.take_out(hash, why, None)).unwrap_or_default();
-        self.place(admitted, head);
+        before.into_iter().for_each(|address| self.reputation.unseen(address));
+        // It was seen when it came, and is included no more.
+        let counted: Vec<_> = accountable(&admitted).collect();
+        counted.iter().for_each(|address| self.reputation.not_included(*address));
+        self.put(admitted, head, counted);
         dropped
     }
 
     /// Takes an operation again from before a restart, whatever the limits; it has been counted for whom it names.
     pub(crate) fn restore(&mut self, admitted: Admitted, head: &BlockPin) {
         if !self.entries.contains_key(&admitted.hash) && !self.slots.contains_key(&Slot::of(&admitted)) {
-            self.put(admitted, head);
+            let counted = accountable(&admitted).collect();
+            self.put(admitted, head, counted);
         }
     }
 
-    fn place(&mut self, admitted: Admitted, head: &BlockPin) {
-        for address in accountable(&admitted) {
-            self.reputation.seen(address);
-        }
-        self.put(admitted, head);
+    /// Counts it for whom it names. Of those `before`, for whom its sender and nonce have been counted, whom it names too
+    /// is not counted again, and whom it does not name any more gets the count back (GREP-050): by replacing an operation
+    /// that is never mined nobody comes to be banned.
+    fn place(&mut self, admitted: Admitted, head: &BlockPin, before: &[Address]) {
+        let counted: Vec<Address> = accountable(&admitted).collect();
+        counted.iter().filter(|address| !before.contains(address)).for_each(|address| self.reputation.seen(*address));
+        before.iter().filter(|address| !counted.contains(address)).for_each(|address| self.reputation.unseen(*address));
+        self.put(admitted, head, counted);
     }
 
-    fn put(&mut self, admitted: Admitted, head: &BlockPin) {
+    fn put(&mut self, admitted: Admitted, head: &BlockPin, counted: Vec<Address>) {
         let (slot, bytes) = (Slot::of(&admitted), size(&admitted));
         let arrival = self.next_arrival;
         self.next_arrival += 1;
@@ -230,23 +243,25 @@ impl Mempool {
             admitted,
             phase,
             arrival,
-            failures: 0,
-            alone: false,
+            suspicion: Suspicion::default(),
             native: false,
-            held: false,
+            held: None,
             since: self.time,
             ahead,
+            gap_since: None,
             bytes,
+            counted,
         };
         self.evictable.insert(entry.worth());
         self.entries.insert(hash, entry);
     }
 
-    /// The worst go until there is room, if the newcomer is worth more than they.
-    fn make_room(&mut self, newcomer: &Admitted, bytes: usize) -> Result<Vec<Dropped>, Rejection> {
+    /// The worst go until there is room, if the newcomer is worth more than they. What it replaces makes room itself.
+    fn make_room(&mut self, newcomer: &Admitted, replaced: Option<(B256, usize)>) -> Result<Vec<Dropped>, Rejection> {
+        let bytes = size(newcomer);
         let (mut free_places, mut free_bytes) = (
-            self.config.max_operations.saturating_sub(self.entries.len()),
-            self.config.max_bytes.saturating_sub(self.bytes),
+            self.config.max_operations.saturating_sub(self.entries.len()) + usize::from(replaced.is_some()),
+            (self.config.max_bytes + replaced.map_or(0, |(_, bytes)| bytes)).saturating_sub(self.bytes),
         );
         let mut victims = Vec::new();
         for (fee, arrival) in &self.evictable {
@@ -257,7 +272,8 @@ impl Mempool {
                 return Err(Rejection::Full { required: *fee });
             }
             let victim = self.arrivals.get(&arrival.0).and_then(|hash| self.entries.get(hash));
-            if let Some(victim) = victim {
+            if let Some(victim) = victim.filter(|victim| replaced.is_none_or(|(hash, _)| hash != victim.admitted.hash))
+            {
                 free_places += 1;
                 free_bytes += victim.bytes;
                 victims.push(victim.admitted.hash);
@@ -272,6 +288,10 @@ impl Mempool {
 
     /// Takes an operation out, whatever its phase, with nothing said to anybody.
     pub fn remove(&mut self, hash: B256) -> Option<Admitted> {
+        self.remove_entry(hash).map(|entry| entry.admitted)
+    }
+
+    fn remove_entry(&mut self, hash: B256) -> Option<Entry> {
         let entry = self.entries.remove(&hash)?;
         self.evictable.remove(&entry.worth());
         self.slots.remove(&Slot::of(&entry.admitted));
@@ -294,15 +314,14 @@ impl Mempool {
                 }
             }
         }
-        Some(entry.admitted)
+        Some(entry)
     }
 
     /// Takes out an operation that was mined, and counts it for whom it names.
     pub fn remove_included(&mut self, hash: B256) -> Option<Admitted> {
-        let admitted = self.remove(hash)?;
-        for address in accountable(&admitted) {
-            self.reputation.included(address);
-        }
+        let Entry { admitted, counted, .. } = self.remove_entry(hash)?;
+        self.culprits.clear(admitted.op.sender);
+        counted.into_iter().for_each(|address| self.reputation.included(address));
         Some(admitted)
     }
 
@@ -331,7 +350,8 @@ impl Mempool {
             .filter(move |entry| {
                 let admitted = &entry.admitted;
                 entry.phase == Phase::Waiting
-                    && !entry.held
+                    && entry.held.is_none()
+                    && entry.suspicion.not_before <= self.time
                     && !bundled.contains(&admitted.op.sender)
                     && self.next.is_none_or(|next| admitted.validated.is_open(&next, admitted.version))
             })
@@ -342,20 +362,6 @@ impl Mempool {
     #[cfg(test)]
     pub fn waiting(&self) -> impl Iterator<Item = &Admitted> {
         self.candidates().filter(|(_, ahead)| *ahead == 0).map(|(admitted, _)| admitted)
-    }
-
-    /// Has operations go into bundles of their own from now on, so that only one of them can be what makes one fail.
-    pub fn set_apart(&mut self, hashes: &[B256]) {
-        for hash in hashes {
-            if let Some(entry) = self.entries.get_mut(hash) {
-                entry.alone = true;
-            }
-        }
-    }
-
-    /// Whether an operation goes by itself.
-    pub fn is_set_apart(&self, hash: B256) -> bool {
-        self.entries.get(&hash).is_some_and(|entry| entry.alone)
     }
 
     /// Takes note that only the node can tell what the execution of these does.
@@ -397,29 +403,20 @@ impl Mempool {
         self.set_phase(hashes, Phase::Stale);
     }
 
-    /// Gives back operations that are not to go into a bundle before the next head.
-    pub fn hold(&mut self, hashes: &[B256]) {
+    /// Gives back operations that are not to go into a bundle before the next head, for this reason.
+    pub fn hold(&mut self, hashes: &[B256], why: &str) {
         self.give_back(hashes);
         for hash in hashes {
             if let Some(entry) = self.entries.get_mut(hash) {
-                entry.held = true;
+                entry.held = Some(why.to_owned());
             }
         }
     }
 
-    /// Gives back operations whose bundle failed; takes out those that have had their chances.
-    pub fn give_back_failed(&mut self, hashes: &[B256], why: &str) -> Vec<Dropped> {
-        self.give_back(hashes);
-        let mut given_up = Vec::new();
-        for hash in hashes {
-            if let Some(entry) = self.entries.get_mut(hash) {
-                entry.failures += 1;
-                if entry.failures >= MAX_FAILURES {
-                    given_up.push(*hash);
-                }
-            }
-        }
-        given_up.into_iter().flat_map(|hash| self.take_out(hash, format!("{why}, three times"), None)).collect()
+    /// Why an operation is not in a bundle, if something is to be said about that.
+    pub(crate) fn waits_for(&self, hash: B256) -> Option<&str> {
+        let entry = self.entries.get(&hash).filter(|entry| entry.phase != Phase::Bundled)?;
+        entry.held.as_deref().or(entry.suspicion.why.as_deref())
     }
 
     fn set_phase(&mut self, hashes: &[B256], phase: Phase) {
@@ -487,15 +484,20 @@ fn accountable(admitted: &Admitted) -> impl Iterator<Item = Address> {
     staked.chain(parties.paymaster).map(|party| party.address)
 }
 
-fn may_replace(standing: &Entry, newcomer: &Admitted) -> Result<(), Rejection> {
-    let nonce = newcomer.op.nonce;
+/// For whom the sender and nonce of an operation have been counted.
+fn standing_counts(standing: Option<&Entry>) -> Vec<Address> {
+    standing.map(|entry| entry.counted.clone()).unwrap_or_default()
+}
+
+fn may_replace(standing: &Entry, newcomer: &UserOperation) -> Result<(), Rejection> {
+    let nonce = newcomer.nonce;
     if standing.phase == Phase::Bundled {
         return Err(Rejection::AlreadyBundled { nonce });
     }
     let old = &standing.admitted.op;
     for (field, old, new) in [
-        ("maxFeePerGas", old.max_fee_per_gas, newcomer.op.max_fee_per_gas),
-        ("maxPriorityFeePerGas", old.max_priority_fee_per_gas, newcomer.op.max_priority_fee_per_gas),
+        ("maxFeePerGas", old.max_fee_per_gas, newcomer.max_fee_per_gas),
+        ("maxPriorityFeePerGas", old.max_priority_fee_per_gas, newcomer.max_priority_fee_per_gas),
     ] {
         let required = old + (old * REPLACEMENT_BUMP).div_ceil(100);
         if new < required {

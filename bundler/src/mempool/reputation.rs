@@ -57,7 +57,7 @@ impl Reputation {
         self.counts_mut(entity, |counts| counts.ops_seen = counts.ops_seen.saturating_add(1));
     }
 
-    /// Takes such a count back (EREP-015).
+    /// Takes such a count back (EREP-015, GREP-050).
     pub fn unseen(&mut self, entity: Address) {
         self.counts_mut(entity, |counts| counts.ops_seen = counts.ops_seen.saturating_sub(1));
     }
@@ -65,6 +65,20 @@ impl Reputation {
     /// Counts an operation that was mined.
     pub fn included(&mut self, entity: Address) {
         self.counts_mut(entity, |counts| counts.ops_included = counts.ops_included.saturating_add(1));
+    }
+
+    /// What was mined has left the chain.
+    pub(super) fn not_included(&mut self, entity: Address) {
+        self.counts_mut(entity, |counts| counts.ops_included = counts.ops_included.saturating_sub(1));
+    }
+
+    /// An entity that is not even throttled comes to be (EREP-070).
+    pub(super) fn throttle(&mut self, entity: Address, config: &MempoolConfig) {
+        let least = |counts: &Counts| {
+            let missing = counts.ops_included.saturating_add(config.throttling_slack).saturating_add(1);
+            missing.saturating_mul(config.inclusion_rate_denominator.max(1))
+        };
+        self.counts_mut(entity, |counts| counts.ops_seen = counts.ops_seen.max(least(counts)));
     }
 
     /// An entity made a bundle fail after it had passed its second validation (GREP-040).

@@ -6,7 +6,7 @@ use erc4337::{EntryPointVersion, Paymaster, UserOperation, ValidationData};
 use super::*;
 use crate::{
     Head, Rejection,
-    admission::{Admitted, Evidence, Validated},
+    admission::{Admitted, Evidence, Misconduct, Validated},
     evm::{BlockPin, NextBlock, Shared, StateView},
     fees::FeeSuggestion,
     node::NodeClient,
@@ -140,17 +140,6 @@ fn what_is_in_a_bundle_is_neither_chosen_again_nor_replaced_and_comes_back_to_be
     assert_eq!(pool.stale(10).len(), 1);
     assert!(pool.refresh(B256::repeat_byte(1), Ok(operation(1, 0, 100, 1))).is_empty());
     assert_eq!(waiting(&pool), [1]);
-}
-
-#[test]
-fn an_operation_is_given_up_after_its_third_reverted_bundle() {
-    let mut pool = Mempool::default();
-    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
-    let hashes = [B256::repeat_byte(1)];
-    assert!(pool.give_back_failed(&hashes, "reverted").is_empty());
-    assert!(pool.give_back_failed(&hashes, "reverted").is_empty());
-    assert_eq!(ids(&pool.give_back_failed(&hashes, "reverted")), [1]);
-    assert!(pool.is_empty());
 }
 
 #[test]
@@ -426,14 +415,25 @@ async fn consecutive_nonces_queue_and_go_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn what_queues_behind_a_dropped_operation_goes_with_it() {
+async fn what_queues_behind_a_dropped_operation_waits_a_minute_for_another_to_come() {
     let mut pool = Mempool::default();
     insert(&mut pool, operation(1, 5, 100, 1)).unwrap();
     let mut second = operation(1, 6, 100, 2);
     change(&mut second, |evidence| evidence.ahead = 1);
     insert(&mut pool, second).unwrap();
+    let gap = |pool: &mut Mempool, number: u64| {
+        let dropped = pool.advance(&head_at(number, 1, 5), &head_at(number - 1, 1, 5).view, &[], next(NOW));
+        assert!(pool.waits_for(B256::repeat_byte(2)).is_none_or(|why| why.contains("missing")));
+        ids(&dropped)
+    };
     pool.take_out(B256::repeat_byte(1), "why not".into(), None);
-    assert_eq!(ids(&pool.take_out_orphans()), [2]);
+    // Heads of two seconds.
+    assert_eq!((gap(&mut pool, 2), gap(&mut pool, 31)), (vec![], vec![]));
+    insert(&mut pool, operation(1, 5, 100, 3)).unwrap();
+    assert_eq!((gap(&mut pool, 32), gap(&mut pool, 90)), (vec![], vec![]), "the gap is closed");
+    pool.take_out(B256::repeat_byte(3), "why not".into(), None);
+    assert_eq!((gap(&mut pool, 91), gap(&mut pool, 120)), (vec![], vec![]));
+    assert_eq!(gap(&mut pool, 121), [2]);
 }
 
 #[tokio::test]
@@ -482,7 +482,7 @@ async fn what_was_validated_on_another_block_is_validated_again() {
 }
 
 #[tokio::test]
-async fn erep_010_a_deposit_that_shrinks_takes_the_newest_out() {
+async fn erep_010_what_a_deposit_that_shrinks_does_not_cover_waits_until_it_does() {
     let mut pool = Mempool::default();
     for id in [1, 2, 3] {
         insert(&mut pool, sponsored(id, id, 300, true)).unwrap();
@@ -496,9 +496,69 @@ async fn erep_010_a_deposit_that_shrinks_takes_the_newest_out() {
         head
     };
     assert!(pool.advance(&with_deposit(2, 300), &head(1).view, &[], next(NOW)).is_empty());
-    let dropped = pool.advance(&with_deposit(3, 199), &head(2).view, &[], next(NOW));
-    assert_eq!(ids(&dropped), [2, 3]);
-    assert!(dropped[0].reason.contains("EREP-010"));
+    assert!(pool.advance(&with_deposit(3, 199), &head(2).view, &[], next(NOW)).is_empty());
+    let waits = |pool: &Mempool, id| pool.waits_for(B256::repeat_byte(id)).map(str::to_owned);
+    assert_eq!(waits(&pool, 1), None);
+    assert!([2, 3].iter().all(|id| waits(&pool, *id).unwrap().contains("EREP-010")));
+    assert!(pool.advance(&with_deposit(4, 300), &head(3).view, &[], next(NOW)).is_empty());
+    assert_eq!([1, 2, 3].map(|id| waits(&pool, id)), [None, None, None]);
+}
+
+#[test]
+fn what_is_in_flight_is_owed_whoever_else_comes() {
+    let config = MempoolConfig { max_operations: 1, ..MempoolConfig::default() };
+    let mut pool = Mempool::new(config, Reputation::default());
+    // The deposit covers one.
+    insert(&mut pool, sponsored(1, 1, 150, true)).unwrap();
+    pool.mark_bundled(&[B256::repeat_byte(1)]);
+    let refused = insert(&mut pool, operation(3, 0, 1_000, 3)).unwrap_err();
+    assert!(matches!(refused, Rejection::Full { .. }), "{refused}: it is not evicted");
+    let refused = insert(&mut pool, sponsored(2, 2, 150, true)).unwrap_err();
+    assert!(matches!(refused, Rejection::Overdrawn { .. }), "{refused}");
+    // Nobody took its transaction: it is in the mempool again, and owed as before.
+    assert!(pool.set_back(&[B256::repeat_byte(1)], Trouble::Unsigned, "why").is_empty());
+    let refused = insert(&mut pool, sponsored(2, 2, 150, true)).unwrap_err();
+    assert!(matches!(refused, Rejection::Overdrawn { .. }), "{refused}");
+    // Once it is evicted, it is not.
+    insert(&mut pool, operation(3, 0, 1_000, 3)).unwrap();
+    pool.remove(B256::repeat_byte(3));
+    insert(&mut pool, sponsored(2, 2, 150, true)).unwrap();
+}
+
+#[test]
+fn what_another_operation_did_as_this_one_announced_is_no_change_of_code() {
+    use alloy::eips::eip7702::{Authorization, SignedAuthorization};
+    use alloy::primitives::keccak256;
+    use erc4337::Initializer;
+    let delegate = Address::repeat_byte(0x77);
+    let designation = keccak256([&[0xef, 0x01, 0x00], delegate.as_slice()].concat());
+    let sender = Address::repeat_byte(1);
+    let stays = |version: EntryPointVersion, op: UserOperation, account: Address, before: B256, now: B256| {
+        let mut pool = Mempool::default();
+        let mut first = operation(1, 0, 100, 1);
+        first.op = Arc::new(UserOperation { sender, ..op });
+        first.version = version;
+        change(&mut first, |evidence| evidence.code_hashes = vec![(account, before)]);
+        insert(&mut pool, first.clone()).unwrap();
+        pool.give_back(&[first.hash]);
+        let mut second = first.clone();
+        change(&mut second, |evidence| evidence.code_hashes = vec![(account, now)]);
+        pool.refresh(first.hash, Ok(second)).is_empty()
+    };
+    let (empty, made) = (alloy::primitives::KECCAK256_EMPTY, B256::repeat_byte(2));
+    let factory = Initializer::Factory { address: STRANGER, data: Default::default() };
+    let deploys = UserOperation { initializer: Some(factory), ..UserOperation::default() };
+    let of = |version| stays(version, deploys.clone(), sender, empty, made);
+    // Another nonce key's first operation has made the account. Before v0.9 that is AA10.
+    assert_eq!(EntryPointVersion::ALL.map(of), [false, false, false, true]);
+    assert!(!stays(EntryPointVersion::V0_9, deploys.clone(), sender, made, B256::repeat_byte(3)), "it had code");
+    assert!(!stays(EntryPointVersion::V0_9, deploys, STRANGER, empty, made), "another account");
+    assert!(!stays(EntryPointVersion::V0_9, UserOperation::default(), sender, empty, made), "it has no init code");
+    let inner = Authorization { chain_id: U256::ZERO, address: delegate, nonce: 0 };
+    let auth = SignedAuthorization::new_unchecked(inner, 0, U256::ONE, U256::ONE);
+    let delegates = UserOperation { eip7702_auth: Some(auth), ..UserOperation::default() };
+    assert!(stays(EntryPointVersion::V0_8, delegates.clone(), sender, empty, designation));
+    assert!(!stays(EntryPointVersion::V0_8, delegates, sender, empty, made), "delegated elsewhere");
 }
 
 #[tokio::test]
@@ -578,4 +638,172 @@ async fn the_throttled_have_their_time_from_when_they_came() {
     insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
     assert_eq!(pool.advance(&head(15), &head(14).view, &[], next(NOW)), []);
     assert_eq!(pool.advance(&head(16), &head(15).view, &[], next(NOW)).len(), 1);
+}
+
+/// One that takes the place of the sender's last, for a fee that rises with each round. Its paymaster is staked.
+fn replacement(sender: u8, round: u8, paymaster: Option<Address>) -> Admitted {
+    let fee = (0..round).fold(200, |fee: u128, _| fee * 6 / 5);
+    let mut admitted = operation(sender, 0, fee, 0);
+    admitted.hash =
+        B256::repeat_byte(sender) & B256::left_padding_from(&[0xff]) | B256::right_padding_from(&[1, round]);
+    if let Some(address) = paymaster {
+        Arc::make_mut(&mut admitted.op).paymaster = Some(Paymaster { address, ..Paymaster::default() });
+        change(&mut admitted, |evidence| {
+            evidence.parties.paymaster = Some(party(address, true));
+            evidence.paymaster_deposit = U256::MAX;
+        });
+    }
+    admitted
+}
+
+#[test]
+fn grep_050_six_hundred_and_forty_replacements_that_are_never_mined_ban_nobody() {
+    let mut pool = Mempool::default();
+    for round in 0..32 {
+        for sender in 1..=20 {
+            insert(&mut pool, replacement(sender, round, Some(PAYMASTER))).unwrap();
+        }
+    }
+    assert_eq!(pool.reputation().counts(PAYMASTER), Counts { ops_seen: 20, ops_included: 0 });
+    // Nor do such that come and go between two paymasters: each time the count goes back to whom is swapped.
+    for round in 32..64 {
+        let paymaster = if round % 2 == 0 { PAYMASTER } else { STRANGER };
+        for sender in 1..=20 {
+            insert(&mut pool, replacement(sender, round, Some(paymaster))).unwrap();
+        }
+    }
+    let seen = |pool: &Mempool| [PAYMASTER, STRANGER].map(|paymaster| pool.reputation().counts(paymaster).ops_seen);
+    assert_eq!(seen(&pool), [0, 20]);
+    insert(&mut pool, replacement(1, 64, None)).unwrap();
+    assert_eq!(seen(&pool), [0, 19]);
+    // What is mined counts for whom it was counted for.
+    let last = replacement(1, 65, Some(PAYMASTER));
+    let hash = last.hash;
+    insert(&mut pool, last).unwrap();
+    pool.remove_included(hash).unwrap();
+    assert_eq!(pool.reputation().counts(PAYMASTER), Counts { ops_seen: 1, ops_included: 1 });
+    // Its block leaves the chain: it has been seen, and is included no more.
+    pool.take_back(replacement(1, 65, Some(PAYMASTER)), &block(1));
+    assert_eq!(pool.reputation().counts(PAYMASTER), Counts { ops_seen: 1, ops_included: 0 });
+}
+
+#[test]
+fn a_replacement_is_held_against_block_lists_bans_and_sto_040_like_any_newcomer() {
+    let blocked = Address::repeat_byte(0xbb);
+    let config = MempoolConfig { blocked: HashSet::from([blocked]), ..MempoolConfig::default() };
+    let mut pool = Mempool::new(config, Reputation::default());
+    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
+    insert(&mut pool, operation(2, 0, 100, 2)).unwrap();
+    pool.reputation_mut().failed_bundle(STRANGER, &MempoolConfig::default());
+    let mut refused = |paymaster: Address| {
+        let newcomer = replacement(1, 0, Some(paymaster));
+        assert!(pool.screen(&newcomer.op, newcomer.entry_point).is_err(), "before it is validated, too");
+        insert(&mut pool, newcomer).unwrap_err()
+    };
+    assert!(matches!(refused(blocked), Rejection::Blocked { entity: Entity::Paymaster, .. }));
+    assert!(matches!(refused(STRANGER), Rejection::Banned { entity: Entity::Paymaster, .. }));
+    assert!(matches!(refused(Address::repeat_byte(2)), Rejection::EntityIsSender { entity: Entity::Paymaster, .. }));
+    assert_eq!(waiting(&pool), [1, 2]);
+    // The other way round: its sender has become another one's paymaster meanwhile.
+    let mut third = replacement(3, 0, Some(Address::repeat_byte(4)));
+    third.hash = B256::repeat_byte(3);
+    insert(&mut pool, third).unwrap();
+    assert!(matches!(insert(&mut pool, operation(4, 0, 100, 4)), Err(Rejection::SenderIsEntity { .. })));
+    // What it replaces no longer counts: neither against the throttled nor against itself.
+    pool.reputation_mut().set(PAYMASTER, Counts { ops_seen: 200, ops_included: 5 });
+    for sender in 5..9 {
+        insert(&mut pool, replacement(sender, 0, Some(PAYMASTER))).unwrap();
+    }
+    assert!(matches!(
+        insert(&mut pool, replacement(9, 0, Some(PAYMASTER))),
+        Err(Rejection::Throttled { count: 4, .. })
+    ));
+    insert(&mut pool, replacement(5, 1, Some(PAYMASTER))).unwrap();
+    assert!(matches!(
+        insert(&mut pool, replacement(1, 1, Some(PAYMASTER))),
+        Err(Rejection::Throttled { count: 4, .. })
+    ));
+}
+
+#[test]
+fn a_replacement_takes_no_more_bytes_than_there_are() {
+    let config = MempoolConfig { max_bytes: 3 * 2_048, ..MempoolConfig::default() };
+    let mut pool = Mempool::new(config, Reputation::default());
+    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
+    insert(&mut pool, operation(2, 0, 150, 2)).unwrap();
+    let longer = |fee: u128, bytes: usize| {
+        let mut longer = operation(1, 0, fee, 3);
+        Arc::make_mut(&mut longer.op).call_data = vec![1; bytes].into();
+        longer
+    };
+    assert!(matches!(insert(&mut pool, longer(120, 3_000)), Err(Rejection::Full { required: 150 })));
+    insert(&mut pool, longer(120, 2_000)).unwrap();
+    assert!(pool.bytes() <= 3 * 2_048);
+}
+
+#[test]
+fn erep_070_whoever_saves_gas_in_a_bundle_is_throttled_and_erep_055_whose_context_changes_is_banned() {
+    let config = MempoolConfig::default();
+    let mut pool = Mempool::default();
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    insert(&mut pool, sponsored(2, 2, 1_000, true)).unwrap();
+    pool.mark_bundled(&[B256::repeat_byte(1)]);
+    assert_eq!(pool.reprove(B256::repeat_byte(1), Misconduct::LessGas(Entity::Paymaster)), []);
+    assert_eq!(pool.reputation().status(PAYMASTER, &config), ReputationStatus::Throttled);
+    let dropped = pool.reprove(B256::repeat_byte(1), Misconduct::ContextResized);
+    assert_eq!((ids(&dropped), pool.reputation().status(PAYMASTER, &config)), (vec![2], ReputationStatus::Banned));
+    // Throttling does not take a ban away.
+    pool.reprove(B256::repeat_byte(1), Misconduct::LessGas(Entity::Paymaster));
+    assert_eq!(pool.reputation().status(PAYMASTER, &config), ReputationStatus::Banned);
+}
+
+#[tokio::test]
+async fn grep_010_whom_the_operator_bans_or_blocks_has_nothing_pending_any_more() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    insert(&mut pool, operation(2, 0, 100, 2)).unwrap();
+    let dropped = pool.set_reputation(vec![(PAYMASTER, Counts { ops_seen: 10_000, ops_included: 0 })]);
+    assert_eq!((ids(&dropped), waiting(&pool)), (vec![1], vec![2]));
+    // From before a restart with another block list.
+    let blocked = MempoolConfig { blocked: HashSet::from([PAYMASTER]), ..MempoolConfig::default() };
+    let mut pool = Mempool::new(blocked, Reputation::default());
+    pool.restore(sponsored(1, 1, 1_000, true), &block(1));
+    let dropped = pool.advance(&head(2), &head(1).view, &[], next(NOW));
+    assert!(dropped.len() == 1 && dropped[0].reason.contains("block list"), "{dropped:?}");
+}
+
+#[test]
+fn the_operator_clears_a_sender_or_an_entity_but_nothing_that_is_in_a_transaction() {
+    let mut pool = Mempool::default();
+    for sender in 1..4 {
+        insert(&mut pool, sponsored(sender, sender, 1_000, true)).unwrap();
+    }
+    pool.mark_bundled(&[B256::repeat_byte(3)]);
+    let sender = Address::repeat_byte(1);
+    assert_eq!(pool.take_out_of(sender, Some(Entity::Paymaster), "cleared"), []);
+    assert_eq!(ids(&pool.take_out_of(sender, Some(Entity::Account), "cleared")), [1]);
+    assert_eq!(ids(&pool.take_out_of(PAYMASTER, None, "cleared")), [2]);
+    assert!(pool.contains(B256::repeat_byte(3)));
+}
+
+#[tokio::test]
+async fn erep_015_an_account_that_lets_its_own_validity_run_out_costs_its_paymaster_nothing() {
+    for (of_account, seen) in [(true, 0), (false, 1)] {
+        let mut pool = Mempool::default();
+        let mut ending = sponsored(1, 1, 1_000, true);
+        let window = ValidationData { valid_until: NOW + 15, ..ValidationData::VALID };
+        if of_account {
+            ending.validated.account = window;
+        } else {
+            ending.validated.paymaster = Some(window);
+        }
+        insert(&mut pool, ending).unwrap();
+        let dropped = pool.advance(&head_at(2, 1, 0), &head_at(1, 1, 0).view, &[], next(NOW + 16));
+        assert_eq!((ids(&dropped), pool.reputation().counts(PAYMASTER).ops_seen), (vec![1], seen));
+    }
+    // Nor does one whose nonce another operation has used.
+    let mut pool = Mempool::default();
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    let dropped = pool.advance(&head_at(2, 1, 1), &head_at(1, 1, 0).view, &[], next(NOW));
+    assert_eq!((ids(&dropped), pool.reputation().counts(PAYMASTER)), (vec![1], Counts::default()));
 }

@@ -1,18 +1,26 @@
 //! What each new block, each second validation and each failed bundle does to the mempool.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
 use erc4337::storage::{DepositInfo, deposit_slots};
 
-use super::{Mempool, Phase, ReputationStatus, Slot, accountable, cost, entities};
+use super::{Counts, Entry, Mempool, Phase, ReputationStatus, Slot, accountable, cost, entities};
 use crate::{
     Head, Rejection,
-    admission::{Admitted, sequence_on_chain},
+    admission::{Admitted, Misconduct, Validated, sequence_on_chain},
     chain_time::millis,
     evm::{NextBlock, StateView},
     rejection::Entity,
 };
+
+/// Why what its paymaster cannot pay for now is not bundled.
+const OVERDRAWN: &str = "its paymaster's deposit does not cover it beside those before it (EREP-010)";
+/// How long an operation waits, in chain time, for one to come that has to go before it.
+const GAP: Duration = Duration::from_secs(60);
 
 /// An operation that went out, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,33 +36,52 @@ pub struct Dropped {
 pub enum Blame {
     /// This entity failed a validation after the first.
     Revalidation(Entity),
-    /// This entity failed in a bundle on the very state that its second validation had passed on.
+    /// This entity failed in a bundle of this operation alone, on the very state that its second validation had passed on
+    /// (GREP-040): beside others it may fail for what they do.
     Bundle(Entity),
 }
 
 impl Mempool {
     /// Takes an operation out with a reason, and with the consequences for whoever is to blame.
     pub fn take_out(&mut self, hash: B256, reason: String, blame: Option<Blame>) -> Vec<Dropped> {
-        let Some(admitted) = self.remove(hash) else { return Vec::new() };
+        let Some(Entry { admitted, counted, .. }) = self.remove_entry(hash) else { return Vec::new() };
         let mut dropped = vec![Dropped { hash, reason: reason.clone() }];
+        let of_account = |entity| matches!(entity, Entity::Account | Entity::Factory);
+        let paymaster = admitted.op.paymaster_address().filter(|paymaster| counted.contains(paymaster));
         match blame {
             // EREP-015: the paymaster is not to blame for account or factory.
-            Some(Blame::Revalidation(Entity::Account | Entity::Factory)) => {
-                if let Some(paymaster) = admitted.op.paymaster_address() {
-                    self.reputation.unseen(paymaster);
-                }
+            Some(Blame::Revalidation(entity) | Blame::Bundle(entity)) if of_account(entity) => {
+                paymaster.into_iter().for_each(|paymaster| self.reputation.unseen(paymaster));
             }
-            Some(Blame::Revalidation(Entity::Paymaster)) | None => {}
-            Some(Blame::Bundle(entity)) => dropped.extend(self.ban(&admitted, entity, &reason)),
+            _ => {}
+        }
+        if let Some(Blame::Bundle(entity)) = blame {
+            dropped.extend(self.ban(&admitted, entity, &reason));
         }
         dropped
     }
 
-    /// Holds it against whoever has a reputation that this operation failed in a bundle (GREP-040).
-    pub fn blame(&mut self, hash: B256, entity: Entity, reason: &str) -> Vec<Dropped> {
-        match self.entries.get(&hash).map(|entry| entry.admitted.clone()) {
-            Some(admitted) => self.ban(&admitted, entity, reason),
-            None => Vec::new(),
+    /// Holds against paymasters and staked entities what they did in a bundle that need not have failed for it. `hash` is
+    /// the operation that named them.
+    pub(crate) fn reprove(&mut self, hash: B256, misconduct: Misconduct) -> Vec<Dropped> {
+        let Some(admitted) = self.entries.get(&hash).map(|entry| entry.admitted.clone()) else { return Vec::new() };
+        let config = std::sync::Arc::clone(&self.config);
+        let Some(culprit) = admitted.evidence.parties.of(misconduct.entity()).map(|party| party.address) else {
+            return Vec::new();
+        };
+        if config.allowed.contains(&culprit) {
+            return Vec::new();
+        }
+        tracing::warn!(%culprit, user_op_hash = %hash, ?misconduct, "held against it");
+        match misconduct {
+            Misconduct::ContextResized => {
+                self.reputation.failed_bundle(culprit, &config);
+                self.take_out_banned(&[culprit])
+            }
+            Misconduct::LessGas(_) => {
+                self.reputation.throttle(culprit, &config);
+                Vec::new()
+            }
         }
     }
 
@@ -65,13 +92,33 @@ impl Mempool {
         };
         tracing::warn!(%culprit, %entity, reason, "banned: failed a bundle after its second validation");
         self.reputation.failed_bundle(culprit, &config);
-        self.take_out_banned(admitted)
+        self.take_out_banned(&[culprit])
     }
 
-    /// GREP-010: nothing stays of whom has just been banned.
-    fn take_out_banned(&mut self, admitted: &Admitted) -> Vec<Dropped> {
-        let banned: Vec<Address> = entities(&admitted.op)
-            .map(|(_, address)| address)
+    /// Sets counters as told; what is pending of whom that bans goes (GREP-010).
+    pub fn set_reputation(&mut self, entries: Vec<(Address, Counts)>) -> Vec<Dropped> {
+        let named: Vec<_> = entries.iter().map(|(address, _)| *address).collect();
+        entries.into_iter().for_each(|(address, counts)| self.reputation.set(address, counts));
+        self.take_out_banned(&named)
+    }
+
+    /// Takes out what names this address, in this part of an operation or in any; nothing that is in a transaction already.
+    pub fn take_out_of(&mut self, address: Address, part: Option<Entity>, reason: &str) -> Vec<Dropped> {
+        let names = |entry: &&Entry| {
+            let as_part =
+                |(entity, named): (Entity, Address)| named == address && part.is_none_or(|part| part == entity);
+            entry.phase != Phase::Bundled && entities(&entry.admitted.op).any(as_part)
+        };
+        let pending = self.arrivals.values().filter_map(|hash| self.entries.get(hash));
+        let out: Vec<_> = pending.filter(names).map(|entry| entry.admitted.hash).collect();
+        out.into_iter().flat_map(|hash| self.take_out(hash, reason.to_owned(), None)).collect()
+    }
+
+    /// GREP-010: of these nothing stays of whom is banned.
+    fn take_out_banned(&mut self, addresses: &[Address]) -> Vec<Dropped> {
+        let banned: Vec<Address> = addresses
+            .iter()
+            .copied()
             .filter(|address| self.reputation.status(*address, &self.config) == ReputationStatus::Banned)
             .collect();
         if banned.is_empty() {
@@ -99,14 +146,17 @@ impl Mempool {
     /// are accounts whose balance and nonce every bundle changes.
     pub fn advance(&mut self, head: &Head, previous: &StateView, busy: &[Address], next: NextBlock) -> Vec<Dropped> {
         self.time = head.time;
+        self.culprits.forget(head.time);
         self.look_to(next);
-        let mut out: Vec<(B256, String)> = Vec::new();
-        let mut throttled: HashMap<Address, bool> = HashMap::new();
+        let mut out: Vec<(B256, String, Option<Blame>)> = Vec::new();
+        let mut standing: HashMap<Address, ReputationStatus> = HashMap::new();
+        // An account's own doing, for which its paymaster does not answer (EREP-015).
+        let of_account = Some(Blame::Revalidation(Entity::Account));
         // Balances of EntryPoints change with every bundle, as the bundler's and the block builder's do.
         let entry_points = self.entries.values().map(|entry| entry.admitted.entry_point);
         let busy: HashSet<Address> = busy.iter().copied().chain(entry_points).collect();
         for entry in self.entries.values_mut() {
-            entry.held = false;
+            entry.held = None;
             let (op, evidence) = (&entry.admitted.op, &entry.admitted.evidence);
             if entry.phase == Phase::Bundled {
                 continue;
@@ -114,7 +164,7 @@ impl Mempool {
             let sequence = op.nonce_sequence();
             match sequence_on_chain(op, entry.admitted.entry_point, &head.view) {
                 Some(expected) if expected > sequence => {
-                    out.push((entry.admitted.hash, "its nonce was used by another operation".into()));
+                    out.push((entry.admitted.hash, "its nonce was used by another operation".into(), of_account));
                     continue;
                 }
                 Some(expected) => entry.ahead = sequence - expected,
@@ -122,34 +172,55 @@ impl Mempool {
                 None => (entry.phase, entry.ahead) = (Phase::Stale, 0),
             }
             if entry.admitted.validated.is_over(&next) {
-                out.push((entry.admitted.hash, "its validity is over".into()));
+                // An account that says for how long it holds lets it run out by itself.
+                let own = Validated { paymaster: None, ..entry.admitted.validated };
+                out.push((
+                    entry.admitted.hash,
+                    "its validity is over".into(),
+                    of_account.filter(|_| own.is_over(&next)),
+                ));
                 continue;
             }
-            let limited = entities(op).any(|(_, address)| {
-                *throttled
-                    .entry(address)
-                    .or_insert_with(|| self.reputation.status(address, &self.config) == ReputationStatus::Throttled)
-            });
+            let mut limited = false;
+            let mut banned = None;
+            for (entity, address) in entities(op) {
+                let status = || self.reputation.status(address, &self.config);
+                match *standing.entry(address).or_insert_with(status) {
+                    ReputationStatus::Banned => banned = Some((entity, address)),
+                    ReputationStatus::Throttled => limited = true,
+                    ReputationStatus::Ok => {}
+                }
+            }
+            if let Some((entity, address)) = banned {
+                out.push((entry.admitted.hash, format!("{entity} {address} is banned (GREP-010)"), None));
+                continue;
+            }
+            if let Some((entity, address)) = entities(op).find(|(_, address)| self.config.blocked.contains(address)) {
+                let why = format!("{entity} {address} is on this bundler's block list");
+                out.push((entry.admitted.hash, why, None));
+                continue;
+            }
             if limited && head.time > entry.since.saturating_add(millis(self.config.throttled_live)) {
-                out.push((entry.admitted.hash, "an entity of it is throttled, and its time is over (GREP-020)".into()));
+                let why = "an entity of it is throttled, and its time is over (GREP-020)";
+                out.push((entry.admitted.hash, why.into(), None));
                 continue;
             }
             let fresh = evidence.block == head.block.hash
                 || (entry.phase == Phase::Waiting && head.view.agrees_with(previous, &evidence.reads, &busy));
             entry.phase = if fresh { Phase::Waiting } else { Phase::Stale };
         }
-        let mut dropped: Vec<_> = out.into_iter().flat_map(|(hash, why)| self.take_out(hash, why, None)).collect();
-        dropped.extend(self.take_out_overdrawn(&head.view));
+        let mut dropped: Vec<_> =
+            out.into_iter().flat_map(|(hash, why, blame)| self.take_out(hash, why, blame)).collect();
+        self.hold_overdrawn(&head.view);
         dropped.extend(self.take_out_orphans());
         dropped
     }
 
-    /// EREP-010 on a new block: of what a paymaster's deposit no longer covers, the newest go.
-    fn take_out_overdrawn(&mut self, view: &StateView) -> Vec<Dropped> {
+    /// EREP-010 on a new block: what a paymaster's deposit no longer covers beside those before it waits until it does.
+    fn hold_overdrawn(&mut self, view: &StateView) {
         let mut left: HashMap<(Address, Address), Option<U256>> = HashMap::new();
-        let mut overdrawn = Vec::new();
         for hash in self.arrivals.values() {
-            let Some(entry) = self.entries.get(hash) else { continue };
+            let Some(entry) = self.entries.get_mut(hash) else { continue };
             let (admitted, Some(paymaster)) = (&entry.admitted, entry.admitted.op.paymaster_address()) else {
                 continue;
             };
@@ -164,19 +235,17 @@ impl Mempool {
             match left.checked_sub(cost(admitted)) {
                 Some(rest) => *left = rest,
                 None if entry.phase == Phase::Bundled => *left = U256::ZERO,
-                None => overdrawn.push(*hash),
+                None => entry.held = Some(OVERDRAWN.into()),
             }
         }
-        let why = "its paymaster's deposit no longer covers it beside those before it (EREP-010)";
-        overdrawn.into_iter().flat_map(|hash| self.take_out(hash, why.into(), None)).collect()
     }
 
-    /// What waits for an operation that is not there any more cannot ever run.
+    /// What waits for an operation that is not there, and does not come in [`GAP`], goes.
     pub fn take_out_orphans(&mut self) -> Vec<Dropped> {
         let mut orphans = Vec::new();
         let mut lane: Option<(Slot, u64)> = None;
         for (slot, hash) in &self.slots {
-            let Some(entry) = self.entries.get(hash) else { continue };
+            let Some(entry) = self.entries.get_mut(hash) else { continue };
             // In order of sequence: each has as many ahead of it as there are before it in its lane.
             let same = |other: &Slot| {
                 other.entry_point == slot.entry_point
@@ -187,13 +256,23 @@ impl Mempool {
             // Of what is stale or in a bundle, what goes before it is not known at this head.
             if entry.phase == Phase::Waiting && entry.ahead > before {
                 orphans.push(*hash);
+            } else if entry.phase != Phase::Stale {
+                entry.gap_since = None;
             }
             lane = Some((*slot, before + 1));
         }
-        orphans
-            .into_iter()
-            .flat_map(|hash| self.take_out(hash, "an operation that had to go before it was dropped".into(), None))
-            .collect()
+        let mut dropped = Vec::new();
+        for hash in orphans {
+            let Some(entry) = self.entries.get_mut(&hash) else { continue };
+            let since = *entry.gap_since.get_or_insert(self.time);
+            if self.time.saturating_sub(since) >= millis(GAP) {
+                let (why, blame) = ("no operation came that has to go before it", Blame::Revalidation(Entity::Account));
+                dropped.extend(self.take_out(hash, why.into(), Some(blame)));
+            } else {
+                entry.held = Some("an operation that has to go before it is missing".into());
+            }
+        }
+        dropped
     }
 
     /// Operations whose validation has to be made again, oldest first.
@@ -256,8 +335,22 @@ impl Mempool {
 fn changed_code(first: &Admitted, second: &Admitted) -> Option<Address> {
     first.evidence.code_hashes.iter().find_map(|(address, hash)| {
         let now = second.evidence.code_hashes.iter().find(|(other, _)| other == address)?;
-        (now.1 != *hash).then_some(*address)
+        (now.1 != *hash && !is_made_as_announced(first, *address, *hash, now.1)).then_some(*address)
     })
+}
+
+/// Whether this is no more than the operation's own init code or authorization would have done: another operation with
+/// the same has come first. v0.9 ignores init code of an account that is there, and the protocol an authorization that is
+/// spent; the second validation has run the code that there is now.
+fn is_made_as_announced(first: &Admitted, account: Address, before: B256, now: B256) -> bool {
+    let op = &first.op;
+    if account != op.sender || !(before == KECCAK256_EMPTY || before.is_zero()) {
+        return false;
+    }
+    if let Some(auth) = &op.eip7702_auth {
+        return now == keccak256([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat());
+    }
+    op.factory().is_some() && first.version.ignores_init_code_of_existing_accounts()
 }
 
 /// Who is made to answer (EREP-020, EREP-030): a staked account for everyone, a staked factory for the account it

@@ -12,5 +12,6 @@ mod redact;
 pub(crate) use client::PaidCall;
 pub use client::{BatchReader, NodeClient};
 pub(crate) use condition::{Condition, Word};
+pub(crate) use error::Answer;
 pub use error::NodeError;
 pub(crate) use history::FeeHistory;

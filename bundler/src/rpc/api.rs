@@ -134,6 +134,8 @@ async fn status(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -
     }
     if let Status::Dropped { reason } = &record.status {
         answer["reason"] = json!(reason);
+    } else if let Some(waits_for) = &record.waits_for {
+        answer["reason"] = json!(waits_for);
     }
     Ok(answer)
 }

@@ -50,7 +50,7 @@ async fn subscribe(params: Params<'static>, pending: PendingSubscriptionSink, bu
     let Ok(mut sink) = pending.accept().await else { return };
     loop {
         let stage = tokio::select! {
-            stage = stages.recv() => stage,
+            stage = stages.next() => stage,
             () = sink.closed() => return,
         };
         let Some(stage) = stage else { return };
@@ -108,7 +108,7 @@ async fn send_sync(
     let included = async {
         let mut stages = bundler.watch(hash).await?;
         loop {
-            match stages.recv().await {
+            match stages.next().await {
                 Some(Stage::Included(_) | Stage::Safe(_)) => {
                     // Undone by a reorganisation since: it is waited for again.
                     if let Some(receipt) = bundler.receipt(hash).await? {

@@ -101,13 +101,17 @@ pub struct Parties {
 impl Parties {
     /// The contract that is judged in this entity's phase.
     pub fn party(&self, entity: Entity) -> Party {
-        let named = match entity {
+        // A phase without its party cannot be: the EntryPoint would not have begun it.
+        self.of(entity).unwrap_or(self.account)
+    }
+
+    /// Who has this part, if anybody has.
+    pub(crate) fn of(&self, entity: Entity) -> Option<Party> {
+        match entity {
             Entity::Account => Some(self.account),
             Entity::Factory => self.factory,
             Entity::Paymaster => self.paymaster,
-        };
-        // A phase without its party cannot be: the EntryPoint would not have begun it.
-        named.unwrap_or(self.account)
+        }
     }
 
     /// Whether this is the factory, the paymaster or the sender.

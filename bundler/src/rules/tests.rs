@@ -137,3 +137,34 @@ fn an_operation_that_calls_native_code_is_known_by_its_place_in_the_bundle() {
     let trace = Trace { frames, validation_frames: Some(2), ..Trace::default() };
     assert_eq!(trace.native_operations(entry_point), [1]);
 }
+
+/// `allowance[owner][token][spender]` of Permit2, read in the validation of `entity`.
+fn permit2(entity: Entity, owner: Address, spender: Address) -> Trace {
+    let hash = |words: [U256; 2]| {
+        let bytes = words.map(|word| word.to_be_bytes::<32>()).concat();
+        U256::from_be_bytes(keccak256(bytes).0)
+    };
+    let of_owner = [word(owner), U256::from(1)];
+    let of_token = [word(TOKEN), hash(of_owner)];
+    let of_spender = [word(spender), hash(of_token)];
+    let mut trace = access(entity, Address::repeat_byte(4), hash(of_spender), false, Some(of_spender));
+    trace.preimages.extend([of_owner, of_token].map(|words| (hash(words), words)));
+    trace
+}
+
+#[test]
+fn permit2_s_nested_mapping_belongs_to_the_spender_alone() {
+    let broken = |trace: &Trace, parties: &Parties| {
+        judge(trace, parties).into_iter().map(|it| (it.rule, it.cure)).collect::<Vec<_>>()
+    };
+    let of_paymaster = permit2(Entity::Paymaster, SENDER, PAYMASTER);
+    assert_eq!(broken(&of_paymaster, &parties(Standing::Staked)), [], "its own entry, which a stake allows");
+    let unstaked = broken(&of_paymaster, &parties(Standing::Unstaked));
+    assert_eq!(unstaked, [(Rule::Sto032, Some(Standing::Unstaked))], "and nothing else does");
+    // Another spender's entry is anybody's storage: a staked paymaster may read it.
+    let of_another = permit2(Entity::Paymaster, SENDER, Address::repeat_byte(9));
+    assert_eq!(broken(&of_another, &parties(Standing::Staked)), []);
+    // The account is only the first of three keys, whose hash is hashed on: the entry is not its own.
+    let of_account = permit2(Entity::Account, SENDER, PAYMASTER);
+    assert_eq!(broken(&of_account, &parties(Standing::Staked))[0].0, Rule::Sto033);
+}

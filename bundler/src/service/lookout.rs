@@ -1,6 +1,6 @@
 //! Following the chain, and admitting by what is seen of it: the same for a bundler and for an rpc node without one.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use alloy::primitives::Address;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -70,6 +70,23 @@ impl Lookout {
         let (woken, asked) = (Arc::clone(&wake), Arc::clone(&activity));
         tokio::spawn(follower.run(heads_sender, engine.downgrade(), woken, interested, asked));
         let lanes = Arc::new(Semaphore::new(config.max_concurrent_validations));
-        Bundler { config, node, heads, engine, address, lanes, index, logs, trail, wake, activity, lives }
+        let studies = Arc::new(Semaphore::new(config.max_concurrent_estimates));
+        let intake_paused = Arc::new(AtomicBool::new(config.intake_paused));
+        Bundler {
+            config,
+            node,
+            heads,
+            engine,
+            address,
+            lanes,
+            studies,
+            intake_paused,
+            index,
+            logs,
+            trail,
+            wake,
+            activity,
+            lives,
+        }
     }
 }

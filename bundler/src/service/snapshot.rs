@@ -49,7 +49,7 @@ impl Bundler {
         overrides: StateOverride,
         head: &Head,
     ) -> Result<Estimate, Rejection> {
-        let _lane = self.lane().await?;
+        let _study = self.study().await?;
         let lane = async |op: &UserOperation| self.lane_of(op, entry_point).await;
         estimation::estimate(request, entry_point, overrides, &self.config, head, self.address, lane).await
     }
@@ -60,7 +60,7 @@ impl Bundler {
     /// # Errors
     /// If its validation, its execution or its postOp fails.
     pub async fn rehearse(&self, op: UserOperation, entry_point: Address) -> Result<(), Rejection> {
-        let _lane = self.lane().await?;
+        let _study = self.study().await?;
         self.at_the_head(|head| {
             let op = op.clone();
             async move {

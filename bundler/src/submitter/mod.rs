@@ -29,7 +29,7 @@ pub(crate) use treasury::{KeyState, Refill, Treasury};
 const ESCALATION_PER_MILLE: u128 = 1_125;
 
 /// Fees of a transaction, wei per gas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fees {
     pub(crate) max_fee: u128,
     pub(crate) priority_fee: u128,
@@ -38,7 +38,7 @@ pub(crate) struct Fees {
 impl Fees {
     /// The most that can be bid so that no operation of the bundle pays less than its share of the gas costs, nor the
     /// operator more than the cap.
-    fn ceiling(bundle: &Bundle, suggestion: FeeSuggestion) -> Self {
+    pub(crate) fn ceiling(bundle: &Bundle, suggestion: FeeSuggestion) -> Self {
         let FeeSuggestion { base_fee, cap, .. } = suggestion;
         let lowest = |fee: fn(&erc4337::UserOperation, u128) -> u128| {
             bundle.operations.iter().map(|admitted| fee(&admitted.op, base_fee)).min().unwrap_or_default()
@@ -52,15 +52,20 @@ impl Fees {
     /// First bid: the node's suggestion, room for the base fee to double, never above the ceiling.
     pub(crate) fn first(bundle: &Bundle, suggestion: FeeSuggestion) -> Self {
         let ceiling = Self::ceiling(bundle, suggestion);
-        let priority_fee = suggestion.priority_fee.min(ceiling.priority_fee);
-        Self { max_fee: doubled(suggestion.base_fee, priority_fee).min(ceiling.max_fee), priority_fee }
+        let priority_fee = suggestion.priority_fee.max(bundle.least_bid.priority_fee).min(ceiling.priority_fee);
+        // What others may have to take the place of is not to be hard to outbid.
+        let base_fee = suggestion.base_fee;
+        let usual = doubled(base_fee, priority_fee);
+        let least = base_fee.saturating_add(base_fee.div_ceil(8)).saturating_add(priority_fee);
+        let max_fee = if bundle.below_market { least } else { usual }.max(bundle.least_bid.max_fee);
+        Self { max_fee: max_fee.min(ceiling.max_fee), priority_fee }
     }
 
     /// The next bid; `None` if the ceiling leaves no room for what nodes ask of a replacement.
     pub(crate) fn escalated(self, bundle: &Bundle, suggestion: FeeSuggestion) -> Option<Self> {
         let ceiling = Self::ceiling(bundle, suggestion);
         let next = self.raised().at_least(Self::first(bundle, suggestion));
-        (next.max_fee <= ceiling.max_fee && next.priority_fee <= ceiling.priority_fee).then_some(next)
+        next.is_within(ceiling).then_some(next)
     }
 
     /// The bid of a transaction that takes the place of one with `last`, at most `cap` wei per gas.
@@ -71,13 +76,20 @@ impl Fees {
         (bid.max_fee <= cap).then_some(bid)
     }
 
-    fn raised(self) -> Self {
+    /// What nodes take in the place of this.
+    pub(crate) fn raised(self) -> Self {
         let raise = |fee: u128| fee.saturating_mul(ESCALATION_PER_MILLE).div_ceil(1_000).max(fee).saturating_add(1);
         Self { max_fee: raise(self.max_fee), priority_fee: raise(self.priority_fee) }
     }
 
-    fn at_least(self, other: Self) -> Self {
+    /// The larger of each.
+    pub(crate) fn at_least(self, other: Self) -> Self {
         Self { max_fee: self.max_fee.max(other.max_fee), priority_fee: self.priority_fee.max(other.priority_fee) }
+    }
+
+    /// Whether neither is above the other's.
+    pub(crate) fn is_within(self, ceiling: Self) -> bool {
+        self.max_fee <= ceiling.max_fee && self.priority_fee <= ceiling.priority_fee
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn install() -> Result<PrometheusHandle> {
         "fabstir_bundles_submitted_total",
         "fabstir_bundles_replaced_total",
         "fabstir_journal_failures_total",
+        "fabstir_connections_refused_total",
         "fabstir_traces_lost_total",
     ] {
         metrics::counter!(name).absolute(0);
@@ -60,6 +61,7 @@ const COUNTERS: Figures = &[
     ("fabstir_journal_failures_total", "Times that the journal could not be written."),
     ("fabstir_node_failures_total", "Questions that a node did not answer, by method."),
     ("fabstir_sponsorship_decisions_total", "Requests for sponsorship by policy and result: `sponsored` or a rule."),
+    ("fabstir_connections_refused_total", "Connections that were one too many, of their address or in all."),
     ("fabstir_traces_lost_total", "Traces that the collector did not take."),
 ];
 
@@ -68,6 +70,8 @@ const GAUGES: Figures = &[
     ("fabstir_check_ok", "1 if this check of /ready is passed."),
     ("fabstir_pool_operations", "Operations in the mempool, those in flight among them."),
     ("fabstir_pool_limit", "Operations that the mempool holds at most."),
+    ("fabstir_intake_paused", "1 if an operator has paused the intake of operations."),
+    ("fabstir_bundling_paused", "1 if an operator has paused bundling."),
     ("fabstir_head_number", "The newest block."),
     ("fabstir_head_age_seconds", "Time since the newest block's timestamp."),
     ("fabstir_head_age_limit_seconds", "--max-head-age; 0: none."),

@@ -80,6 +80,8 @@ async fn look(watched: &Watched, board: &Board, options: &ObserveOptions) {
         board.alive();
         judge(vitals, board);
         tell(vitals);
+        gauge!("fabstir_intake_paused").set(if watched.bundler.is_intake_paused() { 1.0 } else { 0.0 });
+        gauge!("fabstir_bundling_paused").set(if vitals.bundling_paused { 1.0 } else { 0.0 });
     }
     let (silence, patience) = (watched.bundler.node_silence(), options.patience());
     gauge!("fabstir_node_silence_seconds").set(silence.as_secs_f64());

@@ -1,13 +1,14 @@
 //! So much of each caller and no more, so that none can starve the others.
 
 use std::{
+    collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
+use bundler::work;
 use erc4337::error_code;
-use governor::{DefaultKeyedRateLimiter, Quota};
 use jsonrpsee::{
     MethodResponse,
     core::middleware::{Batch, BatchEntry, BatchEntryErr, Notification, RpcServiceT},
@@ -18,43 +19,125 @@ use super::SharedQuota;
 
 /// What a call that runs the EVM counts; others count one.
 const HEAVY: u32 = 10;
+/// Gas that one more unit stands for, beyond what a call that runs the EVM is free to have simulated.
+const GAS_OF_UNIT: u64 = 50_000;
+const GAS_INCLUDED: u64 = 2_000_000;
+/// How much a caller may have at once, and how much it can come to owe: time of its rate.
+const BURST: Duration = Duration::from_secs(1);
+const MOST_DEBT: Duration = Duration::from_secs(10);
+/// Calls that run the EVM of one caller at the same time: of the places for estimates it leaves some to others.
+const AT_ONCE: usize = 48;
 
 /// How much each caller has had lately.
 #[derive(Clone, Debug)]
 pub(super) struct Limiter {
-    callers: Option<Arc<DefaultKeyedRateLimiter<IpAddr>>>,
-    /// Units a second.
+    callers: Arc<Mutex<HashMap<IpAddr, Caller>>>,
+    /// Units a second; 0: no limit.
     units: u32,
     /// Counted with other nodes, as long as that can be done.
     shared: Option<SharedQuota>,
 }
 
+/// One caller.
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    /// When what it has had will be paid off at its rate (a generic cell rate algorithm).
+    due: Instant,
+    /// Calls that run the EVM at the moment.
+    at_once: usize,
+}
+
+/// A call that was let in; to be ended.
+#[derive(Debug)]
+struct Admitted {
+    limiter: Limiter,
+    caller: IpAddr,
+    heavy: bool,
+}
+
 impl Limiter {
     /// At most so many calls a second that run the EVM, or ten times as many others, by each caller; 0: no limit.
     pub(super) fn new(calls_per_second: u32, shared: Option<SharedQuota>) -> Self {
-        let units = calls_per_second.saturating_mul(HEAVY);
-        let quota = NonZeroU32::new(units).map(Quota::per_second);
-        let callers = quota.map(|quota| Arc::new(DefaultKeyedRateLimiter::dashmap(quota)));
-        Self { callers, units, shared }
+        Self { callers: Arc::default(), units: calls_per_second.saturating_mul(HEAVY), shared }
     }
 
-    /// Whether `caller` may make this call now.
-    async fn admits(&self, caller: IpAddr, method: &str) -> bool {
-        let Some(callers) = &self.callers else { return true };
-        let cost = if runs_the_evm(method) { HEAVY } else { 1 };
-        if let Some(shared) = &self.shared
-            && let Some(admitted) = shared.admits(caller, cost, self.units).await
-        {
-            return admitted;
+    /// Lets a call in, unless the caller has had too much lately or has too many that run the EVM at once.
+    async fn admit(&self, caller: IpAddr, method: &str) -> Option<Admitted> {
+        if self.units == 0 {
+            return Some(Admitted { limiter: self.clone(), caller, heavy: false });
         }
-        // A cost above the whole quota cannot be: the quota is a multiple of it.
-        NonZeroU32::new(cost).is_none_or(|cost| matches!(callers.check_key_n(&caller, cost), Ok(Ok(()))))
+        // One that waits for its receipt does not run the EVM all that time.
+        let heavy = runs_the_evm(method) && method != "fabstir_sendUserOperationSync";
+        let cost = if runs_the_evm(method) { HEAVY } else { 1 };
+        if heavy && !self.enter(caller) {
+            return None;
+        }
+        let admitted = Admitted { limiter: self.clone(), caller, heavy };
+        if let Some(shared) = &self.shared
+            && let Some(taken) = shared.admits(caller, cost, self.units).await
+        {
+            return taken.then_some(admitted);
+        }
+        self.take(caller, cost, BURST).then_some(admitted)
+    }
+
+    fn enter(&self, caller: IpAddr) -> bool {
+        self.with(caller, |caller| {
+            let room = caller.at_once < AT_ONCE;
+            caller.at_once += usize::from(room);
+            room
+        })
+    }
+
+    /// Takes so many units, if they are there within this much time of the caller's rate.
+    fn take(&self, caller: IpAddr, units: u32, within: Duration) -> bool {
+        let (now, time) = (Instant::now(), self.time(units));
+        self.with(caller, |caller| {
+            let due = caller.due.max(now) + time;
+            let there = due <= now + within;
+            if there {
+                caller.due = due;
+            }
+            there
+        })
+    }
+
+    /// Holds against the caller what was simulated for it, beyond what is included.
+    async fn charge(&self, caller: IpAddr, gas: u64) {
+        let units = u32::try_from(gas.saturating_sub(GAS_INCLUDED) / GAS_OF_UNIT).unwrap_or(u32::MAX);
+        if self.units == 0 || units == 0 {
+            return;
+        }
+        if let Some(shared) = &self.shared
+            && shared.charge(caller, units, self.units, MOST_DEBT).await
+        {
+            return;
+        }
+        let (now, time) = (Instant::now(), self.time(units));
+        self.with(caller, |caller| caller.due = (caller.due.max(now) + time).min(now + MOST_DEBT));
+    }
+
+    fn time(&self, units: u32) -> Duration {
+        BURST.saturating_mul(units) / self.units.max(1)
+    }
+
+    fn with<T>(&self, caller: IpAddr, change: impl FnOnce(&mut Caller) -> T) -> T {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        change(callers.entry(caller).or_insert_with(|| Caller { due: Instant::now(), at_once: 0 }))
     }
 
     /// Forgets callers that have not called for a while.
     pub(super) fn forget_the_silent(&self) {
-        if let Some(callers) = &self.callers {
-            callers.retain_recent();
+        let now = Instant::now();
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        callers.retain(|_, caller| caller.at_once > 0 || caller.due > now);
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if self.heavy {
+            self.limiter.with(self.caller, |caller| caller.at_once = caller.at_once.saturating_sub(1));
         }
     }
 }
@@ -98,12 +181,14 @@ pub(super) struct Limited<S> {
 }
 
 fn refusal() -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(error_code::LIMIT_EXCEEDED, "too many requests: try again in a second", None::<()>)
+    let message = "too many requests, or too much was simulated for them: try again in a second, with fewer at once";
+    ErrorObjectOwned::owned(error_code::LIMIT_EXCEEDED, message, None::<()>)
 }
 
 impl<S> RpcServiceT for Limited<S>
 where
     S: RpcServiceT<MethodResponse = MethodResponse> + Send + Sync + Clone + 'static,
+    S::BatchResponse: Send,
 {
     type MethodResponse = S::MethodResponse;
     type NotificationResponse = S::NotificationResponse;
@@ -112,28 +197,32 @@ where
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
         let (inner, limiter, caller) = (self.inner.clone(), self.limiter.clone(), self.caller);
         async move {
-            match limiter.admits(caller, request.method_name()).await {
-                true => inner.call(request).await,
-                false => MethodResponse::error(request.id, refusal()),
-            }
+            let Some(_admitted) = limiter.admit(caller, request.method_name()).await else {
+                return MethodResponse::error(request.id, refusal());
+            };
+            let (answer, gas) = work::counted(inner.call(request)).await;
+            limiter.charge(caller, gas).await;
+            answer
         }
     }
 
     fn batch<'a>(&self, mut batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
         let (inner, limiter, caller) = (self.inner.clone(), self.limiter.clone(), self.caller);
         async move {
+            // One after the other: they are no more than one at once.
+            let mut one = None;
             for entry in batch.iter_mut() {
-                let refused = match entry {
-                    Ok(BatchEntry::Call(request)) if !limiter.admits(caller, request.method_name()).await => {
-                        Some(request.id.clone())
-                    }
-                    _ => None,
-                };
-                if let Some(id) = refused {
-                    *entry = Err(BatchEntryErr::new(id, refusal()));
+                let Ok(BatchEntry::Call(request)) = entry else { continue };
+                match limiter.admit(caller, request.method_name()).await {
+                    Some(admitted) if admitted.heavy => one = Some(admitted),
+                    Some(_) => {}
+                    None => *entry = Err(BatchEntryErr::new(request.id.clone(), refusal())),
                 }
             }
-            inner.batch(batch).await
+            let (answer, gas) = work::counted(inner.batch(batch)).await;
+            limiter.charge(caller, gas).await;
+            drop(one);
+            answer
         }
     }
 
@@ -149,25 +238,66 @@ where
 mod tests {
     use super::*;
 
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    async fn is_let_in(limiter: &Limiter, caller: IpAddr, method: &str) -> bool {
+        limiter.admit(caller, method).await.is_some()
+    }
+
     #[tokio::test]
     async fn each_caller_has_its_own_share_and_heavy_calls_weigh_ten_times_as_much() {
         let limiter = Limiter::new(2, None);
-        let [first, second] = [1, 2].map(|last| IpAddr::from([10, 0, 0, last]));
         for expected in [true, true, false] {
-            assert_eq!(limiter.admits(first, "eth_sendUserOperation").await, expected);
+            assert_eq!(is_let_in(&limiter, ONE, "eth_sendUserOperation").await, expected);
         }
-        assert!(limiter.admits(second, "eth_sendUserOperation").await);
+        assert!(is_let_in(&limiter, OTHER, "eth_sendUserOperation").await);
         for _ in 0..10 {
-            assert!(limiter.admits(second, "eth_chainId").await);
+            assert!(is_let_in(&limiter, OTHER, "eth_chainId").await);
         }
-        assert!(!limiter.admits(second, "eth_chainId").await);
+        assert!(!is_let_in(&limiter, OTHER, "eth_chainId").await);
+    }
+
+    #[tokio::test]
+    async fn whoever_has_much_simulated_pays_for_it_and_nobody_else_does() {
+        let limiter = Limiter::new(100, None);
+        // What a usual estimate takes is included.
+        limiter.charge(ONE, GAS_INCLUDED).await;
+        assert!(is_let_in(&limiter, ONE, "eth_estimateUserOperationGas").await);
+        // Two seconds of its rate.
+        limiter.charge(ONE, GAS_INCLUDED + 2_000 * GAS_OF_UNIT).await;
+        assert!(!is_let_in(&limiter, ONE, "eth_chainId").await);
+        assert!(is_let_in(&limiter, OTHER, "eth_estimateUserOperationGas").await);
+        // However much it was, after a while it is paid off.
+        limiter.charge(ONE, u64::MAX).await;
+        let owed = limiter.with(ONE, |caller| caller.due).saturating_duration_since(Instant::now());
+        assert!(owed <= MOST_DEBT, "{owed:?}");
+    }
+
+    #[tokio::test]
+    async fn one_caller_has_so_many_that_run_the_evm_at_once_and_others_have_theirs() {
+        let limiter = Limiter::new(1_000, None);
+        let mut at_once = Vec::new();
+        for _ in 0..AT_ONCE {
+            at_once.push(limiter.admit(ONE, "eth_estimateUserOperationGas").await.unwrap());
+        }
+        assert!(!is_let_in(&limiter, ONE, "eth_estimateUserOperationGas").await);
+        assert!(is_let_in(&limiter, ONE, "eth_getUserOperationReceipt").await);
+        assert!(is_let_in(&limiter, OTHER, "eth_estimateUserOperationGas").await);
+        at_once.pop();
+        assert!(is_let_in(&limiter, ONE, "eth_estimateUserOperationGas").await);
+        drop(at_once);
+        limiter.callers.lock().unwrap().values_mut().for_each(|caller| caller.due = Instant::now());
+        limiter.forget_the_silent();
+        assert!(limiter.callers.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
     async fn zero_is_no_limit() {
         let limiter = Limiter::new(0, None);
+        limiter.charge(ONE, u64::MAX).await;
         for _ in 0..10_000 {
-            assert!(limiter.admits(IpAddr::from([10, 0, 0, 1]), "eth_sendUserOperation").await);
+            assert!(is_let_in(&limiter, ONE, "eth_sendUserOperation").await);
         }
     }
 

@@ -1,28 +1,42 @@
 //! The JSON-RPC endpoint: HTTP and WebSocket on one port, with limits on size, batches, connections and callers.
+//!
+//! `connections`: how many each address may have. `limit`: how much each caller may ask, and have simulated.
 
+mod connections;
 mod limit;
 mod quota;
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
 use jsonrpsee::{
     Methods,
     core::middleware::RpcServiceBuilder,
     server::{
-        BatchRequestConfig, HttpBody, HttpRequest, Server, ServerConfig, ServerHandle, StopHandle,
-        serve_with_graceful_shutdown, stop_channel,
+        BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, PingConfig, Server, ServerConfig, ServerHandle,
+        StopHandle, stop_channel,
     },
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tower::{Service, service_fn};
 use tower_http::cors::CorsLayer;
 
 use crate::sessions;
+use connections::{Connections, Counted, Places};
 use limit::{Limited, Limiter, caller};
 pub use quota::SharedQuota;
 
@@ -30,8 +44,12 @@ pub use quota::SharedQuota;
 const MAX_REQUEST: u32 = 1024 * 1024;
 /// Calls in one request.
 const MAX_BATCH: u32 = 50;
-/// Connections at the same time.
-const MAX_CONNECTIONS: u32 = 1_000;
+/// Between two pings of a WebSocket; one that answers none for a little longer than that is closed.
+const PING: Duration = Duration::from_secs(30);
+/// How long a connection may take to send a request's head, from when it is opened or has its last answer.
+const IDLE: Duration = Duration::from_secs(75);
+/// Pauses after a connection could not be accepted: twice as long each time.
+const REST: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// Calls a second of one caller that run the EVM, by default: about a fifth of what one core validates.
 pub const CALLS_PER_SECOND: u32 = 1_000;
 /// Between two looks for callers that have gone.
@@ -68,9 +86,13 @@ pub async fn start(
 }
 
 async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pages: Router, stop: StopHandle) {
+    let connections = Connections::new();
+    let ping = PingConfig::new().ping_interval(PING).inactive_limit(PING + PING / 3).max_failures(1);
     let config = ServerConfig::builder()
         .max_request_body_size(MAX_REQUEST)
-        .max_connections(MAX_CONNECTIONS)
+        // Connections are counted here, by address.
+        .max_connections(u32::try_from(connections.most()).unwrap_or(u32::MAX))
+        .enable_ws_ping(ping)
         .set_batch_request_config(BatchRequestConfig::Limit(MAX_BATCH))
         .build();
     let builder = Server::builder()
@@ -80,24 +102,40 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
     let limiter = Limiter::new(settings.calls_per_second, settings.shared);
     let behind_proxy = settings.behind_proxy;
     let mut sweep = tokio::time::interval(SWEEP);
+    let mut trouble = Trouble::default();
     loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    continue;
-                }
-            },
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             _ = sweep.tick() => {
                 limiter.forget_the_silent();
                 continue;
             }
             () = stop.clone().shutdown() => return,
         };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tokio::select! {
+                    () = tokio::time::sleep(trouble.pause(&error)) => continue,
+                    () = stop.clone().shutdown() => return,
+                }
+            }
+        };
+        trouble.is_over();
+        // Behind a proxy all of them are the proxy's: there each WebSocket is counted for whom it is.
+        let own = (!behind_proxy).then(|| connections.of(caller(peer.ip())));
+        let (Some(place), Some(own)) = (connections.among_all(), own.map_or(Some(None), |own| own.map(Some))) else {
+            refuse(&stream);
+            continue;
+        };
+        let places: Places = Arc::new(Mutex::new(std::iter::once(place).chain(own).collect()));
+        let stream = Counted { stream, _places: Arc::clone(&places) };
         let (builder, methods, limiter, stopped) = (builder.clone(), methods.clone(), limiter.clone(), stop.clone());
-        let pages = pages.clone();
+        let (pages, connections) = (pages.clone(), connections.clone());
+        let asked = Arc::<AtomicBool>::default();
+        let asks = Arc::clone(&asked);
         let service = service_fn(move |mut request: HttpRequest<hyper::body::Incoming>| {
+            asks.store(true, Ordering::Relaxed);
             let page = is_page(&request).then(|| pages.clone());
             let shown = request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let shown = session_keys::rpc::Caller::of_header(shown);
@@ -107,6 +145,8 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
             request.extensions_mut().insert(of_session);
             let who = if behind_proxy { forwarded_for(&request) } else { None };
             let (limiter, who) = (limiter.clone(), caller(who.unwrap_or(peer.ip())));
+            let stays = behind_proxy && request.headers().contains_key(hyper::header::UPGRADE);
+            let crowded = stays && !take_place(&connections, &places, who);
             let limited = RpcServiceBuilder::new().layer_fn(move |inner| Limited {
                 inner,
                 limiter: limiter.clone(),
@@ -115,6 +155,7 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
             let mut service = builder.clone().set_rpc_middleware(limited).build(methods.clone(), stopped.clone());
             async move {
                 match page {
+                    _ if crowded => Ok(too_many_connections()),
                     Some(mut pages) => {
                         let Ok(response) = pages.call(request.map(axum::body::Body::new)).await;
                         Ok(response.map(HttpBody::new))
@@ -123,7 +164,97 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
                 }
             }
         });
-        tokio::spawn(serve_with_graceful_shutdown(stream, service, stop.clone().shutdown()));
+        tokio::spawn(serve(stream, service, asked, stop.clone()));
+    }
+}
+
+/// Serves one connection until it ends, or we do, or it has not `asked` anything for too long.
+async fn serve<S>(stream: Counted, service: S, asked: Arc<AtomicBool>, stop: StopHandle)
+where
+    S: Service<HttpRequest<hyper::body::Incoming>, Response = HttpResponse> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(PING);
+    let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+    tokio::pin!(connection);
+    // Before a connection has said which HTTP it speaks, no other clock runs.
+    let silent = async {
+        tokio::time::sleep(IDLE).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = silent => Ok(()),
+        () = stop.shutdown() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "a connection ended");
+    }
+}
+
+/// Counts a connection for this address too, once; whether there was a place.
+fn take_place(connections: &Connections, places: &Places, who: IpAddr) -> bool {
+    let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+    if places.len() > 1 {
+        return true;
+    }
+    connections.of(who).map(|place| places.push(place)).is_some()
+}
+
+const CROWDED: &str = "too many connections: close some, or ask in one";
+
+fn too_many_connections() -> HttpResponse {
+    let mut response = HttpResponse::new(HttpBody::from(CROWDED));
+    *response.status_mut() = hyper::StatusCode::TOO_MANY_REQUESTS;
+    response
+}
+
+/// Says why, if that can be said at once, and hangs up.
+fn refuse(stream: &TcpStream) {
+    let length = CROWDED.len();
+    let text = format!(
+        "HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\r\n{CROWDED}"
+    );
+    // Nobody has to hear it.
+    let _ = stream.try_write(text.as_bytes());
+    metrics::counter!("fabstir_connections_refused_total").increment(1);
+}
+
+/// Connections that cannot be accepted, one after the other: each is waited after for longer, and all of them are one line
+/// in the log.
+#[derive(Debug, Default)]
+struct Trouble {
+    pause: Option<Duration>,
+}
+
+impl Trouble {
+    /// How long to wait before the next.
+    fn pause(&mut self, error: &io::Error) -> Duration {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        // One that has gone before it came is nothing to wait for.
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return Duration::ZERO;
+        }
+        if self.pause.is_none() {
+            tracing::error!(%error, "no connections can be accepted: trying again and again, quietly");
+        }
+        let pause = self.pause.map_or(REST.0, |pause| (pause * 2).min(REST.1));
+        self.pause = Some(pause);
+        pause
+    }
+
+    fn is_over(&mut self) {
+        if self.pause.take().is_some() {
+            tracing::warn!("connections are accepted again");
+        }
     }
 }
 
@@ -146,4 +277,20 @@ fn sponsored_as<B>(request: &HttpRequest<B>) -> (paymaster::Caller, sessions::Sp
 fn forwarded_for<B>(request: &HttpRequest<B>) -> Option<IpAddr> {
     let header = request.headers().get_all("x-forwarded-for").iter().next_back()?;
     header.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepting_is_tried_ever_more_seldom_while_it_fails_and_at_once_when_one_has_gone() {
+        let mut trouble = Trouble::default();
+        let out_of_files = io::Error::from_raw_os_error(24);
+        let pauses: Vec<_> = (0..10).map(|_| trouble.pause(&out_of_files).as_millis()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_000, 1_000, 1_000]);
+        assert_eq!(trouble.pause(&io::ErrorKind::ConnectionAborted.into()), Duration::ZERO);
+        trouble.is_over();
+        assert_eq!(trouble.pause(&out_of_files).as_millis(), 10);
+    }
 }

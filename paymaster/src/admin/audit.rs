@@ -4,6 +4,7 @@
 //! the last hash is worth noting elsewhere.
 
 use std::{
+    collections::HashMap,
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -60,7 +61,8 @@ struct Inner {
     file: File,
     number: u64,
     last: B256,
-    paused: bool,
+    /// The number of the newest entry of each action.
+    newest: HashMap<String, u64>,
     recent: Vec<Entry>,
     /// A line may have been written by half: nothing more is.
     spoilt: bool,
@@ -78,11 +80,7 @@ impl Entry {
 
 impl Inner {
     fn take(&mut self, entry: Entry) {
-        match entry.action.as_str() {
-            "pause" => self.paused = true,
-            "resume" => self.paused = false,
-            _ => {}
-        }
+        self.newest.insert(entry.action.clone(), entry.number);
         (self.number, self.last) = (entry.number, entry.hash);
         if self.recent.len() == RECENT {
             self.recent.remove(0);
@@ -99,7 +97,8 @@ impl Audit {
     pub fn open(path: &Path) -> Result<Self, AuditError> {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let lines = BufReader::new(file.try_clone()?).lines();
-        let mut inner = Inner { file, number: 0, last: B256::ZERO, paused: false, recent: Vec::new(), spoilt: false };
+        let mut inner =
+            Inner { file, number: 0, last: B256::ZERO, newest: HashMap::new(), recent: Vec::new(), spoilt: false };
         for (index, line) in lines.enumerate() {
             let broken = || AuditError::Broken(index + 1);
             let entry: Entry = serde_json::from_str(&line?).map_err(|_| broken())?;
@@ -145,7 +144,14 @@ impl Audit {
 
     /// Whether sponsorship was paused last.
     pub fn was_paused(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).paused
+        self.newest_of(&["pause", "resume"]) == Some("pause")
+    }
+
+    /// Which of these actions was written last, if any was.
+    pub fn newest_of<'a>(&self, actions: &[&'a str]) -> Option<&'a str> {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbered = actions.iter().filter_map(|action| Some((inner.newest.get(*action)?, *action)));
+        numbered.max().map(|(_, action)| action)
     }
 }
 

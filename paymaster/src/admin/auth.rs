@@ -12,9 +12,9 @@ use crate::{Caller, api_key::KeyHash};
 pub enum Role {
     /// Looks, and tries policies out.
     Viewer,
-    /// Pauses and resumes.
+    /// Pauses and resumes; drops operations.
     Operator,
-    /// Changes policies, reads the audit log.
+    /// Changes policies and reputations, cancels nonces, reads the audit log.
     Admin,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`auth`]: who may do what. `audit`: what was done, in a file that only grows.
 //! - `policies`, `budgets`, `switch`, `events`: the routes. `openapi.json` describes them and is served.
+//! - `rpc`: JSON-RPC methods that another role of the process brings along ([`Controls`]).
 //! - `console`: pages for people, on the same listener; they use the same routes with the key that is typed in.
 //!
 //! What changes anything is in the audit log, on disk, before it happens; what cannot be logged does not happen.
@@ -13,6 +14,7 @@ mod console;
 mod events;
 pub mod pages;
 mod policies;
+mod rpc;
 mod switch;
 
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use audit::{Audit, AuditError, Entry};
 pub use auth::{Keys, Role};
+pub use rpc::{Controls, Fault, Needs};
 
 use crate::{Refusal, Service, policies::Source, policy::PolicyError};
 
@@ -40,6 +43,7 @@ pub struct Admin {
     source: Option<Source>,
     keys: Keys,
     audit: Audit,
+    controls: Option<Arc<dyn Controls>>,
 }
 
 type Shared = axum::extract::State<Arc<Admin>>;
@@ -50,7 +54,12 @@ impl Admin {
     /// The operator's side of this service. Sponsorship is paused if it was when the log was last written.
     pub fn new(service: Arc<Service>, source: Option<Source>, keys: Keys, audit: Audit) -> Self {
         service.set_paused(audit.was_paused());
-        Self { service, source, keys, audit }
+        Self { service, source, keys, audit, controls: None }
+    }
+
+    /// With methods of another role of the process, at `/rpc`.
+    pub fn with_controls(self, controls: Arc<dyn Controls>) -> Self {
+        Self { controls: Some(controls), ..self }
     }
 
     /// Serves until aborted. Must be called within a tokio runtime.
@@ -81,6 +90,7 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/budgets", get(budgets::budgets))
         .route("/v1/usage", get(budgets::usage))
         .route("/v1/deposits", get(budgets::deposits))
+        .route("/rpc", post(rpc::rpc))
         .with_state(admin)
         .merge(console::router())
 }

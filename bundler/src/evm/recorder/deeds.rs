@@ -79,6 +79,13 @@ impl Recorder {
                 let spent = self.trace.frames[open.index].gas_limit.saturating_sub(remaining);
                 open.demand = open.demand.max(spent + SSTORE_SENTRY + 1);
             }
+            opcode::KECCAK256 => {
+                let words = interp.stack.peek(1).map_or(0, |length| length.saturating_to::<u64>().div_ceil(32));
+                self.trace.steps = self.trace.steps.saturating_add(words.saturating_mul(6).min(remaining));
+            }
+            _ => {}
+        }
+        match open.opcode {
             opcode::GAS if outermost => {
                 self.trace.gas_readings.push(GasReading { remaining, frames: self.trace.frames.len() });
             }

@@ -16,6 +16,10 @@ use crate::{
 const OUTPUT_KEPT: usize = 4_096;
 /// Frames below this depth keep no output: nobody asks what they returned.
 const OUTPUT_DEPTH: usize = 3;
+/// Bytes of outputs kept in all, beside those of what the EntryPoint itself called: the newest, which is where a failure is.
+const OUTPUTS_KEPT: usize = 64 * 1_024;
+/// Frames of a validation; one that has more is none.
+const FRAMES_KEPT: usize = 4_096;
 
 /// How a frame is entered.
 pub(super) struct Entry {
@@ -38,6 +42,7 @@ impl Recorder {
     pub(super) fn open(&mut self, entry: Entry) {
         let index = self.trace.frames.len();
         let parent = self.stack.last().map(|open| open.index);
+        self.crowded |= self.trace.validation_frames.is_none() && index >= FRAMES_KEPT;
         let selector = entry.input.first_chunk().copied();
         let phase = self.phase(parent, selector);
         if let Some(&Open { index: frame, pc, opcode, judged: Some(entity), .. }) = self.stack.last()
@@ -113,6 +118,7 @@ impl Recorder {
                 self.note(entity, Act { frame, pc, opcode, deed: Deed::OutOfGas });
             }
         }
+        let validating = self.trace.validation_frames.is_none();
         let frame = &mut self.trace.frames[open.index];
         frame.gas_used = frame.gas_limit.saturating_sub(result.gas.remaining());
         frame.demand = open.demand.max(frame.gas_used);
@@ -124,7 +130,13 @@ impl Recorder {
             } else {
                 result.output.clone()
             };
+            if validating && frame.caller != self.watch.entry_point && !frame.output.is_empty() {
+                self.outputs.0 += frame.output.len();
+                self.outputs.1.push_back(open.index);
+            }
         }
+        self.forget_outputs();
+        let frame = &self.trace.frames[open.index];
         let needed = frame.demand.saturating_sub(stipend);
         if let Some(parent) = self.stack.last_mut() {
             // The caller keeps one 64th, rounded down: this is the least that must be left for the callee to get `needed`.
@@ -132,6 +144,43 @@ impl Recorder {
             let limit = self.trace.frames[parent.index].gas_limit;
             parent.demand = parent.demand.max(limit.saturating_sub(parent.remaining) + at_call);
         }
+        if !validating {
+            self.trim(open.index);
+        }
+    }
+
+    fn forget_outputs(&mut self) {
+        while self.outputs.0 > OUTPUTS_KEPT
+            && let Some(oldest) = self.outputs.1.pop_front()
+        {
+            let output = std::mem::take(&mut self.trace.frames[oldest].output);
+            self.outputs.0 -= output.len();
+        }
+    }
+
+    /// Execution may enter frames without end. Of what an account or a `postOp` calls only the last of each frame's calls
+    /// matters, and of that what is in it only if it failed: that tells whence a failure came. Of native calls the first.
+    fn trim(&mut self, index: usize) {
+        let Some(parent) = self.trace.frames[index].parent.filter(|parent| self.trace.frames[*parent].depth >= 2)
+        else {
+            return;
+        };
+        let frames = &mut self.trace.frames;
+        if frames.len() == parent + 2 {
+            return;
+        }
+        let mut own = frames.split_off(index);
+        let mut native = frames.split_off(parent + 1).into_iter().find(|frame| frame.native);
+        if own[0].success {
+            native = native.or_else(|| own.drain(1..).find(|frame| frame.native));
+            own.truncate(1);
+        }
+        frames.extend(native.map(|native| Frame { parent: Some(parent), ..native }));
+        let now = frames.len();
+        for below in &mut own[1..] {
+            below.parent = below.parent.map(|of| of - index + now);
+        }
+        frames.append(&mut own);
     }
 
     /// The caller's gas as it was before it passed `gas_limit` on.
@@ -170,4 +219,142 @@ fn is_out_of_gas(result: InstructionResult) -> bool {
             | InstructionResult::InvalidOperandOOG
             | InstructionResult::ReentrancySentryOOG
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use erc4337::{EntryPointVersion, NativeContracts};
+    use revm::interpreter::Gas;
+
+    use super::*;
+    use crate::evm::recorder::Watch;
+
+    const ENTRY_POINT: Address = Address::repeat_byte(0xee);
+    const OTHER: Address = Address::repeat_byte(0x11);
+
+    fn recorder() -> Recorder {
+        Recorder::new(Watch {
+            entry_point: ENTRY_POINT,
+            sender_creator: ENTRY_POINT.create(1),
+            selectors: EntryPointVersion::V0_8.selectors(),
+            before_execution: U256::ZERO,
+            stop_after_validation: false,
+            trusted: Vec::new(),
+            native: NativeContracts::default(),
+        })
+    }
+
+    fn enter(recorder: &mut Recorder, caller: Address, target: Address, native: bool) {
+        recorder.open(Entry {
+            kind: FrameKind::Call,
+            caller,
+            target,
+            code: target,
+            has_code: true,
+            native,
+            value: U256::ZERO,
+            input: Vec::new(),
+            whole_input: Bytes::new(),
+            input_length: 0,
+            gas_limit: 1_000,
+        });
+    }
+
+    fn leave(recorder: &mut Recorder, success: bool, output: usize) {
+        let result = if success { InstructionResult::Return } else { InstructionResult::Revert };
+        recorder.close(&InterpreterResult::new(result, vec![7; output].into(), Gas::new(0)), 0);
+    }
+
+    /// In execution, in the account's call: the EntryPoint, its call to itself, and the account's.
+    fn executing() -> Recorder {
+        let mut recorder = recorder();
+        enter(&mut recorder, OTHER, ENTRY_POINT, false);
+        recorder.trace.validation_frames = Some(1);
+        enter(&mut recorder, ENTRY_POINT, ENTRY_POINT, false);
+        enter(&mut recorder, ENTRY_POINT, OTHER, false);
+        recorder
+    }
+
+    fn call(recorder: &mut Recorder, success: bool) {
+        enter(recorder, OTHER, OTHER, false);
+        leave(recorder, success, 4_096);
+    }
+
+    #[test]
+    fn a_call_that_calls_without_end_leaves_the_last_of_them() {
+        let mut recorder = executing();
+        for round in 0..200_000 {
+            call(&mut recorder, round % 3 == 0);
+        }
+        assert_eq!(recorder.trace.frames.len(), 4);
+        leave(&mut recorder, true, 0);
+        enter(&mut recorder, ENTRY_POINT, OTHER, false);
+        leave(&mut recorder, true, 0);
+        let calls: Vec<_> = recorder.trace.children(1).map(|(index, _)| index).collect();
+        assert_eq!(calls, [2, 4], "what the EntryPoint calls is all there");
+    }
+
+    #[test]
+    fn whence_a_failure_came_is_still_told() {
+        let mut recorder = executing();
+        call(&mut recorder, false);
+        enter(&mut recorder, OTHER, OTHER, false);
+        call(&mut recorder, true);
+        call(&mut recorder, false);
+        leave(&mut recorder, false, 4_096);
+        let last = |of: usize| recorder.trace.children(of).last().map(|(index, frame)| (index, frame.success));
+        assert_eq!((last(2), last(3), last(4)), (Some((3, false)), Some((4, false)), None));
+        // One that worked after one that failed is the last: the failure before it was caught.
+        call(&mut recorder, true);
+        assert_eq!(recorder.trace.children(2).last().map(|(_, frame)| frame.success), Some(true));
+        assert_eq!(recorder.trace.frames.len(), 4);
+    }
+
+    #[test]
+    fn of_native_calls_the_first_is_kept_wherever_it_was() {
+        let mut recorder = executing();
+        call(&mut recorder, true);
+        enter(&mut recorder, OTHER, OTHER, false);
+        for _ in 0..1_000 {
+            enter(&mut recorder, OTHER, OTHER, true);
+            leave(&mut recorder, true, 0);
+        }
+        leave(&mut recorder, true, 0);
+        for _ in 0..1_000 {
+            call(&mut recorder, true);
+        }
+        leave(&mut recorder, true, 0);
+        leave(&mut recorder, true, 0);
+        leave(&mut recorder, true, 0);
+        assert_eq!(recorder.trace.frames.len(), 5);
+        assert_eq!(recorder.trace.native_operations(ENTRY_POINT), [0]);
+        assert!(recorder.trace.native_call_in(2).is_some() && recorder.trace.native_call_in(1).is_some());
+    }
+
+    #[test]
+    fn outputs_of_a_validation_are_bounded_in_all_but_for_what_the_entry_point_asked() {
+        let mut recorder = recorder();
+        enter(&mut recorder, OTHER, ENTRY_POINT, false);
+        enter(&mut recorder, ENTRY_POINT, OTHER, false);
+        for _ in 0..2_000 {
+            call(&mut recorder, false);
+        }
+        leave(&mut recorder, true, 4_000);
+        let kept: usize = recorder.trace.frames[2..].iter().map(|frame| frame.output.len()).sum();
+        assert!(kept <= OUTPUTS_KEPT && kept > OUTPUTS_KEPT / 2, "{kept}");
+        assert_eq!(recorder.trace.frames[1].output.len(), 4_000);
+        assert_eq!(recorder.trace.frames.last().map(|last| last.output.len()), Some(4_096), "the newest stay");
+        assert_eq!(recorder.into_trace().map(|trace| trace.frames.len()), Some(2_002));
+    }
+
+    #[test]
+    fn a_validation_of_more_frames_than_any_has_is_given_up() {
+        let mut recorder = recorder();
+        enter(&mut recorder, OTHER, ENTRY_POINT, false);
+        enter(&mut recorder, ENTRY_POINT, OTHER, false);
+        for _ in 0..FRAMES_KEPT {
+            call(&mut recorder, true);
+        }
+        assert!(recorder.into_trace().is_none());
+    }
 }

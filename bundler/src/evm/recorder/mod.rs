@@ -3,6 +3,8 @@
 mod deeds;
 mod frames;
 
+use std::collections::VecDeque;
+
 use alloy::primitives::{Address, Bytes, Log, U256, map::HashSet};
 use erc4337::{NativeContracts, entities::EntitySelectors, native};
 use revm::{
@@ -16,7 +18,6 @@ use revm::{
     },
     state::EvmState,
 };
-use tokio::time::Instant;
 
 use self::{deeds::WATCHED, frames::Entry};
 use super::trace::{Act, Deed, FrameKind, Trace};
@@ -24,10 +25,10 @@ use crate::rejection::Entity;
 
 /// Gas that a call with value gives its callee for free.
 const CALL_STIPEND: u64 = 2_300;
-/// Steps between looks at the clock.
-const CLOCK_EVERY: u64 = 4_096;
-/// Steps after which a run lets others go first, each time it looks at the clock: few validations take as many.
-const PATIENT_AFTER: u64 = 8 * CLOCK_EVERY;
+/// Steps between two times that a run lets others go first.
+const GIVE_WAY_EVERY: u64 = 4_096;
+/// Steps after which it does: few validations take as many.
+const PATIENT_AFTER: u64 = 8 * GIVE_WAY_EVERY;
 
 /// What the recorder is to look out for.
 #[derive(Clone, Debug)]
@@ -43,8 +44,6 @@ pub(super) struct Watch {
     pub(super) trusted: Vec<([u8; 4], usize)>,
     /// Where the chain's client executes, beside the contracts whose code says so.
     pub(super) native: NativeContracts,
-    /// When to give up.
-    pub(super) deadline: Option<Instant>,
 }
 
 /// Records a run of `handleOps`.
@@ -55,8 +54,10 @@ pub(super) struct Recorder {
     stack: Vec<Open>,
     /// Deeds written down already: one of each kind will do.
     seen: HashSet<(Entity, u8, Deed)>,
-    steps: u64,
-    overdue: bool,
+    /// It has entered more frames than any validation does.
+    crowded: bool,
+    /// Bytes of outputs kept, and the frames that have them, the oldest first.
+    outputs: (usize, VecDeque<usize>),
 }
 
 /// A frame that has not ended.
@@ -85,27 +86,24 @@ impl Recorder {
             trace: Trace::default(),
             stack: Vec::with_capacity(16),
             seen: HashSet::default(),
-            steps: 0,
-            overdue: false,
+            crowded: false,
+            outputs: (0, VecDeque::new()),
         }
     }
 
-    /// The record; `None` if the time was up before the run was over.
+    /// The record, unless it was given up for too many frames.
     pub(super) fn into_trace(self) -> Option<Trace> {
-        (!self.overdue).then_some(self.trace)
+        (!self.crowded).then_some(self.trace)
     }
 
-    /// Lets others go first after a while, and gives up when the time is up: frame by frame, as each would otherwise
-    /// go on.
-    fn watch_the_clock(&mut self, interp: &mut Interpreter) {
-        self.steps += 1;
-        if self.steps.is_multiple_of(CLOCK_EVERY) {
-            self.overdue |= self.watch.deadline.is_some_and(|at| Instant::now() >= at);
-            if self.steps > PATIENT_AFTER {
-                std::thread::yield_now();
-            }
+    /// Lets others go first, after a while and then now and again, and ends what has too many frames: frame by frame, as
+    /// each would otherwise go on.
+    fn give_way(&mut self, interp: &mut Interpreter) {
+        self.trace.steps += 1;
+        if self.trace.steps.is_multiple_of(GIVE_WAY_EVERY) && self.trace.steps > PATIENT_AFTER {
+            std::thread::yield_now();
         }
-        if self.overdue {
+        if self.crowded {
             interp.halt(InstructionResult::OutOfGas);
         }
     }
@@ -116,7 +114,7 @@ where
     CTX: ContextTr<Journal: JournalTr<State = EvmState>>,
 {
     fn step(&mut self, interp: &mut Interpreter, _: &mut CTX) {
-        self.watch_the_clock(interp);
+        self.give_way(interp);
         let Some(open) = self.stack.last_mut() else { return };
         open.opcode = interp.bytecode.opcode();
         open.pc = interp.bytecode.pc();
@@ -194,6 +192,10 @@ where
     }
 
     fn call_end(&mut self, _: &mut CTX, inputs: &CallInputs, outcome: &mut CallOutcome) {
+        if inputs.known_bytecode.1.is_empty() && outcome.result.is_ok() {
+            // Of what has no code only a precompile costs anything.
+            self.trace.steps = self.trace.steps.saturating_add(outcome.result.gas.total_gas_spent());
+        }
         self.trust_verdict(outcome);
         self.close(&outcome.result, stipend_of(inputs));
     }

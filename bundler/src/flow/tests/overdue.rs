@@ -8,7 +8,7 @@ use erc4337::EntryPointVersion;
 use crate::{
     builder::Bundle,
     fees::FeeSuggestion,
-    flow::{Action, Flow, Place, Policy, Restored},
+    flow::{Action, Flow, Mined, Outcome, Place, Policy, Restored},
     mempool::tests::operation,
     submitter::{Attempt, Fees},
 };
@@ -31,7 +31,11 @@ fn flow() -> Flow {
 
 /// A bundle whose operation pays this much for gas.
 fn bundle(fee: u128) -> Arc<Bundle> {
-    let operation = operation(1, 0, fee, 1);
+    of_sender(1, fee)
+}
+
+fn of_sender(sender: u8, fee: u128) -> Arc<Bundle> {
+    let operation = operation(sender, 0, fee, sender);
     Arc::new(Bundle::new(operation.entry_point, EntryPointVersion::V0_8, vec![operation]))
 }
 
@@ -42,7 +46,7 @@ fn attempt() -> Attempt {
 /// With this bundle in flight since the first second.
 fn in_flight(bundle: &Arc<Bundle>) -> Flow {
     let mut flow = flow();
-    assert_eq!(flow.place(Arc::clone(bundle), 0, fees(), 1_000).len(), 1);
+    assert_eq!(flow.place(Arc::clone(bundle), PLACE, fees(), 1_000).len(), 1);
     flow.signed(PLACE, attempt(), Some(bundle));
     flow
 }
@@ -51,20 +55,95 @@ fn cancels(actions: &[Action]) -> bool {
     actions.iter().any(|action| matches!(action, Action::Sign { bundle: None, .. }))
 }
 
+/// The nonces of the next bundle.
+fn openings(flow: &Flow) -> Vec<u64> {
+    flow.openings(0).iter().map(|opening| opening.place.nonce).collect()
+}
+
+/// Another bundle, behind: in flight under this nonce.
+fn behind(flow: &mut Flow, nonce: u64) -> Arc<Bundle> {
+    let other = of_sender(2, 100);
+    let place = Place { nonce, ..PLACE };
+    assert!(!flow.place(Arc::clone(&other), place, fees(), 1_000).is_empty());
+    let transaction = B256::repeat_byte(8);
+    flow.signed(place, Attempt { transaction, ..attempt() }, Some(&other));
+    flow.taken(place, transaction);
+    other
+}
+
 #[test]
-fn the_nonce_of_a_bundle_that_the_state_has_overtaken_is_filled_at_the_next_head_and_its_operations_are_free() {
+fn the_nonce_of_a_bundle_that_the_state_has_overtaken_is_the_next_ones() {
     let bundle = bundle(100);
     let mut flow = in_flight(&bundle);
     assert!(flow.holds(bundle.hashes()[0]));
     assert_eq!(flow.overtaken(PLACE, SENT).len(), 1);
-    assert!(!flow.holds(bundle.hashes()[0]));
-    assert!(cancels(&flow.advance(&[Some(0)], 2, 1_200, fees())));
+    assert!(!flow.holds(bundle.hashes()[0]) && flow.is_idle());
+    assert!(!cancels(&flow.advance(&[Some(0)], 2, 1_200, fees())));
+    assert_eq!(openings(&flow), [0, 1]);
 }
 
 #[test]
-fn a_bundle_that_cannot_be_made_dearer_is_cancelled_so_long_after_it_was_first_sent() {
+fn a_nonce_whose_transaction_no_node_took_is_free_at_once_and_costs_no_cancellation() {
+    let bundle = bundle(100);
+    let mut flow = in_flight(&bundle);
+    assert_eq!(flow.refused(PLACE, SENT).map(|bundle| bundle.hashes()), Some(bundle.hashes()));
+    assert!(flow.is_idle() && !flow.holds(bundle.hashes()[0]));
+    assert_eq!(openings(&flow), [0, 1]);
+    for now in (1_200..120_000).step_by(3_000) {
+        assert!(flow.advance(&[Some(0)], now / 200, now, fees()).is_empty());
+    }
+    // The same operation goes under no other nonce before that one is used.
+    let again = self::bundle(100);
+    assert!(flow.place(Arc::clone(&again), Place { nonce: 1, ..PLACE }, fees(), 2_000).is_empty());
+    assert!(!flow.may_go(again.hashes()[0], Place { nonce: 1, ..PLACE }));
+    assert_eq!(flow.place(again, PLACE, fees(), 2_000).len(), 1);
+}
+
+#[test]
+fn what_was_refused_under_a_later_nonce_may_take_an_earlier_one() {
+    let mut flow = in_flight(&bundle(100));
+    let other = of_sender(2, 100);
+    let second = Place { nonce: 1, ..PLACE };
+    flow.place(Arc::clone(&other), second, fees(), 1_000);
+    let transaction = B256::repeat_byte(8);
+    flow.signed(second, Attempt { transaction, ..attempt() }, Some(&other));
+    assert!(flow.refused(PLACE, SENT).is_some() && flow.refused(second, transaction).is_some());
+    assert_eq!(openings(&flow), [0, 2]);
+    assert!(flow.may_go(other.hashes()[0], PLACE) && !flow.may_go(other.hashes()[0], Place { nonce: 2, ..PLACE }));
+    assert!(!flow.may_go(B256::repeat_byte(1), second), "nor the first a later one");
+}
+
+#[test]
+fn what_waits_behind_a_nonce_that_was_left_waits_for_the_next_bundle_or_a_little() {
+    let mut flow = in_flight(&bundle(100));
+    behind(&mut flow, 1);
+    assert!(flow.refused(PLACE, SENT).is_some());
+    assert!(!cancels(&flow.advance(&[Some(0)], 10, 3_900, fees())));
+    let mut filled = flow.advance(&[Some(0)], 30, 6_000, fees());
+    filled.retain(|action| matches!(action, Action::Sign { .. }));
+    assert!(matches!(filled[..], [Action::Sign { place: PLACE, bundle: None, .. }]), "{filled:?}");
+}
+
+#[test]
+fn what_a_node_may_have_keeps_its_nonce_though_it_is_refused_afterwards() {
+    let bundle = bundle(4);
+    for unsure in [|flow: &mut Flow| flow.taken(PLACE, SENT), |flow: &mut Flow| {
+        // Sent once more: one of two answers is out.
+        assert!(matches!(flow.advance(&[Some(0)], 20, 5_000, fees())[..], [Action::Broadcast { .. }]));
+    }] {
+        let mut flow = in_flight(&bundle);
+        unsure(&mut flow);
+        assert!(flow.refused(PLACE, SENT).is_none());
+        assert!(flow.holds(bundle.hashes()[0]) && !flow.is_idle());
+    }
+}
+
+#[test]
+fn a_bundle_that_cannot_be_made_dearer_is_cancelled_so_long_after_it_was_first_sent_if_others_wait() {
     // A raise would be to 5.
     let mut flow = in_flight(&bundle(4));
+    flow.taken(PLACE, SENT);
+    behind(&mut flow, 1);
     for now in (4_000..25_000).step_by(3_000) {
         assert!(!cancels(&flow.advance(&[Some(0)], now / 200, now, fees())), "after {now} ms");
     }
@@ -72,11 +151,146 @@ fn a_bundle_that_cannot_be_made_dearer_is_cancelled_so_long_after_it_was_first_s
 }
 
 #[test]
+fn one_that_nobody_waits_for_is_left_where_it_is_unless_it_may_come_to_revert() {
+    for (until, cancelled) in [(u64::MAX, false), (1_000_000, true)] {
+        let mut admitted = operation(1, 0, 4, 1);
+        admitted.validated.account.valid_until = until;
+        let bundle = Arc::new(Bundle::new(admitted.entry_point, EntryPointVersion::V0_8, vec![admitted]));
+        let mut flow = in_flight(&bundle);
+        flow.taken(PLACE, SENT);
+        let actions = (4_000..400_000).step_by(3_000).map(|now| flow.advance(&[Some(0)], now / 200, now, fees()));
+        assert_eq!(actions.map(|actions| cancels(&actions)).fold(false, |any, it| any | it), cancelled, "{until}");
+    }
+}
+
+/// One that cannot be made dearer, a while later, with a dearer one in its place.
+fn displaced() -> (Flow, Arc<Bundle>, Arc<Bundle>) {
+    let (poor, rich) = (bundle(4), of_sender(2, 100));
+    let mut flow = in_flight(&poor);
+    flow.taken(PLACE, SENT);
+    assert_eq!(openings(&flow), [1], "it has its time");
+    flow.advance(&[Some(0)], 30, 5_000, fees());
+    let opening = flow.openings(0)[0];
+    assert_eq!((opening.place, openings(&flow)), (PLACE, vec![0, 1]));
+    let least = opening.least_bid.unwrap();
+    assert!(least.max_fee > 3 && least.priority_fee > 1, "{least:?}");
+    // One that pays no more cannot have its place, but the one behind.
+    assert!(flow.place(of_sender(3, 4), PLACE, fees(), 5_000).is_empty());
+    let actions = flow.place(Arc::clone(&rich), PLACE, fees(), 5_000);
+    let [Action::Settled { outcome: Outcome::Displaced, .. }, Action::Sign { fees: bid, .. }] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert!(least.is_within(*bid), "{bid:?}");
+    flow.signed(PLACE, Attempt { transaction: B256::repeat_byte(7), ..attempt() }, Some(&rich));
+    assert!(!flow.holds(poor.hashes()[0]) && flow.holds(rich.hashes()[0]));
+    assert!(!flow.may_go(poor.hashes()[0], Place { nonce: 1, ..PLACE }));
+    (flow, poor, rich)
+}
+
+#[test]
+fn several_that_bid_what_others_do_and_are_not_mined_are_tried_in_halves_and_one_makes_way() {
+    for count in [1, 2] {
+        let operations: Vec<_> = (1..=count).map(|sender| operation(sender, 0, 1_000, sender)).collect();
+        let bundle = Arc::new(Bundle::new(operations[0].entry_point, EntryPointVersion::V0_8, operations));
+        let mut flow = flow();
+        flow.place(Arc::clone(&bundle), PLACE, fees(), 1_000);
+        let mut given_up = Vec::new();
+        for raise in 0..5_u64 {
+            let transaction = B256::with_last_byte(1 + raise as u8);
+            let bid = Fees { max_fee: 3 << raise, priority_fee: 1 << raise };
+            flow.signed(PLACE, Attempt { transaction, raw: Bytes::new(), fees: bid }, Some(&bundle));
+            flow.taken(PLACE, transaction);
+            assert_eq!(flow.openings(0).iter().any(|it| it.place == PLACE), raise > 2 || !given_up.is_empty());
+            given_up.extend(outcomes(&flow.advance(&[Some(0)], 20 + raise, 4_000 + 3_000 * raise, fees())));
+            if count == 2 && raise == 2 {
+                break;
+            }
+        }
+        // One is made dearer on, and its nonce is anybody's who pays more.
+        assert_eq!(given_up.len(), usize::from(count == 2));
+        let fees_of = Fees { max_fee: 96, priority_fee: 32 };
+        flow.signed(PLACE, Attempt { transaction: B256::with_last_byte(9), raw: Bytes::new(), fees: fees_of }, Some(&bundle));
+        let least = flow.openings(0)[0].least_bid.unwrap();
+        assert!(least.priority_fee > 4, "{least:?}");
+        // Until then it is sent again: it may be mined yet.
+        let again = flow.advance(&[Some(0)], 200, 40_000, fees());
+        assert!(matches!(again[..], [Action::Broadcast { .. } | Action::Sign { .. }]), "{again:?}");
+    }
+}
+
+#[test]
+fn one_that_bids_what_others_do_and_is_not_mined_is_cancelled_soon_if_others_wait() {
+    let bundle = bundle(1_000);
+    let mut flow = in_flight(&bundle);
+    flow.taken(PLACE, SENT);
+    behind(&mut flow, 1);
+    let mut cancelled = Vec::new();
+    for raise in 0..3_u64 {
+        let actions = flow.advance(&[Some(0)], 20 + raise, 4_000 + 3_000 * raise, fees());
+        cancelled.push(cancels(&actions));
+        let bid = Fees { max_fee: 3 << (raise + 1), priority_fee: 1 << (raise + 1) };
+        let transaction = B256::with_last_byte(1 + raise as u8);
+        flow.signed(PLACE, Attempt { transaction, raw: Bytes::new(), fees: bid }, Some(&bundle));
+    }
+    assert_eq!(cancelled, [false, false, true]);
+}
+
+#[test]
+fn what_goes_behind_one_that_was_not_heard_of_yet_waits_for_that_or_for_a_head() {
+    let second = Place { nonce: 1, ..PLACE };
+    let mut flow = in_flight(&bundle(100));
+    assert!(flow.is_unsure(second) && !flow.is_unsure(PLACE));
+    flow.taken(PLACE, SENT);
+    assert!(!flow.is_unsure(second));
+    let mut flow = in_flight(&bundle(100));
+    flow.advance(&[Some(0)], 2, 1_200, fees());
+    assert!(!flow.is_unsure(second), "the node does not answer");
+    let mut flow = in_flight(&bundle(100));
+    assert_eq!(flow.left_before(second), 0);
+    flow.refused(PLACE, SENT);
+    assert_eq!((flow.is_unsure(second), flow.left_before(second)), (false, 1));
+}
+
+fn outcomes(actions: &[Action]) -> Vec<(Vec<B256>, &'static str)> {
+    let settled = actions.iter().filter_map(|action| match action {
+        Action::Settled { bundle: Some(bundle), outcome, .. } => Some((bundle.hashes(), outcome.name())),
+        _ => None,
+    });
+    settled.collect()
+}
+
+#[test]
+fn what_fees_have_left_behind_makes_way_for_what_pays_more_and_is_executed_once_whichever_is_mined() {
+    let mined = |transaction| Some(Mined { transaction, success: true, block: 40, cost: 0 });
+    for (transaction, ends) in [(B256::repeat_byte(7), ["executed"].as_slice()), (SENT, &["superseded", "executed"])] {
+        let (mut flow, poor, rich) = displaced();
+        let asked = flow.advance(&[Some(1)], 40, 8_000, fees());
+        let [Action::Ask { transactions, .. }] = &asked[..] else { panic!("{asked:?}") };
+        assert!(transactions.contains(&SENT) && transactions.contains(&B256::repeat_byte(7)));
+        let ended = outcomes(&flow.settle(PLACE, mined(transaction), 40));
+        assert_eq!(ended.iter().map(|(_, end)| *end).collect::<Vec<_>>(), ends);
+        let executed = if transaction == SENT { &poor } else { &rich };
+        assert_eq!(ended.last().map(|(hashes, _)| hashes.clone()), Some(executed.hashes()));
+        assert!(flow.is_idle() && flow.may_go(poor.hashes()[0], Place { nonce: 1, ..PLACE }));
+        // Its block leaves the chain: what was mined is what is in flight again.
+        let again = flow.advance(&[Some(0)], 41, 8_200, fees());
+        assert!(again.iter().any(|it| matches!(it, Action::Unmined { bundle, .. } if bundle.hashes() == executed.hashes())));
+    }
+}
+
+#[test]
 fn what_was_in_flight_before_a_restart_is_first_sent_as_it_is() {
     let mut flow = flow();
     let restored =
-        Restored { bundle: Some(bundle(100)), attempts: vec![attempt()], cancelled_by: Vec::new(), settled: None };
+        Restored {
+            bundle: Some(bundle(100)),
+            attempts: vec![attempt()],
+            cancelled_by: Vec::new(),
+            earlier: vec![B256::repeat_byte(5)],
+            settled: None,
+        };
     flow.restore(PLACE, restored, 1_000);
+    assert!(!flow.may_go(B256::repeat_byte(5), Place { nonce: 1, ..PLACE }), "a transaction with it may be mined yet");
     let again = flow.advance(&[Some(0)], 50, 10_000, fees());
     assert!(again.iter().any(|action| matches!(action, Action::Broadcast { .. })), "{again:?}");
     assert!(!again.iter().any(|action| matches!(action, Action::Sign { .. })), "{again:?}");

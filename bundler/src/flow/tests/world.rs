@@ -12,7 +12,7 @@ use crate::{
     admission::{Admitted, Validated},
     builder::Bundle,
     fees::FeeSuggestion,
-    flow::{Action, Flow, Mined, Outcome, Place, Policy},
+    flow::{Action, Flow, Mined, Opening, Outcome, Place, Policy},
     submitter::{Attempt, Fees},
 };
 
@@ -36,6 +36,9 @@ pub(super) struct Seen {
     pub(super) cancelled: u64,
     pub(super) dearer: u64,
     pub(super) vanished: u64,
+    pub(super) refused: u64,
+    pub(super) displaced: u64,
+    pub(super) superseded: u64,
     included: u64,
     dropped: u64,
 }
@@ -50,6 +53,9 @@ impl Seen {
         self.cancelled += other.cancelled;
         self.dearer += other.dearer;
         self.vanished += other.vanished;
+        self.refused += other.refused;
+        self.displaced += other.displaced;
+        self.superseded += other.superseded;
         self.included += other.included;
         self.dropped += other.dropped;
     }
@@ -100,6 +106,8 @@ enum Event {
     Signed(Place, Attempt, Option<Arc<Bundle>>),
     NotSigned(Place, Option<Arc<Bundle>>),
     Refused(Place, B256),
+    Taken(Place, B256),
+    NotNow(Place, B256),
     Overtaken(Place, B256),
     Answer(Place, Vec<B256>),
 }
@@ -248,23 +256,37 @@ impl World {
     /// Bundles what is pending and pays the base fee, as the engine would.
     fn bundle(&mut self, trouble: bool) {
         while self.flow.room() > 0 && (!trouble || self.rng.chance(0.5)) {
-            let base_fee = self.base_fee;
             let most = 1 + self.rng.below(3);
-            let pending = self.arrivals.iter().filter_map(|hash| self.operations.get(hash));
-            let chosen: Vec<_> = pending
-                .filter(|(admitted, status, _)| *status == Status::Pending && admitted.op.max_fee_per_gas >= base_fee)
-                .map(|(admitted, _, _)| admitted.clone())
-                .take(most)
-                .collect();
-            let (false, Some(key)) = (chosen.is_empty(), self.flow.next_key()) else { return };
+            let keys = self.flow.next_keys();
+            let openings = keys.into_iter().flat_map(|key| self.flow.openings(key));
+            let found = openings.map(|it| (it.place, self.choose(&it, most))).find(|(_, chosen)| !chosen.is_empty());
+            let Some((place, chosen)) = found else { return };
             let hashes: Vec<_> = chosen.iter().map(|admitted| admitted.hash).collect();
-            let bundle = Bundle::new(Address::ZERO, EntryPointVersion::V0_8, chosen);
+            let mut bundle = Bundle::new(Address::ZERO, EntryPointVersion::V0_8, chosen);
+            bundle.below_market = self.rng.chance(0.2);
             let (fees, now) = (self.suggestion(), self.now());
-            let actions = self.flow.place(Arc::new(bundle), key, fees, now);
+            let actions = self.flow.place(Arc::new(bundle), place, fees, now);
             assert!(!actions.is_empty(), "there was room for {hashes:?}");
             hashes.iter().for_each(|hash| self.set(*hash, Status::InFlight));
             self.act(actions);
         }
+    }
+
+    /// What may go under this nonce, and pays for what it has to bid there.
+    fn choose(&self, opening: &Opening, most: usize) -> Vec<Admitted> {
+        let base_fee = self.base_fee;
+        let pays = |op: &UserOperation| {
+            let offered = op.effective_gas_price(base_fee).saturating_sub(base_fee);
+            let outbids = |least: Fees| op.max_fee_per_gas >= least.max_fee && offered >= least.priority_fee;
+            op.max_fee_per_gas >= base_fee && opening.least_bid.is_none_or(outbids)
+        };
+        let pending = self.arrivals.iter().filter_map(|hash| self.operations.get(hash));
+        pending
+            .filter(|(admitted, status, _)| *status == Status::Pending && pays(&admitted.op))
+            .filter(|(admitted, ..)| self.flow.may_go(admitted.hash, opening.place))
+            .map(|(admitted, _, _)| admitted.clone())
+            .take(most)
+            .collect()
     }
 
     fn height(&self) -> u64 {
@@ -312,9 +334,18 @@ impl World {
         }
     }
 
+    /// Its bundle has left its nonce.
+    fn free(&mut self, hash: B256) {
+        if self.operations[&hash].1 == Status::InFlight {
+            self.set(hash, Status::Pending);
+        }
+    }
+
     fn settled(&mut self, bundle: Option<Arc<Bundle>>, outcome: Outcome) {
         let on_chain = self.on_chain();
         self.seen.overtaken += u64::from(outcome == Outcome::Overtaken);
+        self.seen.displaced += u64::from(outcome == Outcome::Displaced);
+        self.seen.superseded += u64::from(outcome == Outcome::Superseded);
         self.seen.lost += u64::from(outcome == Outcome::Lost);
         self.seen.cancelled += u64::from(matches!(outcome, Outcome::Cancelled(_)));
         for hash in bundle.map(|bundle| bundle.hashes()).unwrap_or_default() {
@@ -342,11 +373,15 @@ impl World {
                     || transaction.fees.priority_fee * 10 < fees.priority_fee * 11)
         });
         if place.nonce < self.next_nonce(place.key) || underpriced || self.rng.chance(0.05) {
-            let overtaken = self.rng.chance(0.3);
-            let event = if overtaken { Event::Overtaken(place, hash) } else { Event::Refused(place, hash) };
+            let event = match self.rng.below(10) {
+                0..3 => Event::Overtaken(place, hash),
+                3..5 => Event::NotNow(place, hash),
+                _ => Event::Refused(place, hash),
+            };
             self.queue.push(event);
         } else if self.rng.chance(0.9) {
             self.pool.insert(place, transaction);
+            self.queue.push(Event::Taken(place, hash));
         }
         // The answer to what was taken may say that it was refused.
         if self.rng.chance(0.03) {
@@ -377,7 +412,18 @@ impl World {
                     Event::Signed(place, attempt, bundle) => self.flow.signed(place, attempt, bundle.as_ref()),
                     Event::NotSigned(place, bundle) => self.flow.not_signed(place, bundle.as_ref()),
                     Event::Refused(place, hash) => {
-                        self.flow.refused(place, hash);
+                        if let Some(bundle) = self.flow.refused(place, hash) {
+                            self.seen.refused += 1;
+                            bundle.hashes().into_iter().for_each(|hash| self.free(hash));
+                        }
+                        Vec::new()
+                    }
+                    Event::Taken(place, hash) => {
+                        self.flow.taken(place, hash);
+                        Vec::new()
+                    }
+                    Event::NotNow(place, hash) => {
+                        self.flow.not_now(place, hash);
                         Vec::new()
                     }
                     Event::Overtaken(place, hash) => self.flow.overtaken(place, hash),
