@@ -33,6 +33,7 @@
 
 mod admission;
 mod base_fee;
+mod bounds;
 mod builder;
 pub mod chain_time;
 mod cluster;

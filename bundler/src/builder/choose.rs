@@ -80,7 +80,12 @@ impl Choice<'_> {
     /// Whether what is in it goes by itself.
     fn is_full(&self) -> bool {
         let first = self.bundle.as_ref().and_then(|bundle| bundle.operations.first());
-        first.is_some_and(|admitted| self.mempool.is_set_apart(admitted.hash))
+        first.is_some_and(|admitted| self.goes_alone(admitted))
+    }
+
+    /// Whether it goes by itself: a bundle with it and others has failed, or its paymaster may revert whatever it is in.
+    fn goes_alone(&self, admitted: &Admitted) -> bool {
+        self.mempool.is_set_apart(admitted.hash) || self.mempool.is_uncontained(admitted)
     }
 
     /// Takes an operation with so many of its nonce key before it, if it may go in now.
@@ -90,13 +95,13 @@ impl Choice<'_> {
             return false;
         }
         let (entry_point, version) = (admitted.entry_point, admitted.version);
-        let native = self.native;
+        let (native, alone) = (self.native, self.goes_alone(admitted));
         let new = || Bundle { native, ..Bundle::new(entry_point, version, Vec::new()) };
         let bundle = self.bundle.get_or_insert_with(new);
         if native && bundle.operations.len() >= native::most(bundle.version) {
             return false;
         }
-        let bars = self.mempool.is_set_apart(admitted.hash) && !bundle.operations.is_empty();
+        let bars = alone && !bundle.operations.is_empty();
         if bundle.entry_point != admitted.entry_point || bars {
             return false;
         }

@@ -1,53 +1,88 @@
 //! The node's word against a bundle that our EVM has passed: a safety net, and an alarm.
 
 use alloy::{
-    primitives::{Address, Bytes},
+    primitives::{Address, Bytes, U64, U256},
     rpc::types::state::StateOverride,
 };
 use erc4337::{pack, revert::EntryPointRevert};
 
 use super::Bundle;
 use crate::{
-    admission,
+    Head, admission,
     evm::{BlockPin, Moment},
-    node::{NodeClient, NodeError},
+    node::{NodeClient, NodeError, PaidCall},
 };
 
-/// What the node says against a bundle on the state of this block, in the block to come that it was proven in, after what
-/// is in flight. Nothing if it cannot be asked, or can only tell how things are at the head's own second.
+/// What the node says against a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Objection {
+    /// On the block that it was proven on it works there too: what came since speaks against it.
+    Overtaken(String),
+    /// On the very block that it was proven on: one of the two EVMs is wrong.
+    Disagrees(String),
+}
+
+/// What the node says against a bundle on its newest block, as the transaction that it will be in the block to come, after
+/// what is in flight; it was `proven` on this block, in that one to come. Nothing if it cannot be asked, or can only tell how
+/// things are at the head's own second.
 pub(crate) async fn contest(
     node: &NodeClient,
     bundle: &Bundle,
     mut in_flight: StateOverride,
     bundler: Address,
-    head: &BlockPin,
+    (proven_on, proven_in): (&BlockPin, Moment),
+    newest: &Head,
     at: Moment,
-) -> Option<String> {
+) -> Option<Objection> {
     // Of what only the node can execute it has said already what there is to say.
     if bundle.operations.is_empty() || bundle.native {
         return None;
     }
-    let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
     pretend_authorizations(bundle, &mut in_flight);
     let (to, gas) = (bundle.entry_point, bundle.gas_limit());
-    let input = pack::handle_ops(bundle.version, operations(), bundler);
-    let mut answer = node.call_from_at(bundler, to, input.clone(), gas, (head.hash, at), &in_flight).await;
-    if answer.as_ref().is_err_and(|error| matches!(error, NodeError::Refused { .. }) && !is_revert(error)) {
+    let input = pack::handle_ops(bundle.version, bundle.operations.iter().map(|admitted| &*admitted.op), bundler);
+    let bid = bundle.bid(newest.fees);
+    let call = PaidCall {
+        from: bundler,
+        to,
+        data: input.clone(),
+        gas: U64::from(gas),
+        max_fee_per_gas: U256::from(bid.max_fee),
+        max_priority_fee_per_gas: U256::from(bid.priority_fee),
+    };
+    let on_the_proofs_block = async |pretended: &StateOverride| {
+        let block = (proven_on.hash, proven_in);
+        node.call_from_at(bundler, to, input.clone(), gas, block, pretended).await
+    };
+    let mut answer = node.call_newest(&call, &newest.block, at, &in_flight).await;
+    if is_not_understood(&answer) {
+        answer = on_the_proofs_block(&in_flight).await;
+    }
+    if is_not_understood(&answer) {
         // It may not know of the block to come, and say more without.
-        answer = node.call_from(bundler, to, input, gas, head.hash, &in_flight).await;
+        answer = node.call_from(bundler, to, input.clone(), gas, newest.block.hash, &in_flight).await;
     }
     match answer {
-        Err(NodeError::Refused { data: Some(data), .. }) if is_of_its_own_time(&data, bundle, head) => {
+        Err(NodeError::Refused { data: Some(data), .. }) if is_of_its_own_time(&data, bundle, &newest.block) => {
             tracing::debug!("the node looked at the bundle at the head's time, at which it is not valid yet");
             None
         }
-        Err(error) if is_revert(&error) => Some(words(error)),
+        Err(error) if is_revert(&error) => {
+            let same = on_the_proofs_block(&in_flight).await;
+            let disagrees = same.is_err_and(|error| is_revert(&error));
+            Some(if disagrees { Objection::Disagrees(words(error)) } else { Objection::Overtaken(words(error)) })
+        }
         Err(error) => {
             tracing::warn!(%error, "the node did not say what it makes of the bundle");
             None
         }
         Ok(_) => None,
     }
+}
+
+/// Whether the node refused the question, and not the bundle.
+fn is_not_understood(answer: &Result<Bytes, NodeError>) -> bool {
+    answer.as_ref().is_err_and(|error| matches!(error, NodeError::Refused { .. }) && !is_revert(error))
 }
 
 fn is_revert(error: &NodeError) -> bool {

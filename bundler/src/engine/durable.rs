@@ -58,9 +58,14 @@ pub(crate) fn places(replay: &Replay, keys: &[Address], flow: &mut Flow, now: u6
             }
             continue;
         };
-        let carried = kept.attempts.iter().rev().map(|(_, carried)| carried).find(|carried| !carried.is_empty());
-        let carried: Vec<Admitted> =
-            carried.into_iter().flatten().filter_map(|hash| operations.get(hash).copied().cloned()).collect();
+        // Those that the last one carries, and those that it was made without: any of them may be mined.
+        let mut carried: Vec<B256> = Vec::new();
+        for hash in kept.attempts.iter().rev().flat_map(|(_, carried)| carried) {
+            if !carried.contains(hash) {
+                carried.push(*hash);
+            }
+        }
+        let carried: Vec<Admitted> = carried.iter().filter_map(|hash| operations.get(hash).copied().cloned()).collect();
         let bundle = carried
             .first()
             .map(|first| (first.entry_point, first.version))

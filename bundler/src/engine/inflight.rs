@@ -8,14 +8,16 @@ use erc4337::EntryPointVersion;
 use super::{Engine, Status};
 use crate::{
     admission::Admitted,
-    builder::Bundle,
+    builder::{Bundle, Proven},
     flow::{Action, End, Entry, Mined, Outcome, Place},
     follower::Inclusion,
     journal::{self, Awaiting},
     lives::Milestone,
+    mempool::{Blame, Dropped},
     node::NodeError,
+    rejection::Entity,
     signer::SignerError,
-    submitter::{Attempt, KeyState, Treasury},
+    submitter::{Attempt, Fees, KeyState, Treasury},
 };
 
 /// A mined operation whose block may leave the chain.
@@ -34,6 +36,7 @@ impl Engine {
         for action in actions {
             match action {
                 Action::Sign { place, bundle, fees } => self.sign(place, bundle, fees),
+                Action::SignAgain { place, bundle, fees } => self.prove_again(place, bundle, fees),
                 Action::Broadcast { place, attempt } => {
                     let transaction = attempt.transaction;
                     if let Some(now) = self.journal.when_signed(transaction, Awaiting::Broadcast(place, attempt)) {
@@ -44,6 +47,52 @@ impl Engine {
                 Action::Settled { place, bundle, outcome } => self.settled(place, bundle.as_deref(), outcome),
                 Action::Unmined { place, bundle } => self.unmined(place, &bundle),
             }
+        }
+    }
+
+    /// What still works of a bundle that is to be signed again goes on; what does not leaves it, and is free once the nonce
+    /// is settled.
+    pub(super) fn proven_again(
+        &mut self,
+        place: Place,
+        bundle: &Arc<Bundle>,
+        fees: Fees,
+        proven: Result<Box<Proven>, String>,
+    ) {
+        let proven = match proven {
+            Ok(proven) => *proven,
+            Err(why) => {
+                tracing::warn!(why, ?place, "not proven again, and so not made dearer yet");
+                let actions = self.flow.not_signed(place, Some(bundle));
+                return self.act(actions);
+            }
+        };
+        let (before, left) = (bundle.operations.len(), proven.bundle.operations.len());
+        if left == 0 || proven.objection.is_some() {
+            let why = proven.objection;
+            tracing::info!(
+                ?place,
+                operations = before,
+                ?why,
+                "nothing of a bundle works any more: its nonce is filled"
+            );
+            return self.flow.give_up(place, bundle);
+        }
+        if left == before {
+            return self.sign(place, Some(Arc::clone(bundle)), fees);
+        }
+        tracing::info!(
+            ?place,
+            operations = before,
+            left,
+            "some of a bundle does not work any more: it goes on without"
+        );
+        let all = self.flow.hashes_at(place);
+        if let Some((_, changes)) = self.changes.iter_mut().find(|(hashes, _)| *hashes == all) {
+            *changes = proven.changes;
+        }
+        if let Some(rest) = self.flow.reduce(place, bundle, Bundle { bid: None, ..proven.bundle }) {
+            self.sign(place, Some(rest), fees);
         }
     }
 
@@ -114,6 +163,8 @@ impl Engine {
         let (keys, funder) = states.split_at(self.submitter.addresses().len().min(states.len()));
         self.keys = keys.to_vec();
         let next: Vec<_> = keys.iter().map(|state| state.map(|state| state.nonce)).collect();
+        let block = self.next_block();
+        self.flow.hurry(&next, |admitted| admitted.validated.is_running_out(&block));
         let actions = self.flow.advance(&next, number, now, fees);
         self.reorganised &= next.iter().any(Option::is_none);
         self.act(actions);
@@ -235,7 +286,12 @@ impl Engine {
                 self.book(mined, bundle, End::Reverted);
                 // What its proof did not show, only going alone does.
                 self.mempool.set_apart(&hashes);
-                self.mempool.give_back_failed(&hashes, "its bundle was mined and reverted")
+                let mut out = match bundle.map(|bundle| bundle.operations.as_slice()) {
+                    Some([alone]) => self.reverted_alone(alone, mined),
+                    _ => Vec::new(),
+                };
+                out.extend(self.mempool.give_back_failed(&hashes, "its bundle was mined and reverted"));
+                out
             }
             Outcome::Cancelled(mined) => {
                 self.book(mined, None, End::Cancelled);
@@ -261,6 +317,20 @@ impl Engine {
         if outcome == Outcome::Unsigned {
             self.answer_bundle_requests(None);
         }
+    }
+
+    /// It was alone in a transaction that was mined and reverted, at our cost: it goes, and if only its paymaster can have
+    /// done that, nothing of the paymaster's is taken any more.
+    fn reverted_alone(&mut self, admitted: &Admitted, mined: Mined) -> Vec<Dropped> {
+        let why = "alone in its transaction, it was mined and reverted";
+        let uncontained = self.mempool.is_uncontained(admitted);
+        tracing::warn!(user_op_hash = %admitted.hash, transaction = %mined.transaction, uncontained, why);
+        let blame = uncontained.then_some(Blame::Bundle(Entity::Paymaster));
+        let dropped = self.mempool.take_out(admitted.hash, why.into(), blame);
+        if uncontained {
+            self.persist_reputation();
+        }
+        dropped
     }
 
     fn book(&mut self, mined: Mined, bundle: Option<&Bundle>, end: End) {

@@ -39,7 +39,7 @@ pub(crate) use watchers::{Stage, WAITING};
 use crate::{
     Config, Head, Rejection,
     admission::Admitted,
-    builder::{self, Bundle, Proven, Room},
+    builder::{self, Bundle, Objection, Proven, Room},
     chain_time::millis,
     config::BundlingMode,
     flow::{Flow, Ledger, Mined, Place},
@@ -50,7 +50,7 @@ use crate::{
     mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus},
     node::{NodeClient, NodeError},
     signer::SignerError,
-    submitter::{Attempt, KeyState, Submitter, Treasury},
+    submitter::{Attempt, Fees, KeyState, Submitter, Treasury},
 };
 
 /// Chain time after which the keys are looked at again though nothing uses them.
@@ -109,6 +109,8 @@ pub(crate) enum Report {
     Proven(Box<Proven>, usize),
     /// It could not be: the operations go back.
     NotProven(Vec<B256>, String),
+    /// A bundle that is to be signed again was proven again, or could not be.
+    ProvenAgain { place: Place, bundle: Arc<Bundle>, fees: Fees, proven: Result<Box<Proven>, String> },
     /// Enough has been waited for more operations.
     Gathered,
     /// These were validated again.
@@ -435,6 +437,7 @@ impl Engine {
                 self.proving = false;
                 self.refuse_bundle_requests();
             }
+            Report::ProvenAgain { place, bundle, fees, proven } => self.proven_again(place, &bundle, fees, proven),
             Report::Gathered => {
                 self.gathering = false;
                 self.try_bundle(false);
@@ -495,15 +498,30 @@ impl Engine {
             self.try_bundle(false);
             return;
         }
-        if let Some(why) = proven.disagreement {
-            self.ledger.disagreements += 1;
-            tracing::error!(why, operations = hashes.len(), "the node refuses a bundle that our EVM passed: not sent");
-            self.mempool.set_apart(&hashes);
-            let given_up = self.mempool.give_back_failed(&hashes, "the node did not execute its bundle as we did");
-            self.record_drops(given_up);
-            self.refuse_bundle_requests();
-            self.try_bundle(false);
-            return;
+        match proven.objection {
+            Some(Objection::Disagrees(why)) => {
+                self.ledger.disagreements += 1;
+                tracing::error!(
+                    why,
+                    operations = hashes.len(),
+                    "the node refuses a bundle that our EVM passed: not sent"
+                );
+                self.mempool.set_apart(&hashes);
+                let given_up = self.mempool.give_back_failed(&hashes, "the node did not execute its bundle as we did");
+                self.record_drops(given_up);
+                self.refuse_bundle_requests();
+                self.try_bundle(false);
+                return;
+            }
+            // With the next head it is seen what has become of them.
+            Some(Objection::Overtaken(why)) => {
+                tracing::info!(why, operations = hashes.len(), "the newest block has overtaken a bundle: not sent");
+                self.mempool.hold(&hashes);
+                self.refuse_bundle_requests();
+                self.try_bundle(false);
+                return;
+            }
+            None => {}
         }
         let expected = proven.bundle.expected;
         tracing::info!(operations = hashes.len(), ?expected, key, "bundle proven");

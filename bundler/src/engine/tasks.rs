@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{Command, Engine, Report};
 use crate::{
-    builder::{self, Bundle},
+    builder::{self, Bundle, Proven},
     evm::overlay,
     flow::{Mined, Place},
     node::{BatchReader, NodeClient, NodeError},
@@ -57,44 +57,70 @@ impl Engine {
     /// Executes the bundle in process and once on the node, then reports.
     pub(super) fn prove(&mut self, bundle: Bundle, key: usize) {
         let Some(outbox) = self.outbox() else { return };
-        let (node, bundler, chain) = (self.node.clone(), self.submitter.key(key), self.config.chain.clone());
-        // The newest head there is, which may be newer than the one last handled.
-        let newest = self.heads.borrow().clone();
-        let head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
-        let same_state = head.block.hash == self.head.block.hash;
-        let in_flight = self.changes_in_flight();
+        let hashes = bundle.hashes();
+        let in_flight = self.changes_in_flight(&[]);
+        let proof = self.proof(bundle, key, in_flight);
         tokio::spawn(async move {
-            let hashes = bundle.hashes();
-            let next = head.block.next(&chain, world::unix());
-            let (block, fees, pending) = (head.block, head.fees, in_flight.clone());
-            let proof =
-                world::blocking(move || builder::prove(bundle, &head, next, &pending, same_state, &chain, bundler));
             let report = match proof.await {
-                Ok(Ok(mut proven)) => {
-                    let at = next.first();
-                    match builder::decide(&node, &mut proven, &in_flight, bundler, (block.hash, at), fees).await {
-                        Err(error) => Report::NotProven(hashes, error.to_string()),
-                        Ok(()) => {
-                            proven.disagreement =
-                                builder::contest(&node, &proven.bundle, in_flight, bundler, &block, at).await;
-                            Report::Proven(Box::new(proven), key)
-                        }
-                    }
-                }
-                Ok(Err(error)) => Report::NotProven(hashes, error.to_string()),
-                Err(error) => Report::NotProven(hashes, error.to_string()),
+                Ok(proven) => Report::Proven(Box::new(proven), key),
+                Err(why) => Report::NotProven(hashes, why),
             };
             tell(&outbox, report).await;
         });
     }
 
-    /// What bundles in flight will have changed, each on top of those placed before it. What is mined is in the head's
-    /// state already, even if its nonce is not settled yet.
-    fn changes_in_flight(&mut self) -> StateOverride {
+    /// The same for a bundle that is in flight and to be signed again, at this bid: time has passed, and the state gone on.
+    pub(super) fn prove_again(&mut self, place: Place, bundle: Arc<Bundle>, fees: Fees) {
+        let Some(outbox) = self.outbox() else { return };
+        let in_flight = self.changes_in_flight(&self.flow.hashes_at(place));
+        let proof = self.proof(Bundle { bid: Some(fees), ..(*bundle).clone() }, place.key, in_flight);
+        tokio::spawn(async move {
+            let proven = proof.await.map(Box::new);
+            tell(&outbox, Report::ProvenAgain { place, bundle, fees, proven }).await;
+        });
+    }
+
+    /// Executes a bundle of this key after what is in flight, in process and on the node.
+    fn proof(
+        &self,
+        bundle: Bundle,
+        key: usize,
+        in_flight: StateOverride,
+    ) -> impl Future<Output = Result<Proven, String>> + use<> {
+        let (node, bundler, chain) = (self.node.clone(), self.submitter.key(key), self.config.chain.clone());
+        let heads = self.heads.clone();
+        // The newest head there is, which may be newer than the one last handled.
+        let newest = heads.borrow().clone();
+        let head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
+        let same_state = head.block.hash == self.head.block.hash;
+        async move {
+            let next = head.block.next(&chain, world::unix());
+            let (block, fees, pending) = (head.block, head.fees, in_flight.clone());
+            let rules = chain.clone();
+            let proof =
+                world::blocking(move || builder::prove(bundle, &head, next, &pending, same_state, &rules, bundler));
+            let proof = proof.await.map_err(|error| error.to_string())?;
+            let mut proven = proof.map_err(|error| error.to_string())?;
+            let at = next.first();
+            let decided = builder::decide(&node, &mut proven, &in_flight, bundler, (block.hash, at), fees).await;
+            decided.map_err(|error| error.to_string())?;
+            // The last look is at what has come to be the newest head meanwhile.
+            let newest = heads.borrow().clone();
+            let now = newest.block.next(&chain, world::unix()).first();
+            proven.objection =
+                builder::contest(&node, &proven.bundle, in_flight, bundler, (&block, at), &newest, now).await;
+            Ok(proven)
+        }
+    }
+
+    /// What bundles in flight will have changed, each on top of those placed before it, up to the one of these operations.
+    /// What is mined is in the head's state already, even if its nonce is not settled yet.
+    fn changes_in_flight(&mut self, until: &[B256]) -> StateOverride {
         let waits = |hash: &B256| self.flow.holds(*hash) && self.mempool.contains(*hash);
         self.changes.retain(|(hashes, _)| hashes.iter().any(waits));
         let mut all = StateOverride::default();
-        self.changes.iter().for_each(|(_, changes)| overlay(&mut all, changes.clone()));
+        let before = self.changes.iter().take_while(|(hashes, _)| hashes != until);
+        before.for_each(|(_, changes)| overlay(&mut all, changes.clone()));
         all
     }
 

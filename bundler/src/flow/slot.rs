@@ -19,6 +19,8 @@ const MAX_REFUSALS: u32 = 3;
 pub(super) struct Slot {
     /// Whose operations are bound to it; none if it only fills a gap.
     pub(super) bundle: Option<Arc<Bundle>>,
+    /// What of it is signed from now on, if some of it does not work any more.
+    pub(super) reduced: Option<Arc<Bundle>>,
     /// Every transaction ever signed for it.
     pub(super) attempts: Vec<Attempt>,
     /// Those of them that carry no bundle.
@@ -33,6 +35,8 @@ pub(super) struct Slot {
     pub(super) sent_at: u64,
     /// Whether it was once found used by no transaction of ours.
     pub(super) unaccounted: bool,
+    /// Whether it is made anew however lately it was sent.
+    pub(super) overdue: bool,
 }
 
 /// A used nonce.
@@ -56,7 +60,12 @@ pub(super) enum Next {
 impl Slot {
     /// Whether this bundle is its own, or there is none in question.
     pub(super) fn is_to_carry(&self, bundle: Option<&Arc<Bundle>>) -> bool {
-        bundle.is_none_or(|bundle| self.bundle.as_ref().is_some_and(|own| Arc::ptr_eq(own, bundle)))
+        bundle.is_none_or(|bundle| self.carried().is_some_and(|own| Arc::ptr_eq(own, bundle)))
+    }
+
+    /// What is signed for it: all that is bound to it, or what of that works yet.
+    pub(super) fn carried(&self) -> Option<&Arc<Bundle>> {
+        self.reduced.as_ref().or(self.bundle.as_ref())
     }
 
     /// Wei that it may cost, as last bid.
@@ -70,6 +79,7 @@ impl Slot {
     pub(super) fn new(bundle: Option<Arc<Bundle>>, now: u64) -> Self {
         Self {
             bundle,
+            reduced: None,
             attempts: Vec::new(),
             cancelled_by: Vec::new(),
             cancelling: false,
@@ -78,6 +88,7 @@ impl Slot {
             since: now,
             sent_at: now,
             unaccounted: false,
+            overdue: false,
         }
     }
 
@@ -105,7 +116,7 @@ impl Slot {
             return Next::Wait;
         }
         let Some(last) = self.attempts.last().cloned() else { return self.sign_anew(policy, now, fees) };
-        if now < self.sent_at.saturating_add(policy.patience) && self.refused == 0 {
+        if now < self.sent_at.saturating_add(policy.patience) && self.refused == 0 && !self.overdue {
             return Next::Wait;
         }
         let reopened = std::mem::replace(&mut self.sent_at, now) == 0;
@@ -119,11 +130,12 @@ impl Slot {
         if cancels {
             return self.sign_cancellation(policy, Some(last.fees), fees).unwrap_or(Next::Again(last));
         }
-        let dearer = self.bundle.as_ref().and_then(|bundle| last.fees.escalated(bundle, fees));
+        let dearer = self.carried().and_then(|bundle| last.fees.escalated(bundle, fees));
         if let (Some(bid), true) = (dearer, self.refused < MAX_REFUSALS) {
-            return Next::Sign(self.bundle.clone(), bid);
+            return Next::Sign(self.carried().cloned(), bid);
         }
-        let stuck = now >= self.since.saturating_add(policy.cancel_after) || self.refused >= MAX_REFUSALS;
+        let given_up = self.refused >= MAX_REFUSALS || self.overdue;
+        let stuck = now >= self.since.saturating_add(policy.cancel_after) || given_up;
         if stuck && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees) {
             self.cancelling = true;
             return cancellation;
@@ -133,7 +145,7 @@ impl Slot {
 
     fn sign_anew(&mut self, policy: &Policy, now: u64, fees: FeeSuggestion) -> Next {
         self.sent_at = now;
-        match &self.bundle {
+        match self.carried() {
             Some(bundle) if !self.cancelling => Next::Sign(Some(Arc::clone(bundle)), Fees::first(bundle, fees)),
             _ => self.sign_cancellation(policy, None, fees).unwrap_or(Next::Wait),
         }

@@ -1,0 +1,4 @@
+mod charges;
+mod code;
+mod property;
+mod world;
