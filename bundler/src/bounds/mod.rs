@@ -114,7 +114,9 @@ impl Metered {
             at_least("paymasterVerificationGasLimit", paymaster.verification_gas_limit, required)?;
         }
         let missing = if version == EntryPointVersion::V0_6 {
-            self.missing_v06(op, context)
+            // The slack is for the company in a bundle, and is not to be at execution's cost.
+            let charged = self.charged.saturating_add(VALIDATION_GAS_SLACK);
+            Self { charged, ..self }.missing_v06(op, context)
         } else {
             let worst = self.worst(op, version, context);
             short(op.max_gas(version), op.max_fee_per_gas, worst, price)

@@ -48,7 +48,7 @@ impl Limits {
         self.verification += match (version, paymaster, context) {
             // Three times the limit is paid for, which is room enough.
             (EntryPointVersion::V0_6, true, 0) => VALIDATION_GAS_SLACK,
-            (EntryPointVersion::V0_6, ..) => beside(op, version, context),
+            (EntryPointVersion::V0_6, ..) => VALIDATION_GAS_SLACK + beside(op, version, context),
             _ => VALIDATION_GAS_SLACK,
         };
         if paymaster && version.is_packed() {

@@ -12,7 +12,7 @@ use erc4337::{EntryPointVersion, Paymaster, UserOperation, revert::EntryPointRev
 use revm::context::result::ExecutionResult;
 
 use super::{
-    super::Metered,
+    super::{Metered, VALIDATION_GAS_SLACK},
     code::{End, When, Worst, account, paymaster},
     world::{BASE_FEE, BUNDLER, HEIGHT, Mined, NOW, World},
 };
@@ -80,10 +80,10 @@ impl Dice {
             let end = End::Revert(self.pick(&[32, 68, 2_048]));
             return Worst { when: When::First, burn: self.pick(&[None, Some(3_000)]), end, ..Worst::NOTHING };
         }
-        match self.worst(u64::MAX, false) {
-            Worst { end: End::Invalid, .. } => Worst::NOTHING,
-            worst => Worst { burn: worst.burn.map(|left| left + 3_000), ..worst },
-        }
+        // What runs out of gas reverts with nothing.
+        let worst = self.worst(u64::MAX, false);
+        let end = End::Return(self.pick(&[0, 32, 2_048, 5_000]));
+        Worst { grow: worst.grow % 20_000, burn: worst.burn.map(|_| 9_000), end, ..worst }
     }
 
     fn mined(&mut self, most: u128) -> Mined {
@@ -289,9 +289,9 @@ async fn no_v0_9_bundle_reverts_whatever_its_operations_do() {
 
 /// An account that burns all its gas and reverts with as much as is copied, in a later second than was foreseen; its call
 /// gas, and what the paymaster is given and does.
-fn later(world: &mut World, index: u8, context: Option<u64>) -> UserOperation {
+fn later(world: &mut World, index: u8, context: Option<u64>, end: End) -> UserOperation {
     let (sender, payer) = (Address::repeat_byte(index), Address::repeat_byte(0x7f + index));
-    let worst = Worst { when: When::Above(0x42, NOW + 1), burn: Some(280), end: End::Revert(2_048), ..Worst::NOTHING };
+    let worst = Worst { when: When::Above(0x42, NOW + 1), burn: Some(280), end, ..Worst::NOTHING };
     world.put(sender, account(world.version, worst));
     world.deposit(sender, false);
     if let Some(context) = context {
@@ -318,7 +318,7 @@ fn later(world: &mut World, index: u8, context: Option<u64>) -> UserOperation {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_room_v0_6_reverts_and_its_bundle_costs_what_nobody_pays() {
     let mut world = World::new(V0_6);
-    let op = later(&mut world, 1, None);
+    let op = later(&mut world, 1, None, End::Revert(2_048));
     let head = world.head(fees(), None);
     let admitted = admit_at_the_least(op, &world, &head).await;
     let (metered, _) = examine(&admitted.op, &world, &head).await;
@@ -330,7 +330,8 @@ async fn without_the_room_v0_6_reverts_and_its_bundle_costs_what_nobody_pays() {
     let later = Mined { timestamp: NOW + 2, ..Mined::FORESEEN };
     let mined = |room: u128, mined| mine(&with(room), with(room).gas_limit(), &world, mined).map(|_| ());
     let room = super::super::beside(&admitted.op, V0_6, 0);
-    assert_eq!(admitted.op.verification_gas_limit, metered.charged + room, "no more than the room is asked for");
+    let asked = metered.charged + room + VALIDATION_GAS_SLACK;
+    assert_eq!(admitted.op.verification_gas_limit, asked, "no more than the room is asked for");
     assert_eq!(mined(1_000, Mined::FORESEEN), Ok(()), "as it was proven");
     assert!(mined(1_000, later).unwrap_err().contains("AA51"), "a second later");
     assert_eq!(mined(room, later), Ok(()));
@@ -341,22 +342,35 @@ async fn without_the_room_v0_6_reverts_and_its_bundle_costs_what_nobody_pays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_room_a_bundle_runs_out_of_gas_in_every_later_version() {
     for version in [V0_7, V0_8, V0_9] {
-        let mut world = World::new(version);
-        let ops: Vec<_> = (1..=45).map(|index| later(&mut world, index, Some(2_048))).collect();
-        let head = world.head(fees(), None);
-        let mut admitted = Vec::new();
-        for op in ops {
-            admitted.push(admit_at_the_least(op, &world, &head).await);
+        let mined = Mined { timestamp: NOW + 2, ..Mined::FORESEEN };
+        let mut bundles = Vec::new();
+        for end in [End::Invalid, End::Revert(2_048)] {
+            let mut world = World::new(version);
+            let ops: Vec<_> = (1..=40).map(|index| later(&mut world, index, Some(2_048), end)).collect();
+            let head = world.head(fees(), None);
+            let mut admitted = Vec::new();
+            for op in ops {
+                admitted.push(admit_at_the_least(op, &world, &head).await);
+            }
+            bundles.push((Bundle::new(version.canonical_address(), version, admitted), world));
         }
-        let bundle = Bundle::new(version.canonical_address(), version, admitted);
-        let room: u128 = bundle.operations.iter().map(|it| super::super::beside(&it.op, version, 2_048)).sum();
-        let later = Mined { timestamp: NOW + 2, ..Mined::FORESEEN };
-        let gas = bundle.gas_limit();
-        assert!(mine(&bundle, gas, &world, later).is_ok(), "{version}");
-        let tight = gas - room as u64;
-        assert!(mine(&bundle, tight, &world, Mined::FORESEEN).is_ok(), "{version}: as it was proven");
-        assert!(mine(&bundle, tight, &world, later).is_err(), "{version}: a second later");
+        let [(burning, quiet), (bursting, loud)] = bundles.try_into().unwrap();
+        assert!(mine(&bursting, bursting.gas_limit(), &loud, mined).is_ok(), "{version}");
+        // All that the limits allow, and nothing that the EntryPoint would have to do about it.
+        let tight = least_gas(&burning, &quiet, mined);
+        assert!(mine(&bursting, tight, &loud, Mined::FORESEEN).is_ok(), "{version}: as it was proven");
+        assert!(mine(&bursting, tight, &loud, mined).is_err(), "{version}: a second later");
     }
+}
+
+/// The least gas, to a thousand, that a bundle does not revert with.
+fn least_gas(bundle: &Bundle, world: &World, mined: Mined) -> u64 {
+    let (mut low, mut high) = (21_000, bundle.gas_limit());
+    while high - low > 1_000 {
+        let middle = low.midpoint(high);
+        if mine(bundle, middle, world, mined).is_ok() { high = middle } else { low = middle }
+    }
+    high
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -371,7 +385,7 @@ async fn a_context_is_for_staked_paymasters_and_of_2048_bytes_at_most() {
             (20_000, true, Some("LIM-020")),
         ] {
             let mut world = World::new(version);
-            let mut op = later(&mut world, 1, Some(context));
+            let mut op = later(&mut world, 1, Some(context), End::Stop);
             let payer = op.paymaster_address().unwrap();
             world.deposit(payer, staked);
             (op.pre_verification_gas, op.max_fee_per_gas) = (200_000, 3 * BASE_FEE);

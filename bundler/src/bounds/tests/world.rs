@@ -61,7 +61,7 @@ impl Mined {
     };
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) version: EntryPointVersion,
     db: CacheDB<EmptyDB>,

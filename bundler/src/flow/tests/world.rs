@@ -289,7 +289,7 @@ impl World {
             let action = match action {
                 // Nothing of a bundle, or all but one operation, may have stopped to work meanwhile.
                 Action::SignAgain { place, bundle, fees } => {
-                    let bundle = if self.rng.chance(0.05) && bundle.operations.len() > 1 {
+                    let bundle = if self.rng.chance(0.2) && bundle.operations.len() > 1 {
                         let mut rest = (*bundle).clone();
                         rest.operations.pop();
                         self.seen.reduced += 1;
