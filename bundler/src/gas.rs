@@ -26,7 +26,7 @@ const LEAST_METERED: u128 = 25_000;
 /// Gas of `handleOps` outside of what it meters, for a bundle of one: decoding, events, paying the bundler.
 ///
 /// Measured on SimpleAccounts, up to 300 gas added; the end-to-end tests fail if a bundle costs more than it earns.
-const fn unmetered(version: EntryPointVersion) -> u128 {
+pub(crate) const fn unmetered(version: EntryPointVersion) -> u128 {
     match version {
         EntryPointVersion::V0_6 => 19_200,
         EntryPointVersion::V0_7 => 18_800,
@@ -37,7 +37,7 @@ const fn unmetered(version: EntryPointVersion) -> u128 {
 
 /// Unmetered gas per 32 bytes of calldata: it is copied, and memory grows. With 6 a long operation of a session, alone in
 /// its bundle, cost 166 gas more than it paid.
-const UNMETERED_PER_WORD: u128 = 8;
+pub(crate) const UNMETERED_PER_WORD: u128 = 8;
 
 /// The same where memory is longest, as it is beside others.
 const MOST_PER_WORD: u128 = 20;

@@ -147,7 +147,7 @@ fn fees() -> FeeSuggestion {
 }
 
 /// What its validation uses, and how long its context is.
-async fn examine(op: &UserOperation, world: &World, head: &Head) -> (Metered, usize) {
+pub(super) async fn examine(op: &UserOperation, world: &World, head: &Head) -> (Metered, usize) {
     let config = world.config();
     let on = Grounds { config: &config, head, bundler: BUNDLER };
     let (version, entry_point) = (world.version, world.version.canonical_address());
