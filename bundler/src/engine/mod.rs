@@ -42,7 +42,7 @@ pub(crate) use watchers::{Stage, WAITING};
 use crate::{
     Config, Head, Rejection,
     admission::Admitted,
-    builder::{self, Bundle, Proven, Room, Terms},
+    builder::{self, Bundle, Objection, Proven, Room, Terms},
     chain_time::millis,
     config::BundlingMode,
     flow::{Flow, Ledger, Mined, Opening, Place},
@@ -53,7 +53,7 @@ use crate::{
     mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus, Trouble},
     node::{NodeClient, NodeError},
     signer::SignerError,
-    submitter::{Attempt, KeyState, Submitter, Treasury},
+    submitter::{Attempt, Fees, KeyState, Submitter, Treasury},
 };
 
 /// Chain time after which the keys are looked at again though nothing uses them.
@@ -116,6 +116,8 @@ pub(crate) enum Report {
     Proven(Box<Proven>, Place),
     /// It could not be: the operations go back. Without a trouble of theirs, until the next head.
     NotProven(Vec<B256>, String, Option<Trouble>),
+    /// A bundle that is to be signed again was proven again, or could not be.
+    ProvenAgain { place: Place, bundle: Arc<Bundle>, fees: Fees, proven: Result<Box<Proven>, String> },
     /// Enough has been waited for more operations.
     Gathered,
     /// These were validated again.
@@ -496,6 +498,7 @@ impl Engine {
                 }
             }
             Report::Sought(hash, reason, inclusion) => self.sought(hash, reason, inclusion),
+            Report::ProvenAgain { place, bundle, fees, proven } => self.proven_again(place, &bundle, fees, proven),
             Report::Gathered => {
                 self.gathering = false;
                 self.try_bundle(false);
@@ -571,13 +574,28 @@ impl Engine {
             self.try_bundle(false);
             return;
         }
-        if let Some(why) = proven.disagreement {
-            self.ledger.disagreements += 1;
-            tracing::error!(why, operations = hashes.len(), "the node refuses a bundle that our EVM passed: not sent");
-            self.set_back(&hashes, Trouble::Disagreed, &format!("the node does not execute it as we do: {why}"));
-            self.refuse_bundle_requests();
-            self.try_bundle(false);
-            return;
+        match proven.objection {
+            Some(Objection::Disagrees(why)) => {
+                self.ledger.disagreements += 1;
+                tracing::error!(
+                    why,
+                    operations = hashes.len(),
+                    "the node refuses a bundle that our EVM passed: not sent"
+                );
+                self.set_back(&hashes, Trouble::Disagreed, &format!("the node does not execute it as we do: {why}"));
+                self.refuse_bundle_requests();
+                self.try_bundle(false);
+                return;
+            }
+            // With the next head it is seen what has become of them.
+            Some(Objection::Overtaken(why)) => {
+                tracing::info!(why, operations = hashes.len(), "the newest block has overtaken a bundle: not sent");
+                self.mempool.hold(&hashes, "the newest block has overtaken its bundle");
+                self.refuse_bundle_requests();
+                self.try_bundle(false);
+                return;
+            }
+            None => {}
         }
         self.mempool.went(&hashes, None);
         let expected = proven.bundle.expected;
