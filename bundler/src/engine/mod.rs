@@ -201,9 +201,10 @@ pub(crate) struct Engine {
     bundling_paused: bool,
     /// A bundle is being proven: one at a time, because each builds on what those before leave.
     proving: bool,
-    /// A proven bundle that waits for the answer to what goes before it, its changes, its nonce, and how many nonces before
-    /// that were left when it was proven.
-    ready: Option<(Bundle, StateOverride, Place, usize)>,
+    /// A proven bundle that waits for the answer to what goes before it, its changes, and its nonce.
+    ready: Option<(Bundle, StateOverride, Place)>,
+    /// How many nonces before that of the bundle being proven were left when it was chosen.
+    left: usize,
     /// A node takes no priority fee below this, in wei per gas, as was found out; until that chain time.
     floor: Option<(u128, u64)>,
     /// What bundles in flight change, each on top of those before it, with the operations of each.
@@ -271,6 +272,7 @@ impl Engine {
             bundling_paused,
             proving: false,
             ready: None,
+            left: 0,
             floor: None,
             changes: Vec::new(),
             native: Vec::new(),
@@ -442,6 +444,7 @@ impl Engine {
                 self.mempool.mark_bundled(&bundle.hashes());
                 self.records.bundled(&bundle.hashes());
                 self.proving = true;
+                self.left = self.flow.left_before(place);
                 self.prove(bundle, place);
             }
             // What is being validated again may come to be bundled yet.
@@ -601,27 +604,23 @@ impl Engine {
         let expected = proven.bundle.expected;
         tracing::info!(operations = hashes.len(), ?expected, ?place, "bundle proven");
         self.lives.note_all(&hashes, Milestone::Proven);
-        if self.flow.is_unsure(place) {
-            // Nothing else is proven meanwhile.
-            self.proving = true;
-            let left = self.flow.left_before(place);
-            self.ready = Some((proven.bundle, proven.changes, place, left));
-            return;
-        }
-        self.put(proven.bundle, proven.changes, place);
+        // Nothing else is proven meanwhile.
+        self.proving = true;
+        self.ready = Some((proven.bundle, proven.changes, place));
+        self.put_ready();
     }
 
-    /// Goes on with what has waited for the answer to what goes before it.
+    /// Goes on with what is proven, unless it has to wait for the answer to what goes before it.
     fn put_ready(&mut self) {
-        let Some((bundle, changes, place, left)) = self.ready.take() else { return };
+        let Some((bundle, changes, place)) = self.ready.take() else { return };
         if self.flow.is_unsure(place) {
-            self.ready = Some((bundle, changes, place, left));
+            self.ready = Some((bundle, changes, place));
             return;
         }
         self.proving = false;
         let hashes = bundle.hashes();
         // What it was to go behind is not there, or some of it was mined or given up meanwhile.
-        if self.flow.left_before(place) > left || hashes.iter().any(|hash| !self.mempool.contains(*hash)) {
+        if self.flow.left_before(place) > self.left || hashes.iter().any(|hash| !self.mempool.contains(*hash)) {
             self.mempool.give_back(&hashes);
             self.try_bundle(false);
             return;
