@@ -20,6 +20,7 @@
 #   make base-load  Base as it is for ten minutes, half of each block taken by others: 20 operations a second, how long each took
 #   make windows    operations valid from or until about now, at a thousand moments: none is mined outside its window
 #   make simulate  10,000 seeds of a bundler in a simulated world; make faults  what it finds of faults planted on purpose
+#   make bounds 100,000 transactions of each EntryPoint whose operations do their worst: none reverts, none is mined at a loss
 #   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
 #   make scale  5,000 operations through two rpc nodes, two builders and one Redis, each of them killed on the way
 #   make fuzz   ten million spoilt inputs to the parsers
@@ -35,7 +36,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quick quickstart tests-built base-load siege simulate faults verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help quick quickstart tests-built base-load siege simulate faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -256,6 +257,10 @@ chaos: build
 # FABSTIR_SEED=… for others: docs/simulation.md. Optimised, as it is mostly signatures.
 simulate: contracts
 	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-10000} cargo test --workspace --locked --profile bench --test seeds no_seed -- --nocapture
+
+# FABSTIR_SEED=… for others than the last time's. Optimised, as it is mostly the EVM.
+bounds: contracts
+	FABSTIR_EXECUTIONS=$${FABSTIR_EXECUTIONS:-100000} cargo test --workspace --locked --profile bench --lib bounds:: -- --nocapture
 
 faults: contracts
 	cargo build --workspace --locked --bin faults && ./target/debug/faults

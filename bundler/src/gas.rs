@@ -7,7 +7,8 @@ use alloy::{eips::eip7702::SignedAuthorization, primitives::U256};
 use erc4337::{EntryPointVersion, UserOperation};
 
 use crate::{
-    Head,
+    Head, bounds,
+    rules::MAX_CONTEXT_SIZE,
     transaction::{Envelope, noise, seed_of},
 };
 
@@ -25,7 +26,7 @@ const LEAST_METERED: u128 = 25_000;
 /// Gas of `handleOps` outside of what it meters, for a bundle of one: decoding, events, paying the bundler.
 ///
 /// Measured on SimpleAccounts, up to 300 gas added; the end-to-end tests fail if a bundle costs more than it earns.
-const fn unmetered(version: EntryPointVersion) -> u128 {
+pub(crate) const fn unmetered(version: EntryPointVersion) -> u128 {
     match version {
         EntryPointVersion::V0_6 => 19_200,
         EntryPointVersion::V0_7 => 18_800,
@@ -36,7 +37,10 @@ const fn unmetered(version: EntryPointVersion) -> u128 {
 
 /// Unmetered gas per 32 bytes of calldata: it is copied, and memory grows. With 6 a long operation of a session, alone in
 /// its bundle, cost 166 gas more than it paid.
-const UNMETERED_PER_WORD: u128 = 8;
+pub(crate) const UNMETERED_PER_WORD: u128 = 8;
+
+/// The same where memory is longest, as it is beside others.
+const MOST_PER_WORD: u128 = 20;
 
 /// Per cent by which data on L1 may become dearer, or the gas that it is paid in cheaper, between estimate and sending.
 const L1_ROOM: u128 = 25;
@@ -140,7 +144,7 @@ fn filled(op: &UserOperation, seed: u64) -> UserOperation {
 pub struct Load {
     /// Gas limits, with what the EntryPoint wants to have left beside.
     limits: u128,
-    /// Gas for what it does not meter.
+    /// Gas for what it does not meter, and for what execution may take beside the limits.
     unmetered: u128,
     /// Of calldata, and of authorizations.
     bytes: usize,
@@ -168,13 +172,15 @@ impl Load {
             if op.eip7702_auth.is_some() { (AUTHORIZATION, AUTHORIZATION_BYTES) } else { (0, 0) };
         // As if no byte of it were zero.
         let tokens = 4 * calldata as u128;
+        // In v0.6 the limits have room for it, or nothing of the operation is taken.
+        let beside = match (version, &op.paymaster) {
+            (EntryPointVersion::V0_6, _) => 0,
+            (_, Some(paymaster)) if paymaster.post_op_gas_limit > 0 => bounds::beside(op, version, MAX_CONTEXT_SIZE),
+            _ => bounds::beside(op, version, 0),
+        };
         Self {
             limits: metered_limits(op, version).saturating_add(again),
-            unmetered: TRANSACTION
-                + PER_TOKEN * tokens
-                + authorization
-                + unmetered(version)
-                + UNMETERED_PER_WORD * words,
+            unmetered: PER_TOKEN * tokens + authorization + unmetered(version) + MOST_PER_WORD * words + beside,
             bytes: calldata + authorization_bytes,
         }
     }
@@ -182,7 +188,7 @@ impl Load {
     /// Gas that the transaction is given: every limit in full, so that no inner check of the EntryPoint fails.
     pub fn gas_limit(self) -> u64 {
         const PER_BUNDLE: u128 = 40_000;
-        let all = self.limits.saturating_add(self.unmetered);
+        let all = self.limits.saturating_add(self.unmetered).saturating_add(TRANSACTION);
         // The EVM keeps one 64th back where the EntryPoint calls itself, which then wants the limits to be 63 64ths of
         // what it has (AA95).
         let standard = (all.saturating_mul(64).div_ceil(63).saturating_mul(64) / 63).saturating_add(PER_BUNDLE);

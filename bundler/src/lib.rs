@@ -34,6 +34,7 @@
 
 mod admission;
 mod base_fee;
+mod bounds;
 mod builder;
 pub mod chain_time;
 mod cluster;

@@ -383,6 +383,7 @@ impl Bundler {
             Err(_) => Vec::new(),
         };
         let examination = admission::examine(Arc::clone(&op), entry_point, version, &lane, on).await?;
+        let examination = examination.with_room(&op, version, on);
         Ok(Explanation { op, version, screened, examination, block: head.block })
     }
 

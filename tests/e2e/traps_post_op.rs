@@ -5,7 +5,11 @@ use erc4337::{EntryPointVersion, UserOperation, wire};
 use serde_json::json;
 use tests::{
     Bench,
-    programs::asm::{Asm, op},
+    programs::{
+        Scenario,
+        asm::{Asm, op},
+        scenario::Stake,
+    },
 };
 
 const VERSION: EntryPointVersion = EntryPointVersion::V0_6;
@@ -33,10 +37,14 @@ const LATER: usize = 4_000_000_000;
 
 /// Sponsors with a context, so that `postOp` is called, which then reverts with these bytes.
 fn paymaster(revert_with: &[u8], when: When) -> Bytes {
+    paymaster_of(VERSION, revert_with, when)
+}
+
+fn paymaster_of(version: EntryPointVersion, revert_with: &[u8], when: When) -> Bytes {
     let mut asm = Asm::default();
     let (asked, reverts) = (asm.label(), asm.label());
     asm.op(op::PUSH0).op(op::CALLDATALOAD).number(224).op(op::SHR);
-    let selector = u32::from_be_bytes(VERSION.selectors().validate_paymaster_user_op);
+    let selector = u32::from_be_bytes(version.selectors().validate_paymaster_user_op);
     asm.number(selector as usize).op(op::EQ).jump_if(asked);
     when(&mut asm);
     asm.jump_if(reverts).op(op::STOP);
@@ -47,6 +55,13 @@ fn paymaster(revert_with: &[u8], when: When) -> Bytes {
     }
     asm.number(128).op(op::PUSH0).op(op::RETURN);
     asm.finish()
+}
+
+/// With a paymaster that may return a context: one that is staked.
+fn staked(bench: &Bench) -> Scenario {
+    let mut scenario = bench.sponsored(vec![]);
+    scenario.paymaster.get_or_insert_default().stake = Some(Stake::enough());
+    scenario
 }
 
 /// Sends the culprit among neighbours, at each place in turn, and bundles until all is settled; why each was dropped.
@@ -80,7 +95,7 @@ async fn among_neighbours(bench: &Bench, culprits: &[UserOperation; 3], good: &[
 async fn v0_6_a_post_op_that_reverts_shortly_does_not_take_its_neighbours_down() {
     for revert_with in [[].as_slice(), &[0xde, 0xad]] {
         let bench = Bench::new(VERSION).await;
-        let scenarios = (0..3).map(|_| bench.sponsored(vec![])).chain((0..6).map(|_| bench.account(vec![])));
+        let scenarios = (0..3).map(|_| staked(&bench)).chain((0..6).map(|_| bench.account(vec![])));
         let mut culprits = bench.place(scenarios).await;
         let good = culprits.split_off(3);
         for culprit in &culprits {
@@ -94,34 +109,50 @@ async fn v0_6_a_post_op_that_reverts_shortly_does_not_take_its_neighbours_down()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn v0_6_an_operation_charged_more_than_it_paid_for_does_not_take_its_neighbours_down() {
+async fn v0_6_an_operation_that_could_be_charged_more_than_it_paid_for_is_told_what_is_enough() {
     let bench = Bench::new(VERSION).await;
-    let mut culprits = bench.place((0..9).map(|_| bench.account(vec![]))).await;
-    let good = culprits.split_off(3);
-    let culprits: [UserOperation; 3] = culprits.try_into().unwrap();
+    let mut ops = bench.place((0..9).map(|_| bench.account(vec![]))).await;
+    let good = ops.split_off(3);
+    let tight: [UserOperation; 3] = ops.try_into().unwrap();
     // What is charged is no less than what was paid for, gas for gas.
-    let culprits = culprits.map(|op| UserOperation { max_priority_fee_per_gas: op.max_fee_per_gas, ..op });
-    // The least that validation passes with pays for validation, and nothing else. In a bundle it takes a bit more.
-    let accepted = async |limit: u128| {
-        let tight = UserOperation { verification_gas_limit: limit, ..culprits[0].clone() };
+    let tight = tight.map(|op| UserOperation { max_priority_fee_per_gas: op.max_fee_per_gas, ..op });
+    let refused = async |limit: u128| {
+        let tight = UserOperation { verification_gas_limit: limit, ..tight[0].clone() };
         let params = vec![wire::to_json(&tight, VERSION), json!(bench.entry_point)];
-        bench.ask("fabstir_explainUserOperation", params).await.unwrap()["accepted"] == true
+        bench.ask("fabstir_explainUserOperation", params).await.unwrap()["error"].clone()
     };
-    let (mut too_low, mut enough) = (0, culprits[0].verification_gas_limit);
+    // The least that the EntryPoint passes validation with pays for validation, and nothing else.
+    let (mut too_low, mut enough) = (0, tight[0].verification_gas_limit);
     while enough - too_low > 1 {
         let middle = too_low.midpoint(enough);
-        if accepted(middle).await { enough = middle } else { too_low = middle }
+        let by_the_entry_point = refused(middle).await["message"].as_str().is_some_and(|it| it.contains("AA"));
+        if by_the_entry_point { too_low = middle } else { enough = middle }
     }
-    let culprits = culprits.map(|op| UserOperation { verification_gas_limit: enough + 300, ..op });
-    for reason in among_neighbours(&bench, &culprits, &good).await {
-        assert!(reason.contains("AA51 prefund below actualGasCost"), "{reason}");
+    let error = refused(enough).await;
+    assert_eq!((&error["code"], &error["data"]["field"]), (&json!(-32602), &json!("verificationGasLimit")), "{error}");
+    let field: alloy::primitives::U256 = serde_json::from_value(error["data"]["required"].clone()).unwrap();
+    let required: u128 = field.to();
+    assert!((enough + 27_000..enough + 30_000).contains(&required), "{required} for {enough}");
+    assert_eq!(refused(required - 1).await["data"]["required"], error["data"]["required"]);
+    assert_eq!(refused(required).await, json!(null));
+    let tight = tight.map(|op| UserOperation { verification_gas_limit: required, ..op });
+    for op in tight.iter().chain(&good) {
+        bench.send(op).await.unwrap();
     }
+    for _ in 0..12 {
+        if bench.dump().await.is_empty() {
+            return;
+        }
+        bench.ask("debug_bundler_sendBundleNow", vec![]).await.unwrap();
+        bench.catch_up().await;
+    }
+    panic!("not all were mined: {:?}", bench.dump().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn v0_6_a_post_op_that_spares_unpaid_simulations_is_found_out_before_anything_is_sent() {
     let bench = Bench::new(VERSION).await;
-    let scenarios = (0..3).map(|_| bench.sponsored(vec![])).chain((0..6).map(|_| bench.account(vec![])));
+    let scenarios = (0..3).map(|_| staked(&bench)).chain((0..6).map(|_| bench.account(vec![])));
     let mut culprits = bench.place(scenarios).await;
     let good = culprits.split_off(3);
     for culprit in &culprits {
@@ -136,7 +167,7 @@ async fn v0_6_a_post_op_that_spares_unpaid_simulations_is_found_out_before_anyth
 #[tokio::test(flavor = "multi_thread")]
 async fn v0_6_a_post_op_that_reverts_only_on_chain_does_not_take_its_neighbours_down() {
     let bench = Bench::new(VERSION).await;
-    let scenarios = (0..1).map(|_| bench.sponsored(vec![])).chain((0..2).map(|_| bench.account(vec![])));
+    let scenarios = (0..1).map(|_| staked(&bench)).chain((0..2).map(|_| bench.account(vec![])));
     let mut ops = bench.place(scenarios).await;
     let good = ops.split_off(1);
     let culprit = ops.remove(0);
@@ -156,5 +187,31 @@ async fn v0_6_a_post_op_that_reverts_only_on_chain_does_not_take_its_neighbours_
     bench.until(hashes[0], "included").await;
     bench.until(hashes[2], "included").await;
     let reason = bench.reason(hashes[1]).await;
-    assert!(reason.contains("revert") || reason.contains("halted"), "{reason}");
+    assert!(reason.contains("mined and reverted"), "{reason}");
+    // It cost one transaction, and there will be no other.
+    let again = bench.send(&UserOperation { call_gas_limit: culprit.call_gas_limit + 1, ..culprit.clone() }).await;
+    assert_eq!(again.unwrap_err().code, -32504);
+    let newest: alloy::primitives::U256 = serde_json::from_value(bench.anvil("eth_blockNumber", vec![]).await).unwrap();
+    let mut reverted = 0;
+    for number in 0..=newest.to::<u64>() {
+        let block = bench.anvil("eth_getBlockByNumber", vec![json!(format!("{number:#x}")), json!(true)]).await;
+        for transaction in block["transactions"].as_array().unwrap() {
+            let receipt = bench.anvil("eth_getTransactionReceipt", vec![transaction["hash"].clone()]).await;
+            reverted += usize::from(transaction["to"] == json!(bench.entry_point) && receipt["status"] == "0x0");
+        }
+    }
+    assert_eq!(reverted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paymaster_without_a_stake_may_not_return_a_context() {
+    for version in EntryPointVersion::ALL {
+        let bench = Bench::new(version).await;
+        let mut unstaked = bench.sponsored(vec![]);
+        unstaked.version = version;
+        let op = bench.place([unstaked]).await.remove(0);
+        bench.set_code(op.paymaster_address().unwrap(), paymaster_of(version, &[], ALWAYS)).await;
+        let refusal = bench.send(&op).await.unwrap_err();
+        assert_eq!((refusal.code, &refusal.data["rule"]), (-32502, &json!("EREP-050")), "{version}: {refusal:?}");
+    }
 }

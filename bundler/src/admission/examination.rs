@@ -14,6 +14,7 @@ use erc4337::{
 use super::{Conduct, Evidence, Grounds, Validated, blocking, counted, in_line, later, state_after, verdict};
 use crate::{
     Rejection,
+    bounds::{self, Metered},
     evm::{Budget, HandleOps, NextBlock, Run, SimulationError, StateView, StopAt, Wanted},
     gas,
     rules::{self, Parties, Party, Standing, Violation},
@@ -33,6 +34,8 @@ pub(crate) struct Examination {
     pub(crate) code_hashes: Vec<(Address, B256)>,
     /// Wei.
     pub(crate) paymaster_deposit: U256,
+    /// Bytes of the paymaster's context.
+    pub(crate) context: usize,
     /// Operations that go before it.
     pub(crate) ahead: u64,
     pub(crate) conduct: Conduct,
@@ -51,6 +54,24 @@ impl Examination {
         Ok((self.verdict?, evidence))
     }
 
+    /// The same, with limits that leave too little room counting against it. That is asked once: what was taken is not
+    /// dropped because fees have risen since.
+    pub(crate) fn with_room(mut self, op: &UserOperation, version: EntryPointVersion, on: Grounds<'_>) -> Self {
+        let metered = Metered::of(&self.run.trace, [op], version).and_then(|metered| metered.first().copied());
+        self.verdict = self.verdict.and_then(|validated| {
+            let metered = metered.ok_or(Rejection::Internal("the EntryPoint's gas readings were not seen"))?;
+            let price = op.effective_gas_price(on.head.fees.base_fee);
+            if self.context > 0 {
+                let asked = gas::pre_verification_gas(op, version, on.head);
+                let asked = asked.saturating_add(bounds::unmetered_context(version, self.context));
+                bounds::at_least("preVerificationGas", op.pre_verification_gas, asked)?;
+            }
+            metered.check(op, version, self.context, price)?;
+            Ok(validated)
+        });
+        self
+    }
+
     /// What the mempool keeps of it.
     pub(crate) fn evidence(&self, entry_point: Address, on: Grounds<'_>) -> Evidence {
         let mut reads = self.run.reads.clone();
@@ -63,6 +84,7 @@ impl Examination {
             code_hashes: self.code_hashes.clone(),
             parties: self.parties,
             paymaster_deposit: self.paymaster_deposit,
+            context: self.context,
             ahead: self.ahead,
             conduct: self.conduct,
         }
@@ -206,6 +228,7 @@ pub(crate) async fn examine(
     let code_hashes = run.reads.accounts.iter().filter(its_own);
     let code_hashes = code_hashes.filter_map(|address| Some((*address, view.account(*address)?.code_hash))).collect();
     let paymaster_deposit = op.paymaster_address().map_or(U256::ZERO, |paymaster| deposit(paymaster).deposit);
+    let context = rules::context_size(&run.trace).unwrap_or(0);
     let conduct = Conduct::of(&run.trace, [&*op], version).pop().unwrap_or_default();
-    Ok(Examination { run, verdict, parties, violations, code_hashes, paymaster_deposit, ahead, conduct })
+    Ok(Examination { run, verdict, parties, violations, code_hashes, paymaster_deposit, context, ahead, conduct })
 }

@@ -60,9 +60,16 @@ pub struct Admitted {
 impl Admitted {
     /// The same without what its validation read: enough to take it again, and to validate it anew then.
     pub(crate) fn summary(&self) -> Self {
-        let Evidence { ahead, parties, paymaster_deposit, .. } = *self.evidence;
-        let evidence = Arc::new(Evidence { ahead, parties, paymaster_deposit, ..Evidence::default() });
+        let Evidence { ahead, parties, paymaster_deposit, context, .. } = *self.evidence;
+        let evidence = Arc::new(Evidence { ahead, parties, paymaster_deposit, context, ..Evidence::default() });
         Self { op: Arc::clone(&self.op), evidence, ..*self }
+    }
+
+    /// The paymaster that can revert the bundle whatever has been proven, if there is one: in v0.6 `postOp` may, by what it
+    /// reverts with or by reverting twice.
+    pub(crate) fn uncontained(&self) -> Option<Address> {
+        let asked_after = self.version == EntryPointVersion::V0_6 && self.evidence.context > 0;
+        self.op.paymaster_address().filter(|_| asked_after)
     }
 }
 
@@ -83,6 +90,9 @@ pub struct Evidence {
     pub parties: Parties,
     /// The paymaster's deposit then, in wei.
     pub paymaster_deposit: U256,
+    /// Bytes that the paymaster hands on to its `postOp`; it has none if there are none.
+    #[serde(default)]
+    pub context: usize,
     /// Operations of its sender and nonce key that go before it.
     pub ahead: u64,
     /// What each entity's part of it took and returned.
@@ -156,20 +166,21 @@ pub(crate) async fn admit(
     lane: &[Arc<UserOperation>],
     on: Grounds<'_>,
 ) -> Result<Admitted, Rejection> {
-    admit_for(MARGIN, op, hash, entry_point, lane, on).await
+    let version = entry_point_version(on.config, entry_point)?;
+    let examination = examine(Arc::clone(&op), entry_point, version, lane, on).await?;
+    admitted(examination.with_room(&op, version, on), MARGIN, op, hash, entry_point, on)
 }
 
-/// The same for one that must be valid for so long yet.
-async fn admit_for(
+/// What was examined, if nothing stands against it and it is valid for so long yet.
+fn admitted(
+    examination: Examination,
     margin: Duration,
     op: Arc<UserOperation>,
     hash: B256,
     entry_point: Address,
-    lane: &[Arc<UserOperation>],
     on: Grounds<'_>,
 ) -> Result<Admitted, Rejection> {
     let version = entry_point_version(on.config, entry_point)?;
-    let examination = examine(Arc::clone(&op), entry_point, version, lane, on).await?;
     let (validated, evidence) = examination.accept(entry_point, on)?;
     validated.check_end(&on.next_block(), version, margin)?;
     Ok(Admitted { op, hash, entry_point, version, validated, evidence: Arc::new(evidence) })
@@ -228,7 +239,9 @@ pub(crate) async fn revalidate(
 ) -> Result<Admitted, Rejection> {
     prefetch_again([admitted], on).await?;
     authorization::check(&admitted.op, on.config.chain.chain_id, &on.head.view).await?;
-    admit_for(Duration::ZERO, Arc::clone(&admitted.op), admitted.hash, admitted.entry_point, lane, on).await
+    let (op, entry_point) = (Arc::clone(&admitted.op), admitted.entry_point);
+    let examination = examine(Arc::clone(&op), entry_point, admitted.version, lane, on).await?;
+    self::admitted(examination, Duration::ZERO, op, admitted.hash, entry_point, on)
 }
 
 /// Runs CPU-bound or state-reading work off the async threads.

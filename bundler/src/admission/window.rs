@@ -28,6 +28,9 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(10);
 /// How long it must be valid yet when it goes into a bundle, which may miss a block.
 pub(crate) const MISSED: Duration = Duration::from_secs(2);
 
+/// How long it must be valid yet for the transaction that carries it to be left alone.
+pub(crate) const NEARLY: Duration = Duration::from_secs(1);
+
 /// Whether this text of the EntryPoint's is about a validity window.
 pub(crate) fn is_about_time(reason: &str) -> bool {
     // In seconds, and in blocks (v0.9), of account and paymaster.
@@ -76,9 +79,14 @@ impl Validated {
         self.windows().any(|(_, data)| data.valid_until < (1 << 48) - 1)
     }
 
+    /// Whether it may not be valid any more in the block after the next.
+    pub(crate) fn is_running_out(&self, next: &NextBlock) -> bool {
+        self.too_late(next, NEARLY).is_some()
+    }
+
     /// Whose window ends less than this after the next block at its latest, and that window.
     fn too_late(&self, next: &NextBlock, margin: Duration) -> Option<(Entity, ValidationData)> {
-        let last = Moment { number: next.number, timestamp: next.latest };
+        let last = next.last();
         self.windows().find(|(_, data)| data.valid_until < measure(data, last).saturating_add(span(data, margin, next)))
     }
 
@@ -201,6 +209,13 @@ mod tests {
         assert!(!valid(0, 1_002).is_open(&NEXT, V0_7));
         assert!(!of_paymaster(valid(0, 1_002)).is_open(&NEXT, V0_7));
         assert!(by_block(0, 60).is_open(&NEXT, V0_9) && !by_block(0, 59).is_open(&NEXT, V0_9), "ten blocks");
+    }
+
+    #[test]
+    fn what_is_in_flight_runs_out_when_it_holds_for_less_than_a_second_after_the_next_block() {
+        assert!(!valid(0, 1_002).is_running_out(&NEXT) && valid(0, 1_001).is_running_out(&NEXT));
+        assert!(of_paymaster(valid(0, 1_001)).is_running_out(&NEXT));
+        assert!(!by_block(0, 55).is_running_out(&NEXT) && by_block(0, 54).is_running_out(&NEXT), "five blocks");
     }
 
     #[test]

@@ -203,7 +203,9 @@ impl Choice<'_> {
             return None;
         }
         let other = bundle.entry_point != admitted.entry_point || self.class != self.mempool.class(admitted.hash);
-        if !first && (other || !self.is_alike(admitted, bundle)) {
+        // Its paymaster may revert whatever it is in.
+        let alone = [admitted].into_iter().chain(&bundle.operations).any(|it| self.mempool.is_uncontained(it));
+        if !first && (other || alone || !self.is_alike(admitted, bundle)) {
             return None;
         }
         let parties = &admitted.evidence.parties;
@@ -224,6 +226,8 @@ impl Choice<'_> {
 
 #[cfg(test)]
 mod tests {
+    use erc4337::{EntryPointVersion, Paymaster};
+
     use super::*;
     use crate::mempool::{
         MempoolConfig, Reputation,
@@ -298,6 +302,32 @@ mod tests {
         let again = pool.all().find(|it| it.hash == held).unwrap().clone();
         pool.refresh(held, Ok(again));
         assert_eq!(ids(chosen(&pool, Room::of_gas(u64::MAX), fees(1), false)), [1]);
+    }
+
+    /// An operation of v0.6 whose paymaster returned a context.
+    fn uncontained(sender: u8, fee: u128, paymaster: u8) -> Admitted {
+        let mut admitted = operation(sender, 0, fee, sender);
+        admitted.version = EntryPointVersion::V0_6;
+        let paymaster = Paymaster { address: Address::repeat_byte(paymaster), ..Paymaster::default() };
+        std::sync::Arc::make_mut(&mut admitted.op).paymaster = Some(paymaster);
+        std::sync::Arc::make_mut(&mut admitted.evidence).context = 32;
+        admitted
+    }
+
+    #[test]
+    fn what_may_revert_whatever_it_is_in_goes_alone_and_one_at_a_time_for_each_paymaster() {
+        let all = || [uncontained(1, 90, 7), uncontained(2, 80, 7), uncontained(3, 70, 8), operation(4, 0, 60, 4)];
+        let choose = |pool: &Mempool| ids(chosen(pool, Room::of_gas(u64::MAX), fees(1), false));
+        let mut pool = mempool(all());
+        for expected in [vec![1], vec![3], vec![4], vec![]] {
+            assert_eq!(choose(&pool), expected);
+            let hashes: Vec<_> = pool.all().map(|it| it.hash).filter(|hash| expected.contains(&hash[0])).collect();
+            pool.mark_bundled(&hashes);
+        }
+        let config = MempoolConfig { allowed: [Address::repeat_byte(7)].into_iter().collect(), ..Default::default() };
+        let mut pool = Mempool::new(config, Reputation::default());
+        all().into_iter().for_each(|it| drop(pool.insert(it, &block(1)).unwrap()));
+        assert_eq!(choose(&pool), [1, 2, 4], "one that is trusted goes with others");
     }
 
     #[test]

@@ -17,13 +17,14 @@ use erc4337::EntryPointVersion;
 
 pub(crate) use choose::{Terms, choose, is_below_market};
 pub(crate) use condition::condition;
-pub(crate) use contest::contest;
+pub(crate) use contest::{Objection, contest};
 pub(crate) use native::decide;
 pub(crate) use prove::{Proven, prove};
 pub(crate) use room::Room;
 
 use crate::{
     admission::Admitted,
+    fees::FeeSuggestion,
     gas::Load,
     submitter::Fees,
     transaction::{Envelope, UNKNOWN_NONCE, Unsigned},
@@ -43,6 +44,8 @@ pub(crate) struct Bundle {
     pub(crate) least_bid: Fees,
     /// What it is to bring in and to cost, once its proof has shown that.
     pub(crate) expected: Expected,
+    /// What is bid for it, if that is decided already.
+    pub(crate) bid: Option<Fees>,
 }
 
 /// A loss of one in so many parts of a bundle's cost is taken: what an operation is asked for is a formula, and one that
@@ -84,12 +87,26 @@ impl Expected {
 
 impl Bundle {
     pub(crate) fn new(entry_point: Address, version: EntryPointVersion, operations: Vec<Admitted>) -> Self {
-        Self { entry_point, version, operations, native: false, below_market: false, least_bid: Fees::default(), expected: Expected::default() }
+        Self {
+            entry_point,
+            version,
+            operations,
+            native: false,
+            below_market: false,
+            least_bid: Fees::default(),
+            expected: Expected::default(),
+            bid: None,
+        }
     }
 
     /// The same without what only matters until it is mined.
     pub(crate) fn summary(&self) -> Self {
         Self { operations: self.operations.iter().map(Admitted::summary).collect(), ..*self }
+    }
+
+    /// What is bid for it.
+    pub(crate) fn bid(&self, suggestion: FeeSuggestion) -> Fees {
+        self.bid.unwrap_or_else(|| Fees::first(self, suggestion))
     }
 
     pub(crate) fn hashes(&self) -> Vec<B256> {

@@ -18,11 +18,11 @@ use erc4337::{EntryPointVersion, pack};
 use super::{Bundle, Proven, contest::pretend_authorizations, prove::culprit};
 use crate::{
     admission::Admitted,
-    estimation::V0_6_MARGIN,
+    bounds::Metered,
     evm::{Moment, Trace},
     fees::FeeSuggestion,
     node::{NodeClient, NodeError, PaidCall},
-    submitter::Fees,
+    rules,
 };
 
 /// Operations in one such bundle, and so calls of the node for it, at most.
@@ -47,27 +47,35 @@ pub(super) fn is_prompt(admitted: &Admitted, fees: FeeSuggestion) -> bool {
 /// In v0.6, why execution could revert the bundle whatever the node says of it now, and nobody would pay for that: an
 /// operation that costs more than its limits (AA51), or a paymaster whose postOp reverts twice (AA50).
 pub(super) fn uncontained(trace: &Trace, bundle: &Bundle) -> Option<String> {
-    let op = &bundle.operations.first().filter(|it| it.version == EntryPointVersion::V0_6)?.op;
-    let paymaster = op.paymaster_address();
-    let limit = op.verification_gas_limit.saturating_mul(if paymaster.is_some() { 3 } else { 1 });
-    let begun = trace.gas_readings.first().map_or(0, |reading| reading.remaining);
-    let ended = trace.gas_readings.last().map_or(0, |reading| reading.remaining);
-    let used = u128::from(begun.saturating_sub(ended));
-    if limit < used + V0_6_MARGIN {
-        return Some(format!(
-            "verificationGasLimit: as its call is executed by the chain's client, {} would be enough",
-            used + V0_6_MARGIN
-        ));
+    let version = EntryPointVersion::V0_6;
+    bundle.operations.first().filter(|it| it.version == version)?;
+    if let Some((_, why)) = short_of_room(trace, bundle) {
+        return Some(why);
     }
-    let asked_again = paymaster.is_some_and(|paymaster| {
-        // `(bytes context, uint256 validationData)`: without a context there is no postOp.
-        let length = |output: &[u8]| output.get(64..96).map(U256::from_be_slice);
-        let answers = trace.children(0).filter(|(_, frame)| frame.target == paymaster);
-        answers.last().and_then(|(_, frame)| length(&frame.output)).is_none_or(|length| !length.is_zero())
-    });
-    asked_again.then(|| {
+    // Without a context there is no postOp.
+    rules::context_size(trace).is_some_and(|size| size > 0).then(|| {
         "paymaster: with EntryPoint v0.6 one that wants a postOp cannot pay for a call that the chain's client executes"
             .into()
+    })
+}
+
+/// In v0.6, the first operation of a bundle whose limits do not leave what its execution may take beside them, and why that
+/// is too little: it may come to cost more than it has paid for, and revert the bundle (AA51).
+pub(super) fn short_of_room(trace: &Trace, bundle: &Bundle) -> Option<(usize, String)> {
+    if bundle.version != EntryPointVersion::V0_6 {
+        return None;
+    }
+    let operations = || bundle.operations.iter();
+    let metered = Metered::of(trace, operations().map(|it| &*it.op), bundle.version)?;
+    operations().zip(metered).enumerate().find_map(|(index, (admitted, metered))| {
+        let op = &admitted.op;
+        let missing = metered.missing_v06(op, admitted.evidence.context);
+        let enough = op.verification_gas_limit.saturating_add(missing);
+        (missing > 0).then(|| {
+            let why =
+                format!("verificationGasLimit: whatever its call does, {enough} would be enough beside the others");
+            (index, why)
+        })
     })
 }
 
@@ -89,7 +97,7 @@ pub(crate) async fn decide(
         let bundle = &proven.bundle;
         let mut state = in_flight.clone();
         pretend_authorizations(bundle, &mut state);
-        let bid = Fees::first(bundle, fees);
+        let bid = bundle.bid(fees);
         let call = PaidCall {
             from: bundler,
             to: bundle.entry_point,
@@ -119,11 +127,12 @@ pub(crate) async fn decide(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{evm::GasReading, mempool::tests::operation};
+    use crate::{bounds, evm::GasReading, mempool::tests::operation};
 
     fn trace(used: u64) -> Trace {
         let reading = |remaining| GasReading { remaining, frames: 1 };
-        Trace { gas_readings: vec![reading(1_000_000), reading(1_000_000 - used)], ..Trace::default() }
+        let readings = [0, 0, 0, used, used].map(|used| reading(1_000_000 - used));
+        Trace { gas_readings: readings.to_vec(), validation_frames: Some(1), ..Trace::default() }
     }
 
     fn bundle(version: EntryPointVersion, verification_gas_limit: u128) -> Bundle {
@@ -135,7 +144,8 @@ mod tests {
 
     #[test]
     fn in_v0_6_an_operation_must_not_come_to_cost_more_than_its_limits() {
-        let (tight, wide) = (100_000 + V0_6_MARGIN - 1, 100_000 + V0_6_MARGIN);
+        let room = bounds::beside(&bundle(EntryPointVersion::V0_6, 0).operations[0].op, EntryPointVersion::V0_6, 0);
+        let (tight, wide) = (100_000 + room - 1, 100_000 + room);
         let why = |version, limit| uncontained(&trace(100_000), &bundle(version, limit));
         assert!(why(EntryPointVersion::V0_6, tight).unwrap().starts_with("verificationGasLimit"));
         assert_eq!(why(EntryPointVersion::V0_6, wide), None);

@@ -7,10 +7,10 @@ use alloy::{
 };
 use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, revert::EntryPointRevert};
 
-use super::{Bundle, Expected, native};
+use super::{Bundle, Expected, Objection, native};
 use crate::{
     admission::{Admitted, Misconduct, misconduct, reject_revert},
-    evm::{Budget, Ending, HandleOps, NextBlock, SimulationError, StopAt},
+    evm::{Budget, Ending, HandleOps, Moment, NextBlock, SimulationError, StopAt},
     gas,
     head::Head,
     l1_fee::L1Prices,
@@ -49,7 +49,7 @@ pub(crate) struct Proven {
     /// What entities did here that they had not done alone, on the same state, with the operations that name them.
     pub(crate) misconduct: Vec<(B256, Misconduct)>,
     /// What the node said against it.
-    pub(crate) disagreement: Option<String>,
+    pub(crate) objection: Option<Objection>,
 }
 
 /// An operation that fails in a bundle.
@@ -61,8 +61,8 @@ pub(crate) struct Failed {
     pub(crate) culprit: Option<Entity>,
 }
 
-/// Executes the bundle on this head, after what is in flight, in the next block as early as that may be, until it goes
-/// through. Blocks: call on a blocking thread.
+/// Executes the bundle on this head, after what is in flight, in the next block as early as that may be and as
+/// late, until it goes through. Blocks: call on a blocking thread.
 ///
 /// # Errors
 /// If state cannot be read: nothing is known then, and nothing is dropped.
@@ -89,7 +89,7 @@ pub(crate) fn prove(
         held: Vec::new(),
         same_state: same_state && alone,
         misconduct: Vec::new(),
-        disagreement: None,
+        objection: None,
     };
     proven.waiting.extend(out_of_time(&mut proven.bundle, &next));
     // Nothing shows what the execution of native calls brings in: each is to pay all that it is asked for.
@@ -98,31 +98,42 @@ pub(crate) fn prove(
     while !proven.bundle.operations.is_empty() {
         let bundle = &mut proven.bundle;
         let operations: Vec<_> = bundle.operations.iter().map(|admitted| &*admitted.op).collect();
-        let bid = Fees::first(bundle, head.fees);
-        let (run, changes) = HandleOps {
-            version: bundle.version,
-            entry_point: bundle.entry_point,
-            chain,
-            operations: &operations,
-            bundler,
-            gas_limit: bundle.gas_limit(),
-            // What will be bid: a contract that compares GASPRICE with BASEFEE would tell a cheaper run from the real one.
-            priority_fee: bid.priority_fee,
-            stop_at: if bundle.native { StopAt::Validation } else { StopAt::End },
-            trust_signatures: false,
-            overrides: in_flight,
-            at: next.first(),
-            budget: Budget::EXECUTION,
-        }
-        .run_and_keep(&head.view, &head.block)?;
+        let bid = bundle.bid(head.fees);
+        let run_at = |at: Moment| {
+            HandleOps {
+                version: bundle.version,
+                entry_point: bundle.entry_point,
+                chain,
+                operations: &operations,
+                bundler,
+                gas_limit: bundle.gas_limit(),
+                // What will be bid: a contract that compares GASPRICE with BASEFEE would tell a cheaper run from the real one.
+                priority_fee: bid.priority_fee,
+                stop_at: if bundle.native { StopAt::Validation } else { StopAt::End },
+                trust_signatures: false,
+                overrides: in_flight,
+                at,
+                budget: Budget::EXECUTION,
+            }
+            .run_and_keep(&head.view, &head.block)
+        };
+        let (run, changes) = run_at(next.first())?;
         if proven.same_state {
             let reverted = !matches!(run.ending, Ending::Completed(_));
             let found = misconduct(&run.trace, &bundle.operations, reverted);
             proven.misconduct.extend(found.into_iter().map(|(place, what)| (bundle.operations[place].hash, what)));
         }
+        // Whichever second the next block has, it is to work.
+        let varied = next.latest > next.earliest && !bundle.native && matches!(run.ending, Ending::Completed(_));
+        let late = if varied { failure(run_at(next.last())?.0.ending, bundle) } else { None };
         let native = run.trace.native_operations(bundle.entry_point);
         if !native.is_empty() {
             proven.set_native_apart(&native);
+            continue;
+        }
+        // Validation takes more of its limit beside others: memory is longer.
+        if let (Some((index, why)), false) = (native::short_of_room(&run.trace, bundle), bundle.native) {
+            proven.put_out_for_room(index, why, alone);
             continue;
         }
         let failure = match run.ending {
@@ -130,6 +141,7 @@ pub(crate) fn prove(
                 None => break,
                 Some(why) => (Some(0), why, None),
             },
+            Ending::Completed(_) if late.is_some() => late.unwrap_or_default(),
             Ending::Completed(logs) => {
                 bundle.expected = expected(bundle, &logs, run.gas_used, bid, head, chain.chain_id, bundler);
                 if !bundle.expected.is_loss() {
@@ -145,12 +157,23 @@ pub(crate) fn prove(
                 let Expected { revenue, .. } = bundle.expected;
                 (None, format!("it pays {revenue} wei and would cost us {}", bundle.expected.cost()), None)
             }
-            Ending::Reverted(data) => culprit(&data, bundle),
-            Ending::Halted(reason) => (None, format!("the bundle halted: {reason:?}"), None),
+            other => match failure(other, bundle) {
+                Some(failure) => failure,
+                None => break,
+            },
         };
         proven.put_out(failure, alone);
     }
     Ok(proven)
+}
+
+/// What made a bundle fail that ended so, if it did.
+fn failure(ending: Ending, bundle: &Bundle) -> Option<Failure> {
+    match ending {
+        Ending::Completed(_) => None,
+        Ending::Reverted(data) => Some(culprit(&data, bundle)),
+        Ending::Halted(reason) => Some((None, format!("the bundle halted: {reason:?}"), None)),
+    }
 }
 
 /// Which operation made a bundle fail, if that is known, why, and in whose validation.
@@ -176,6 +199,15 @@ impl Proven {
                 self.unexplained = Some((all, reason));
             }
         }
+    }
+
+    /// Puts out what has too little room in this bundle; by itself it has as much as it was taken with.
+    fn put_out_for_room(&mut self, index: usize, reason: String, alone: bool) {
+        if self.bundle.operations.len() == 1 {
+            return self.put_out((Some(0), reason, None), alone);
+        }
+        let hash = self.bundle.operations.remove(index).hash;
+        self.disturbed.push(Failed { hash, reason, culprit: None });
     }
 
     /// Takes out what calls native code, and what has to go behind it.

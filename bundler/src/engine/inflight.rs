@@ -8,15 +8,16 @@ use erc4337::EntryPointVersion;
 use super::{Engine, Status};
 use crate::{
     admission::Admitted,
-    builder::Bundle,
+    builder::{Bundle, Proven},
     flow::{Action, End, Entry, Mined, Outcome, Place},
     follower::Inclusion,
     journal::{self, Awaiting},
     lives::Milestone,
-    mempool::Trouble,
+    mempool::{Blame, Trouble},
     node::{Answer, NodeError},
+    rejection::Entity,
     signer::SignerError,
-    submitter::{Attempt, KeyState, Treasury},
+    submitter::{Attempt, Fees, KeyState, Treasury},
 };
 
 /// How long a floor of priority fees counts that was found out by a refusal, in milliseconds of chain time.
@@ -41,6 +42,7 @@ impl Engine {
         for action in actions {
             match action {
                 Action::Sign { place, bundle, fees } => self.sign(place, bundle, fees),
+                Action::SignAgain { place, bundle, fees } => self.prove_again(place, bundle, fees),
                 Action::Broadcast { place, attempt } => {
                     let transaction = attempt.transaction;
                     if let Some(now) = self.journal.when_signed(transaction, Awaiting::Broadcast(place, attempt)) {
@@ -51,6 +53,52 @@ impl Engine {
                 Action::Settled { place, bundle, outcome } => self.settled(place, bundle.as_deref(), outcome),
                 Action::Unmined { place, bundle } => self.unmined(place, &bundle),
             }
+        }
+    }
+
+    /// What still works of a bundle that is to be signed again goes on; what does not leaves it, and is free once the nonce
+    /// is settled.
+    pub(super) fn proven_again(
+        &mut self,
+        place: Place,
+        bundle: &Arc<Bundle>,
+        fees: Fees,
+        proven: Result<Box<Proven>, String>,
+    ) {
+        let proven = match proven {
+            Ok(proven) => *proven,
+            Err(why) => {
+                tracing::warn!(why, ?place, "not proven again, and so not made dearer yet");
+                let actions = self.flow.not_signed(place, Some(bundle));
+                return self.act(actions);
+            }
+        };
+        let (before, left) = (bundle.operations.len(), proven.bundle.operations.len());
+        if left == 0 || proven.objection.is_some() {
+            let why = proven.objection;
+            tracing::info!(
+                ?place,
+                operations = before,
+                ?why,
+                "nothing of a bundle works any more: its nonce is filled"
+            );
+            return self.flow.give_up(place, bundle);
+        }
+        if left == before {
+            return self.sign(place, Some(Arc::clone(bundle)), fees);
+        }
+        tracing::info!(
+            ?place,
+            operations = before,
+            left,
+            "some of a bundle does not work any more: it goes on without"
+        );
+        let all = self.flow.hashes_at(place);
+        if let Some((_, changes)) = self.changes.iter_mut().find(|(hashes, _)| *hashes == all) {
+            *changes = proven.changes;
+        }
+        if let Some(rest) = self.flow.reduce(place, bundle, Bundle { bid: None, ..proven.bundle }) {
+            self.sign(place, Some(rest), fees);
         }
     }
 
@@ -164,6 +212,8 @@ impl Engine {
         let (keys, funder) = states.split_at(self.submitter.addresses().len().min(states.len()));
         self.keys = keys.to_vec();
         let next: Vec<_> = keys.iter().map(|state| state.map(|state| state.nonce)).collect();
+        let block = self.next_block();
+        self.flow.hurry(&next, |admitted| admitted.validated.is_running_out(&block));
         let actions = self.flow.advance(&next, number, now, fees);
         self.reorganised &= next.iter().any(Option::is_none);
         self.act(actions);
@@ -284,8 +334,11 @@ impl Engine {
             }
             Outcome::Reverted(mined) => {
                 self.book(mined, bundle, End::Reverted);
-                // What its proof did not show, only halves of it do.
-                self.set_back(&hashes, Trouble::Reverted, "its bundle of it alone was mined, and reverted");
+                match bundle.map(|bundle| bundle.operations.as_slice()) {
+                    Some([alone]) if self.mempool.is_uncontained(alone) => self.reverted_alone(alone, mined),
+                    // What its proof did not show, only halves of it do.
+                    _ => self.set_back(&hashes, Trouble::Reverted, "its bundle of it alone was mined, and reverted"),
+                }
             }
             // Fees have left it behind, or somebody sees to it that it is not mined.
             Outcome::Cancelled(mined) => {
@@ -312,6 +365,16 @@ impl Engine {
     /// Whether this transaction executed operations in a block of the chain that we follow.
     pub(super) fn has_seen_mined(&self, transaction: B256) -> bool {
         self.recent.values().flatten().any(|recent| recent.transaction == transaction)
+    }
+
+    /// It was alone in a transaction that was mined and reverted, at our cost, and only its paymaster can have done that: it
+    /// goes, and nothing of the paymaster's is taken any more.
+    fn reverted_alone(&mut self, admitted: &Admitted, mined: Mined) {
+        let why = "alone in its transaction, it was mined and reverted";
+        tracing::warn!(user_op_hash = %admitted.hash, transaction = %mined.transaction, why);
+        let dropped = self.mempool.take_out(admitted.hash, why.into(), Some(Blame::Bundle(Entity::Paymaster)));
+        self.record_drops(dropped);
+        self.persist_reputation();
     }
 
     fn book(&mut self, mined: Mined, bundle: Option<&Bundle>, end: End) {

@@ -42,7 +42,7 @@ pub(crate) use watchers::{Stage, WAITING};
 use crate::{
     Config, Head, Rejection,
     admission::Admitted,
-    builder::{self, Bundle, Proven, Room, Terms},
+    builder::{self, Bundle, Objection, Proven, Room, Terms},
     chain_time::millis,
     config::BundlingMode,
     flow::{Flow, Ledger, Mined, Opening, Place},
@@ -53,7 +53,7 @@ use crate::{
     mempool::{Blame, Counts, Inserted, Mempool, Reputation, ReputationStatus, Trouble},
     node::{NodeClient, NodeError},
     signer::SignerError,
-    submitter::{Attempt, KeyState, Submitter, Treasury},
+    submitter::{Attempt, Fees, KeyState, Submitter, Treasury},
 };
 
 /// Chain time after which the keys are looked at again though nothing uses them.
@@ -116,6 +116,8 @@ pub(crate) enum Report {
     Proven(Box<Proven>, Place),
     /// It could not be: the operations go back. Without a trouble of theirs, until the next head.
     NotProven(Vec<B256>, String, Option<Trouble>),
+    /// A bundle that is to be signed again was proven again, or could not be.
+    ProvenAgain { place: Place, bundle: Arc<Bundle>, fees: Fees, proven: Result<Box<Proven>, String> },
     /// Enough has been waited for more operations.
     Gathered,
     /// These were validated again.
@@ -199,9 +201,10 @@ pub(crate) struct Engine {
     bundling_paused: bool,
     /// A bundle is being proven: one at a time, because each builds on what those before leave.
     proving: bool,
-    /// A proven bundle that waits for the answer to what goes before it, its changes, its nonce, and how many nonces before
-    /// that were left when it was proven.
-    ready: Option<(Bundle, StateOverride, Place, usize)>,
+    /// A proven bundle that waits for the answer to what goes before it, its changes, and its nonce.
+    ready: Option<(Bundle, StateOverride, Place)>,
+    /// How many nonces before that of the bundle being proven were left when it was chosen.
+    left: usize,
     /// A node takes no priority fee below this, in wei per gas, as was found out; until that chain time.
     floor: Option<(u128, u64)>,
     /// What bundles in flight change, each on top of those before it, with the operations of each.
@@ -269,6 +272,7 @@ impl Engine {
             bundling_paused,
             proving: false,
             ready: None,
+            left: 0,
             floor: None,
             changes: Vec::new(),
             native: Vec::new(),
@@ -440,6 +444,7 @@ impl Engine {
                 self.mempool.mark_bundled(&bundle.hashes());
                 self.records.bundled(&bundle.hashes());
                 self.proving = true;
+                self.left = self.flow.left_before(place);
                 self.prove(bundle, place);
             }
             // What is being validated again may come to be bundled yet.
@@ -496,6 +501,7 @@ impl Engine {
                 }
             }
             Report::Sought(hash, reason, inclusion) => self.sought(hash, reason, inclusion),
+            Report::ProvenAgain { place, bundle, fees, proven } => self.proven_again(place, &bundle, fees, proven),
             Report::Gathered => {
                 self.gathering = false;
                 self.try_bundle(false);
@@ -571,39 +577,50 @@ impl Engine {
             self.try_bundle(false);
             return;
         }
-        if let Some(why) = proven.disagreement {
-            self.ledger.disagreements += 1;
-            tracing::error!(why, operations = hashes.len(), "the node refuses a bundle that our EVM passed: not sent");
-            self.set_back(&hashes, Trouble::Disagreed, &format!("the node does not execute it as we do: {why}"));
-            self.refuse_bundle_requests();
-            self.try_bundle(false);
-            return;
+        match proven.objection {
+            Some(Objection::Disagrees(why)) => {
+                self.ledger.disagreements += 1;
+                tracing::error!(
+                    why,
+                    operations = hashes.len(),
+                    "the node refuses a bundle that our EVM passed: not sent"
+                );
+                self.set_back(&hashes, Trouble::Disagreed, &format!("the node does not execute it as we do: {why}"));
+                self.refuse_bundle_requests();
+                self.try_bundle(false);
+                return;
+            }
+            // With the next head it is seen what has become of them.
+            Some(Objection::Overtaken(why)) => {
+                tracing::info!(why, operations = hashes.len(), "the newest block has overtaken a bundle: not sent");
+                self.mempool.hold(&hashes, "the newest block has overtaken its bundle");
+                self.refuse_bundle_requests();
+                self.try_bundle(false);
+                return;
+            }
+            None => {}
         }
         self.mempool.went(&hashes, None);
         let expected = proven.bundle.expected;
         tracing::info!(operations = hashes.len(), ?expected, ?place, "bundle proven");
         self.lives.note_all(&hashes, Milestone::Proven);
-        if self.flow.is_unsure(place) {
-            // Nothing else is proven meanwhile.
-            self.proving = true;
-            let left = self.flow.left_before(place);
-            self.ready = Some((proven.bundle, proven.changes, place, left));
-            return;
-        }
-        self.put(proven.bundle, proven.changes, place);
+        // Nothing else is proven meanwhile.
+        self.proving = true;
+        self.ready = Some((proven.bundle, proven.changes, place));
+        self.put_ready();
     }
 
-    /// Goes on with what has waited for the answer to what goes before it.
+    /// Goes on with what is proven, unless it has to wait for the answer to what goes before it.
     fn put_ready(&mut self) {
-        let Some((bundle, changes, place, left)) = self.ready.take() else { return };
+        let Some((bundle, changes, place)) = self.ready.take() else { return };
         if self.flow.is_unsure(place) {
-            self.ready = Some((bundle, changes, place, left));
+            self.ready = Some((bundle, changes, place));
             return;
         }
         self.proving = false;
         let hashes = bundle.hashes();
         // What it was to go behind is not there, or some of it was mined or given up meanwhile.
-        if self.flow.left_before(place) > left || hashes.iter().any(|hash| !self.mempool.contains(*hash)) {
+        if self.flow.left_before(place) > self.left || hashes.iter().any(|hash| !self.mempool.contains(*hash)) {
             self.mempool.give_back(&hashes);
             self.try_bundle(false);
             return;

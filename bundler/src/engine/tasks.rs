@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{Command, Engine, Report};
 use crate::{
-    builder::{self, Bundle},
+    builder::{self, Bundle, Proven},
     evm::{SimulationError, overlay},
     flow::{Mined, Place},
     mempool::Trouble,
@@ -58,52 +58,78 @@ impl Engine {
     /// Executes the bundle in process and once on the node, then reports.
     pub(super) fn prove(&mut self, bundle: Bundle, place: Place) {
         let Some(outbox) = self.outbox() else { return };
-        let (node, bundler, chain) = (self.node.clone(), self.submitter.key(place.key), self.config.chain.clone());
-        // The newest head there is, which may be newer than the one last handled.
-        let newest = self.heads.borrow().clone();
-        let mut head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
-        head.fees.priority_fee = head.fees.priority_fee.max(self.floor.map_or(0, |(floor, _)| floor));
-        let same_state = head.block.hash == self.head.block.hash;
-        let in_flight = self.changes_in_flight(place);
+        let hashes = bundle.hashes();
+        let displaced = self.flow.hashes_at(place);
+        let in_flight = self.changes_in_flight(|hashes| !hashes.iter().any(|hash| displaced.contains(hash)));
+        let proof = self.proof(bundle, place.key, in_flight);
         tokio::spawn(async move {
-            let hashes = bundle.hashes();
-            let next = head.block.next(&chain, world::unix());
-            let (block, fees, pending) = (head.block, head.fees, in_flight.clone());
-            let proof =
-                world::blocking(move || builder::prove(bundle, &head, next, &pending, same_state, &chain, bundler));
             let report = match proof.await {
-                Ok(Ok(mut proven)) => {
-                    let at = next.first();
-                    match builder::decide(&node, &mut proven, &in_flight, bundler, (block.hash, at), fees).await {
-                        Err(error) => Report::NotProven(hashes, error.to_string(), None),
-                        Ok(()) => {
-                            proven.disagreement =
-                                builder::contest(&node, &proven.bundle, in_flight, bundler, &block, at).await;
-                            Report::Proven(Box::new(proven), place)
-                        }
-                    }
-                }
-                Ok(Err(error)) => {
-                    let trouble = unprovable(&error, in_flight.is_empty());
-                    Report::NotProven(hashes, error.to_string(), trouble)
-                }
-                Err(error) => {
-                    Report::NotProven(hashes, error.to_string(), Some(Trouble::Unprovable { for_good: false }))
-                }
+                Ok(proven) => Report::Proven(Box::new(proven), place),
+                Err((why, trouble)) => Report::NotProven(hashes, why, trouble),
             };
             tell(&outbox, report).await;
         });
     }
 
-    /// What bundles in flight will have changed, each on top of those placed before it, but for the one whose nonce this is.
-    /// What is mined is in the head's state already, even if its nonce is not settled yet.
-    fn changes_in_flight(&mut self, place: Place) -> StateOverride {
-        let displaced = self.flow.hashes_at(place);
+    /// The same for a bundle that is in flight and to be signed again, at this bid: time has passed, and the state gone on.
+    pub(super) fn prove_again(&mut self, place: Place, bundle: Arc<Bundle>, fees: Fees) {
+        let Some(outbox) = self.outbox() else { return };
+        let own = self.flow.hashes_at(place);
+        let mut before = true;
+        let in_flight = self.changes_in_flight(|hashes| {
+            before &= hashes != own;
+            before
+        });
+        let proof = self.proof(Bundle { bid: Some(fees), ..(*bundle).clone() }, place.key, in_flight);
+        tokio::spawn(async move {
+            let proven = proof.await.map(Box::new).map_err(|(why, _)| why);
+            tell(&outbox, Report::ProvenAgain { place, bundle, fees, proven }).await;
+        });
+    }
+
+    /// Executes a bundle of this key after what is in flight, in process and on the node; if that cannot be done, why, and
+    /// what that says of its operations.
+    fn proof(
+        &self,
+        bundle: Bundle,
+        key: usize,
+        in_flight: StateOverride,
+    ) -> impl Future<Output = Result<Proven, (String, Option<Trouble>)>> + use<> {
+        let (node, bundler, chain) = (self.node.clone(), self.submitter.key(key), self.config.chain.clone());
+        let heads = self.heads.clone();
+        // The newest head there is, which may be newer than the one last handled.
+        let newest = heads.borrow().clone();
+        let mut head = if newest.block.number > self.head.block.number { newest } else { self.head.clone() };
+        head.fees.priority_fee = head.fees.priority_fee.max(self.floor.map_or(0, |(floor, _)| floor));
+        let same_state = head.block.hash == self.head.block.hash;
+        async move {
+            let next = head.block.next(&chain, world::unix());
+            let (block, fees, pending) = (head.block, head.fees, in_flight.clone());
+            let rules = chain.clone();
+            let proof =
+                world::blocking(move || builder::prove(bundle, &head, next, &pending, same_state, &rules, bundler));
+            let proof = proof.await.map_err(|error| (error.to_string(), Some(Trouble::Unprovable { for_good: false })))?;
+            let mut proven = proof.map_err(|error| (error.to_string(), unprovable(&error, in_flight.is_empty())))?;
+            let at = next.first();
+            let decided = builder::decide(&node, &mut proven, &in_flight, bundler, (block.hash, at), fees).await;
+            decided.map_err(|error| (error.to_string(), None))?;
+            // The last look is at what has come to be the newest head meanwhile.
+            let newest = heads.borrow().clone();
+            let now = newest.block.next(&chain, world::unix()).first();
+            proven.objection =
+                builder::contest(&node, &proven.bundle, in_flight, bundler, (&block, at), &newest, now).await;
+            Ok(proven)
+        }
+    }
+
+    /// What these bundles in flight will have changed, each on top of those placed before it. What is mined is in the head's
+    /// state already, even if its nonce is not settled yet.
+    fn changes_in_flight(&mut self, mut these: impl FnMut(&[B256]) -> bool) -> StateOverride {
         let waits = |hash: &B256| self.flow.holds(*hash) && self.mempool.contains(*hash);
         self.changes.retain(|(hashes, _)| hashes.iter().any(waits));
         let mut all = StateOverride::default();
-        let stay = self.changes.iter().filter(|(hashes, _)| !hashes.iter().any(|hash| displaced.contains(hash)));
-        stay.for_each(|(_, changes)| overlay(&mut all, changes.clone()));
+        let changes = self.changes.iter().filter(|(hashes, _)| these(hashes));
+        changes.for_each(|(_, changes)| overlay(&mut all, changes.clone()));
         all
     }
 

@@ -22,7 +22,7 @@ use crate::{
     Head, Rejection,
     admission::later,
     evm::{Budget, Ending, HandleOps, NextBlock, Run, SimulationError, StopAt, overlay},
-    gas,
+    gas, rules,
 };
 
 /// Gas of an ample run's call: more than a transaction may have.
@@ -55,42 +55,65 @@ pub(super) struct Estimator {
     pub(super) spent: Cell<u64>,
 }
 
+/// What a run with ample limits shows.
+struct Measured {
+    limits: Limits,
+    /// The account's call, if only the node can tell what that needs.
+    native: Option<NativeCall>,
+    /// Bytes of the paymaster's context.
+    context: usize,
+}
+
+/// An operation with its open limits filled in.
+pub(super) struct Estimated {
+    pub(super) op: UserOperation,
+    /// Bytes of the paymaster's context.
+    pub(super) context: usize,
+}
+
 impl Estimator {
     /// The operation with its open limits filled in.
-    pub(super) fn run(&self, mut op: UserOperation) -> Result<UserOperation, Rejection> {
+    pub(super) fn run(&self, mut op: UserOperation) -> Result<Estimated, Rejection> {
         let mut ample = Limits {
             verification: self.max_verification_gas,
             call: AMPLE_CALL_GAS,
             paymaster_verification: self.max_verification_gas,
             post_op: AMPLE_POST_OP_GAS,
         };
-        let (mut measured, native) = self.measure(&mut op, ample)?;
+        let Measured { limits: mut measured, native, mut context } = self.measure(&mut op, ample)?;
         if let Some(call) = native {
             let found = self.prove(&mut op, measured, ample)?;
             let found = self.with_the_nodes_limit(&mut op, found, &call)?;
-            return self.within_a_transaction(op, found);
+            return self.within_a_transaction(op, found, context);
         }
         let excess = self.excess(&op, measured);
         if excess > 0 && self.open.call {
             // More than a transaction may have. A contract that takes whatever it is given does with less.
             ample.call = measured.call.saturating_sub(excess);
             let needed = measured.call;
-            (measured, _) = self.measure(&mut op, ample).map_err(|rejection| match rejection {
-                Rejection::ExecutionReverted { .. } => {
-                    Rejection::TooHigh { field: "callGasLimit", given: needed, limit: ample.call }
-                }
-                other => other,
-            })?;
+            Measured { limits: measured, context, .. } =
+                self.measure(&mut op, ample).map_err(|rejection| match rejection {
+                    Rejection::ExecutionReverted { .. } => {
+                        Rejection::TooHigh { field: "callGasLimit", given: needed, limit: ample.call }
+                    }
+                    other => other,
+                })?;
         }
         let found = self.prove(&mut op, measured, ample)?;
-        self.within_a_transaction(op, found)
+        self.within_a_transaction(op, found, context)
     }
 
-    /// The operation with these limits, if a transaction may have so much.
-    fn within_a_transaction(&self, mut op: UserOperation, found: Limits) -> Result<UserOperation, Rejection> {
+    /// The operation with these limits and what is asked for beside them, if a transaction may have so much.
+    fn within_a_transaction(
+        &self,
+        mut op: UserOperation,
+        found: Limits,
+        context: usize,
+    ) -> Result<Estimated, Rejection> {
+        let found = found.with_slack(&op, self.version, context);
         self.open.apply(found, &mut op);
         match self.excess(&op, found) {
-            0 => Ok(op),
+            0 => Ok(Estimated { op, context }),
             excess => {
                 let (given, limit) = (op.call_gas_limit, op.call_gas_limit.saturating_sub(excess));
                 Err(Rejection::TooHigh { field: "callGasLimit", given, limit })
@@ -107,8 +130,8 @@ impl Estimator {
         }
     }
 
-    /// The limits that a run with `ample` ones shows, and the account's call if only the node can tell what that needs.
-    fn measure(&self, op: &mut UserOperation, ample: Limits) -> Result<(Limits, Option<NativeCall>), Rejection> {
+    /// What a run with `ample` limits shows.
+    fn measure(&self, op: &mut UserOperation, ample: Limits) -> Result<Measured, Rejection> {
         self.open.apply(ample, op);
         let run = self.simulate(op)?;
         let native = self.native_call(&run, op)?;
@@ -122,7 +145,7 @@ impl Estimator {
             self.open.apply(limits, op);
             limits.verification += u128::saturating_sub(charged, op.max_gas(self.version));
         }
-        Ok((limits, native))
+        Ok(Measured { limits, native, context: rules::context_size(&run.trace).unwrap_or(0) })
     }
 
     /// Gas by which a bundle of this operation, with these limits, would pass what a transaction may have.

@@ -3,7 +3,10 @@
 use alloy::primitives::Address;
 use erc4337::{EntryPointVersion, UserOperation};
 
-use crate::evm::{Frame, Trace};
+use crate::{
+    bounds::{VALIDATION_GAS_SLACK, beside},
+    evm::{Frame, Trace},
+};
 
 /// Gas by which a limit may be above the least that suffices.
 const CLOSE: u128 = 16;
@@ -37,6 +40,21 @@ impl Limits {
             paymaster_verification: room(self.paymaster_verification),
             ..self
         }
+    }
+
+    /// These limits with what admission asks for beyond what suffices.
+    pub(super) fn with_slack(mut self, op: &UserOperation, version: EntryPointVersion, context: usize) -> Self {
+        let paymaster = op.paymaster.is_some();
+        self.verification += match (version, paymaster, context) {
+            // Three times the limit is paid for, which is room enough.
+            (EntryPointVersion::V0_6, true, 0) => VALIDATION_GAS_SLACK,
+            (EntryPointVersion::V0_6, ..) => VALIDATION_GAS_SLACK + beside(op, version, context),
+            _ => VALIDATION_GAS_SLACK,
+        };
+        if paymaster && version.is_packed() {
+            self.paymaster_verification += VALIDATION_GAS_SLACK;
+        }
+        self
     }
 
     /// Halfway between these limits and `high`, as far as they are those of `part`; the others are those of `high`.

@@ -29,12 +29,15 @@ use erc4337::{UserOperation, UserOperationRequest};
 use crate::{
     Config, Head, Rejection,
     admission::{counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
+    bounds,
     evm::{Budget, overlay},
     gas, work, world,
 };
-use estimator::Estimator;
+use estimator::{Estimated, Estimator};
 use measure::Limits;
-pub(crate) use native::V0_6_MARGIN;
+
+/// Per cent of the base fee that an estimate holds at: it may rise until the operation is sent.
+const RISEN: u128 = 125;
 
 /// What `eth_estimateUserOperationGas` answers, in gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,18 +75,29 @@ pub(crate) async fn estimate(
     head.view.prefetch(&first_reads(&op, entry_point, bundler)).await?;
 
     // Any price will do, but none at all would hide what paying costs.
-    if op.max_fee_per_gas == 0 {
+    let bid = op.max_fee_per_gas != 0;
+    if !bid {
         op.max_fee_per_gas = head.fees.base_fee * 2 + head.fees.priority_fee;
     }
     if open.pre_verification_gas {
         op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
     }
     let priority_fee = op.max_priority_fee_per_gas;
-    let mut op = on_pending(op, open, entry_point, overrides, config, head, bundler, pending, Estimator::run).await?;
-    if open.pre_verification_gas {
-        // The operator of the chain charges for gas, of which the limits are known now; at the price that will be paid.
+    let Estimated { mut op, context } =
+        on_pending(op, open, entry_point, overrides, config, head, bundler, pending, Estimator::run).await?;
+    // At the price that will be paid; if that is not known, at the operation's bound.
+    if bid {
         op.max_priority_fee_per_gas = priority_fee;
-        op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
+    }
+    if open.verification && version.is_packed() {
+        let risen = head.fees.base_fee.saturating_mul(RISEN).div_ceil(100);
+        op.verification_gas_limit += bounds::estimated_room(&op, version, context, op.effective_gas_price(risen));
+    }
+    if open.pre_verification_gas {
+        // The operator of the chain charges for gas, of which the limits are known now.
+        op.max_priority_fee_per_gas = priority_fee;
+        op.pre_verification_gas =
+            gas::estimated_pre_verification_gas(&op, version, head) + bounds::unmetered_context(version, context);
     }
     let own = op.paymaster.as_ref().filter(|_| version.is_packed());
     Ok(Estimate {

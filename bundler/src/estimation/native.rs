@@ -10,7 +10,7 @@ use alloy::{
     primitives::{Address, Bytes},
     rpc::types::state::StateOverride,
 };
-use erc4337::{EntryPointVersion, UserOperation, revert::Reason};
+use erc4337::{UserOperation, revert::Reason};
 
 use super::{estimator::Estimator, measure::Limits};
 use crate::{
@@ -27,9 +27,6 @@ const TRANSACTION: u64 = 21_000;
 const PER_TOKEN: u64 = 4;
 /// The floor price of a token (EIP-7623).
 const FLOOR_PER_TOKEN: u64 = 10;
-/// Gas by which validation is to stay below its limit in v0.6, which reverts the bundle if an operation comes to cost
-/// more than its limits (AA51): what the EntryPoint spends around a call whose gas only the node knows.
-pub(crate) const V0_6_MARGIN: u128 = 30_000;
 
 /// The EntryPoint's call to the account, which leads to native code.
 #[derive(Debug)]
@@ -86,9 +83,6 @@ impl Estimator {
             self.run_on_the_node(op, call)?;
         }
         limits.verification += call.slack;
-        if self.version == EntryPointVersion::V0_6 {
-            limits.verification += V0_6_MARGIN;
-        }
         // It was measured after a call that answered what we made up.
         if limits.post_op > 0 {
             limits.post_op += limits.post_op / 4 + 5_000;

@@ -46,6 +46,11 @@ impl NextBlock {
         Moment { number: self.number, timestamp: self.earliest }
     }
 
+    /// It, as late as it may be.
+    pub(crate) fn last(&self) -> Moment {
+        Moment { number: self.number, timestamp: self.latest }
+    }
+
     /// Itself, or the first block that is not before this moment. Height and time go on together: whoever waits for one
     /// waits for what comes with it of the other.
     pub(crate) fn not_before(self, moment: Moment) -> Self {

@@ -83,6 +83,8 @@ impl Outcome {
 pub(crate) enum Action {
     /// Sign this bundle, or without one a transfer of nothing to ourselves, and say so.
     Sign { place: Place, bundle: Option<Arc<Bundle>>, fees: Fees },
+    /// The same for a bundle that was proven a while ago: it is to be proven again first.
+    SignAgain { place: Place, bundle: Arc<Bundle>, fees: Fees },
     /// Keep this transaction, then send it.
     Broadcast { place: Place, attempt: Attempt },
     /// Which of these was mined? If asked again, after a while.

@@ -36,6 +36,7 @@ use slot::{Next, Settled, Slot};
 
 use crate::{
     Config,
+    admission::Admitted,
     builder::Bundle,
     chain_time::millis,
     fees::FeeSuggestion,
@@ -429,6 +430,7 @@ impl Flow {
             return vec![Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Overtaken }];
         }
         let Some(bundle) = slot.bundle.take() else { return Vec::new() };
+        slot.reduced = None;
         slot.cancelling = true;
         // Not to be waited for.
         slot.refused += 1;
@@ -451,10 +453,36 @@ impl Flow {
         self.held.get(&hash).copied()
     }
 
+    /// Of a bundle that was to be signed again only this much works yet, and is signed. The rest stays bound to its nonce, as
+    /// earlier transactions of it may be mined. None if the bundle is not waited for any more.
+    pub(crate) fn reduce(&mut self, place: Place, bundle: &Arc<Bundle>, rest: Bundle) -> Option<Arc<Bundle>> {
+        let slot = self.slot(place).filter(|slot| slot.signing && slot.is_to_carry(Some(bundle)))?;
+        Some(Arc::clone(slot.reduced.insert(Arc::new(rest))))
+    }
+
+    /// Nothing of a bundle that was to be signed again works: its nonce is filled otherwise.
+    pub(crate) fn give_up(&mut self, place: Place, bundle: &Arc<Bundle>) {
+        if let Some(slot) = self.slot(place).filter(|slot| slot.is_to_carry(Some(bundle))) {
+            (slot.signing, slot.cancelling) = (false, true);
+            // Not to be waited for.
+            slot.refused += 1;
+        }
+    }
+
+    /// Has the first bundle of each key, whose next nonces are these, made anew at once if it carries an operation that will
+    /// soon not be valid any more: mined late, it would revert.
+    pub(crate) fn hurry(&mut self, next: &[Option<u64>], is_over: impl Fn(&Admitted) -> bool) {
+        let lanes = self.lanes.iter_mut().zip(next);
+        for slot in lanes.filter_map(|(lane, next)| Some(lane.slots.range_mut((*next)?..).next()?.1)) {
+            let carried = slot.carried().filter(|_| !slot.cancelling && !slot.attempts.is_empty());
+            slot.overdue = carried.is_some_and(|bundle| bundle.operations.iter().any(&is_over));
+        }
+    }
+
     /// The bundle that this transaction, the last of its nonce, carries.
     pub(crate) fn carried(&self, place: Place, transaction: B256) -> Option<&Arc<Bundle>> {
         let slot = self.lanes.get(place.key)?.slots.get(&place.nonce)?;
-        slot.bundle.as_ref().filter(|_| !slot.cancelled_by.contains(&transaction))
+        slot.carried().filter(|_| !slot.cancelled_by.contains(&transaction))
     }
 
     /// The chain's next nonce of each key, at the head of this height and time; `None` where it could not be read.
@@ -485,7 +513,11 @@ impl Flow {
                     Next::GiveUp => given_up.extend(slot.give_up().map(|bundle| (*nonce, bundle))),
                     Next::Sign(bundle, fees) => {
                         slot.signing = true;
-                        actions.push(Action::Sign { place: Place { key, nonce: *nonce }, bundle, fees });
+                        let place = Place { key, nonce: *nonce };
+                        actions.push(match bundle {
+                            Some(bundle) => Action::SignAgain { place, bundle, fees },
+                            None => Action::Sign { place, bundle, fees },
+                        });
                     }
                 }
             }
@@ -522,6 +554,7 @@ impl Flow {
         let Some(mut slot) = lane.slots.remove(&place.nonce) else { return Vec::new() };
         let bundle = slot.bundle.clone();
         slot.bundle = bundle.as_ref().map(|bundle| Arc::new(bundle.summary()));
+        slot.reduced = None;
         let block = outcome.mined().map_or(head, |mined| mined.block);
         for past in &mut slot.past {
             past.bundle = Arc::new(past.bundle.summary());

@@ -31,6 +31,8 @@ pub(super) struct Past {
 pub(super) struct Slot {
     /// Whose operations are bound to it; none if it only fills a gap.
     pub(super) bundle: Option<Arc<Bundle>>,
+    /// What of it is signed from now on, if some of it does not work any more.
+    pub(super) reduced: Option<Arc<Bundle>>,
     /// Every transaction ever signed for that, or to fill the gap.
     pub(super) attempts: Vec<Attempt>,
     pub(super) past: Vec<Past>,
@@ -57,6 +59,8 @@ pub(super) struct Slot {
     pub(super) sent_at: u64,
     /// Whether it was once found used by no transaction of ours.
     pub(super) unaccounted: bool,
+    /// Whether it is made anew however lately it was sent.
+    pub(super) overdue: bool,
 }
 
 /// A used nonce.
@@ -82,7 +86,12 @@ pub(super) enum Next {
 impl Slot {
     /// Whether this bundle is its own, or there is none in question.
     pub(super) fn is_to_carry(&self, bundle: Option<&Arc<Bundle>>) -> bool {
-        bundle.is_none_or(|bundle| self.bundle.as_ref().is_some_and(|own| Arc::ptr_eq(own, bundle)))
+        bundle.is_none_or(|bundle| self.carried().is_some_and(|own| Arc::ptr_eq(own, bundle)))
+    }
+
+    /// What is signed for it: all that is bound to it, or what of that works yet.
+    pub(super) fn carried(&self) -> Option<&Arc<Bundle>> {
+        self.reduced.as_ref().or(self.bundle.as_ref())
     }
 
     /// Wei that it may cost, as last bid.
@@ -126,6 +135,7 @@ impl Slot {
     /// Gives its bundle up: whatever comes next under the nonce takes its place.
     pub(super) fn give_up(&mut self) -> Option<Arc<Bundle>> {
         let bundle = self.bundle.take()?;
+        self.reduced = None;
         let attempts = std::mem::take(&mut self.attempts);
         if self.maybe_taken {
             self.standing = attempts.last().map(|last| last.fees);
@@ -139,8 +149,8 @@ impl Slot {
     pub(super) fn take_in(&mut self, bundle: Arc<Bundle>, now: u64) {
         (self.since, self.sent_at, self.signing, self.vacant) = (now, now, true, false);
         (self.unheard, self.maybe_taken, self.stuck) = (0, false, bundle.below_market);
-        self.aged = false;
-        self.bundle = Some(bundle);
+        (self.aged, self.overdue) = (false, false);
+        (self.bundle, self.reduced) = (Some(bundle), None);
     }
 
     /// The bundle that this transaction carried, if that was given up, is what the nonce is for again.
@@ -148,6 +158,7 @@ impl Slot {
         let carried = |past: &Past| past.attempts.iter().any(|attempt| attempt.transaction == transaction);
         let Past { bundle, attempts, .. } = self.past.remove(self.past.iter().position(carried)?);
         let other = self.bundle.replace(bundle);
+        self.reduced = None;
         let since = std::mem::replace(&mut self.attempts, attempts);
         match &other {
             Some(other) => self.past.push(Past { bundle: Arc::clone(other), attempts: since, live: true }),
@@ -163,6 +174,7 @@ impl Slot {
         let stuck = bundle.as_ref().is_some_and(|bundle| bundle.below_market);
         Self {
             bundle,
+            reduced: None,
             attempts: Vec::new(),
             past: Vec::new(),
             vacant: false,
@@ -178,6 +190,7 @@ impl Slot {
             since: now,
             sent_at: now,
             unaccounted: false,
+            overdue: false,
         }
     }
 
@@ -224,7 +237,7 @@ impl Slot {
             (self.vacant, self.cancelling) = (false, true);
         }
         let Some(last) = self.attempts.last().cloned() else { return self.sign_anew(policy, now, fees) };
-        if now < self.sent_at.saturating_add(policy.patience) && self.refused == 0 {
+        if now < self.sent_at.saturating_add(policy.patience) && self.refused == 0 && !self.overdue {
             return Next::Wait;
         }
         let reopened = std::mem::replace(&mut self.sent_at, now) == 0;
@@ -240,9 +253,10 @@ impl Slot {
         }
         // It bids what others do, and more than at first: somebody may see to it that one of its operations is not mined.
         let at_market = last.fees.priority_fee >= fees.priority_fee && last.fees.max_fee > fees.base_fee;
-        if let Some(bundle) = self.bundle.as_ref().filter(|_| at_market && self.attempts.len() > RAISES) {
+        let tried = at_market && self.attempts.len() > RAISES && !self.overdue;
+        if let Some(several) = self.carried().filter(|_| tried).map(|bundle| bundle.operations.len() > 1) {
             self.stuck = true;
-            if bundle.operations.len() > 1 {
+            if several {
                 return Next::GiveUp;
             }
             if waited_for && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees) {
@@ -251,16 +265,17 @@ impl Slot {
             }
         }
         // What anything may take the place of is not made dearer.
-        let dearer = self.bundle.as_ref().filter(|bundle| !bundle.below_market);
+        let dearer = self.carried().filter(|bundle| !bundle.below_market);
         let dearer = dearer.and_then(|bundle| last.fees.escalated(bundle, fees));
         if let (Some(bid), true) = (dearer, self.refused < MAX_REFUSALS) {
-            return Next::Sign(self.bundle.clone(), bid);
+            return Next::Sign(self.carried().cloned(), bid);
         }
         // Whatever pays more may have its nonce. Nobody pays for a cancellation: only if it keeps others, or would come
         // to be mined when it is not valid any more.
         self.stuck = true;
-        let due = now >= self.since.saturating_add(policy.cancel_after) || self.refused >= MAX_REFUSALS;
-        let harmful = waited_for || self.bundle.as_ref().is_some_and(|bundle| bundle.may_expire());
+        let given_up = self.refused >= MAX_REFUSALS || self.overdue;
+        let due = now >= self.since.saturating_add(policy.cancel_after) || given_up;
+        let harmful = waited_for || self.carried().is_some_and(|bundle| bundle.may_expire());
         if due
             && harmful
             && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees) {
@@ -272,7 +287,7 @@ impl Slot {
 
     fn sign_anew(&mut self, policy: &Policy, now: u64, fees: FeeSuggestion) -> Next {
         self.sent_at = now;
-        match &self.bundle {
+        match self.carried() {
             Some(bundle) if !self.cancelling => {
                 let bid = Fees::first(bundle, fees);
                 Next::Sign(Some(Arc::clone(bundle)), self.standing.map_or(bid, |it| bid.at_least(it.raised())))

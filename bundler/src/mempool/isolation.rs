@@ -19,7 +19,7 @@ use crate::{Rejection, submitter::Fees};
 /// First pause before a lone operation is tried again, in milliseconds of chain time; it doubles each time.
 const PAUSE: u64 = 1_000;
 /// Longest such pause.
-const LONGEST_PAUSE: u64 = 60_000;
+const LONGEST_PAUSE: u64 = 15_000;
 /// How long it is remembered, in milliseconds of chain time, which operations nodes would not take, and whose.
 const REMEMBERED: u64 = 600_000;
 /// Operations and entities that are remembered at most.

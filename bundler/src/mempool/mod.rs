@@ -340,10 +340,12 @@ impl Mempool {
 
     /// Operations that could go into a bundle now, oldest first, each with how many of its nonce key go before it. None
     /// of a sender that is in a bundle: what that does to its account is not known yet. None that is not valid in
-    /// whichever second the next block has.
+    /// whichever second the next block has. Of a paymaster that may revert a bundle one at a time.
     pub fn candidates(&self) -> impl Iterator<Item = (&Admitted, u64)> {
-        let bundled: HashSet<Address> =
-            self.entries.values().filter(|it| it.phase == Phase::Bundled).map(|it| it.admitted.op.sender).collect();
+        let in_bundles = || self.entries.values().filter(|it| it.phase == Phase::Bundled).map(|it| &it.admitted);
+        let bundled: HashSet<Address> = in_bundles().map(|it| it.op.sender).collect();
+        let uncontained: HashSet<Address> =
+            in_bundles().filter(|it| self.is_uncontained(it)).filter_map(Admitted::uncontained).collect();
         self.arrivals
             .values()
             .filter_map(|hash| self.entries.get(hash))
@@ -353,6 +355,7 @@ impl Mempool {
                     && entry.held.is_none()
                     && entry.suspicion.not_before <= self.time
                     && !bundled.contains(&admitted.op.sender)
+                    && admitted.uncontained().is_none_or(|paymaster| !uncontained.contains(&paymaster))
                     && self.next.is_none_or(|next| admitted.validated.is_open(&next, admitted.version))
             })
             .map(|entry| (&entry.admitted, entry.ahead))
@@ -362,6 +365,11 @@ impl Mempool {
     #[cfg(test)]
     pub fn waiting(&self) -> impl Iterator<Item = &Admitted> {
         self.candidates().filter(|(_, ahead)| *ahead == 0).map(|(admitted, _)| admitted)
+    }
+
+    /// Whether the operation may revert whatever bundle it is in, and its paymaster is not one that is trusted.
+    pub fn is_uncontained(&self, admitted: &Admitted) -> bool {
+        admitted.uncontained().is_some_and(|paymaster| !self.config.allowed.contains(&paymaster))
     }
 
     /// Takes note that only the node can tell what the execution of these does.

@@ -415,7 +415,7 @@ async fn consecutive_nonces_queue_and_go_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn what_queues_behind_a_dropped_operation_waits_a_minute_for_another_to_come() {
+async fn what_queues_behind_a_dropped_operation_waits_ten_seconds_for_another_to_come() {
     let mut pool = Mempool::default();
     insert(&mut pool, operation(1, 5, 100, 1)).unwrap();
     let mut second = operation(1, 6, 100, 2);
@@ -428,12 +428,12 @@ async fn what_queues_behind_a_dropped_operation_waits_a_minute_for_another_to_co
     };
     pool.take_out(B256::repeat_byte(1), "why not".into(), None);
     // Heads of two seconds.
-    assert_eq!((gap(&mut pool, 2), gap(&mut pool, 31)), (vec![], vec![]));
+    assert_eq!((gap(&mut pool, 2), gap(&mut pool, 6)), (vec![], vec![]));
     insert(&mut pool, operation(1, 5, 100, 3)).unwrap();
-    assert_eq!((gap(&mut pool, 32), gap(&mut pool, 90)), (vec![], vec![]), "the gap is closed");
+    assert_eq!((gap(&mut pool, 7), gap(&mut pool, 30)), (vec![], vec![]), "the gap is closed");
     pool.take_out(B256::repeat_byte(3), "why not".into(), None);
-    assert_eq!((gap(&mut pool, 91), gap(&mut pool, 120)), (vec![], vec![]));
-    assert_eq!(gap(&mut pool, 121), [2]);
+    assert_eq!((gap(&mut pool, 31), gap(&mut pool, 35)), (vec![], vec![]));
+    assert_eq!(gap(&mut pool, 36), [2]);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use crate::{
 /// Why what its paymaster cannot pay for now is not bundled.
 const OVERDRAWN: &str = "its paymaster's deposit does not cover it beside those before it (EREP-010)";
 /// How long an operation waits, in chain time, for one to come that has to go before it.
-const GAP: Duration = Duration::from_secs(60);
+const GAP: Duration = Duration::from_secs(10);
 
 /// An operation that went out, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Condition, FeeHistory, NodeError, endpoint::Endpoint, nodes::Nodes, receipt::OpReceipt};
-use crate::{chain_time::TimedHeader, evm::Moment, world::Wire};
+use crate::{
+    chain_time::TimedHeader,
+    evm::{BlockPin, Moment},
+    world::Wire,
+};
 
 const BLOCK: &str = "eth_getBlockByNumber";
 
@@ -265,6 +269,22 @@ impl NodeClient {
             None => rpc_params![call, block, pretended],
         };
         self.call("eth_call", params).await
+    }
+
+    /// A transaction's call on the state of the newest block that the node has, and what is pretended beside, in the block to
+    /// come after `head`.
+    pub(crate) async fn call_newest(
+        &self,
+        call: &PaidCall,
+        head: &BlockPin,
+        at: Moment,
+        pretended: &StateOverride,
+    ) -> Result<Bytes, NodeError> {
+        let mut block = to_come(at);
+        block["baseFeePerGas"] = json!(U256::from(head.next_base_fee));
+        block["feeRecipient"] = json!(head.beneficiary);
+        block["prevRandao"] = json!(head.prevrandao);
+        self.call("eth_call", rpc_params![call, "latest", pretended, block]).await
     }
 
     /// The least gas limit with which a call succeeds, as the node estimates it, on the state after this block and what

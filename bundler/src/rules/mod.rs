@@ -8,6 +8,7 @@
 //! How each rule is read, where the ERC leaves a choice: `docs/erc-7562.md`.
 
 mod calls;
+mod context;
 mod opcodes;
 mod rule;
 mod storage;
@@ -20,6 +21,7 @@ use alloy::primitives::{Address, U256};
 use erc4337::{ChainPreset, storage::DepositInfo};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use context::{MAX_CONTEXT_SIZE, context_size};
 pub use rule::Rule;
 pub use violation::Violation;
 
@@ -180,6 +182,7 @@ pub fn judge(trace: &Trace, parties: &Parties) -> Vec<Violation> {
             };
             broken.into_iter().collect()
         })
+        .chain(context::judge(trace, parties))
         .collect()
 }
 

@@ -39,6 +39,8 @@ rules! {
     Sto031 "STO-031" "stake this entity in the EntryPoint, or keep its state in the account";
     Sto032 "STO-032" "stake this entity in the EntryPoint";
     Sto033 "STO-033" "stake this entity to read other contracts; write only entries of the account or of this entity";
+    Erep050 "EREP-050" "stake the paymaster in the EntryPoint, or return no context from validatePaymasterUserOp";
+    Lim020 "LIM-020" "return a context of 2,048 bytes at most from validatePaymasterUserOp";
 }
 
 impl std::fmt::Display for Rule {

@@ -112,6 +112,8 @@ impl fmt::Display for Violation {
                     self.address
                 )
             }
+            Rule::Erep050 => write!(f, "{unstaked}{entity} {} must not return a context", self.address),
+            Rule::Lim020 => write!(f, "{entity} {} returns a context that is too long", self.address),
         }?;
         write!(f, " ({rule})")
     }

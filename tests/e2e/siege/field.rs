@@ -76,11 +76,12 @@ impl Report {
     }
 
     /// What is wrong.
-    pub(super) fn verdict(&self) -> Option<String> {
+    pub(super) fn verdict(&self, cancellations: usize) -> Option<String> {
         if !self.lost.is_empty() {
             return Some(format!("{} of {} honest operations: {:?}", self.lost.len(), self.honest, self.lost));
         }
-        (!self.loss.is_zero()).then(|| {
+        let taken_into_account = self.reverted == 0 && self.cancelled <= cancellations;
+        (!self.loss.is_zero() && !taken_into_account).then(|| {
             format!("{} wei lost in {} reverted and {} cancelled", self.loss, self.reverted, self.cancelled)
         })
     }
@@ -170,6 +171,11 @@ impl Field {
 
     pub(super) async fn status(&self, hash: B256) -> Value {
         self.stack.node.ask("fabstir_getUserOperationStatus", vec![json!(hash)]).await.unwrap()
+    }
+
+    /// Bundles go by themselves ("auto"), or not before they do ("manual").
+    pub(super) async fn bundling(&self, mode: &str) {
+        self.stack.node.ask("debug_bundler_setBundlingMode", vec![json!(mode)]).await.unwrap();
     }
 
     /// One operation of each honest user.

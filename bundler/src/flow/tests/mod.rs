@@ -41,6 +41,7 @@ fn whatever_chain_and_node_do_each_operation_ends_once_and_is_never_under_two_no
             seen.refused,
             seen.displaced,
             seen.superseded,
+            seen.reduced,
         ];
         assert!(met.iter().all(|count| *count > 100), "{seen:?}");
     }

@@ -295,3 +295,59 @@ fn what_was_in_flight_before_a_restart_is_first_sent_as_it_is() {
     assert!(again.iter().any(|action| matches!(action, Action::Broadcast { .. })), "{again:?}");
     assert!(!again.iter().any(|action| matches!(action, Action::Sign { .. })), "{again:?}");
 }
+
+/// Of two operations that pay this much.
+fn bundle_of_two(fee: u128) -> Arc<Bundle> {
+    let operations = vec![operation(1, 0, fee, 1), operation(2, 0, fee, 2)];
+    Arc::new(Bundle::new(operations[0].entry_point, EntryPointVersion::V0_8, operations))
+}
+
+#[test]
+fn what_does_not_work_any_more_leaves_a_bundle_that_is_made_dearer_and_stays_bound_to_its_nonce() {
+    let bundle = bundle_of_two(100);
+    let [first, second] = bundle.hashes().try_into().unwrap();
+    let mut flow = in_flight(&bundle);
+    let actions = flow.advance(&[Some(0)], 30, 10_000, fees());
+    let Some(Action::SignAgain { bundle: again, fees: bid, .. }) = actions.first() else { panic!("{actions:?}") };
+    assert!(Arc::ptr_eq(again, &bundle));
+    let rest = Bundle::new(bundle.entry_point, bundle.version, vec![bundle.operations[1].clone()]);
+    let rest = flow.reduce(PLACE, again, rest).unwrap();
+    let dearer = Attempt { transaction: B256::repeat_byte(8), raw: Bytes::new(), fees: *bid };
+    assert!(flow.signed(PLACE, dearer.clone(), Some(&bundle)).is_empty(), "the whole is not carried any more");
+    assert_eq!(flow.signed(PLACE, dearer, Some(&rest)).len(), 1);
+    assert_eq!(flow.carried(PLACE, B256::repeat_byte(8)).unwrap().hashes(), [second]);
+    assert!(flow.holds(first), "the first transaction may be mined yet");
+    // Whichever is mined, both are told.
+    flow.advance(&[Some(1)], 31, 10_200, fees());
+    let mined = Mined { transaction: B256::repeat_byte(8), success: true, block: 31, cost: 1 };
+    let settled = flow.settle(PLACE, Some(mined), 31);
+    let [Action::Settled { bundle: Some(told), .. }] = settled.as_slice() else { panic!("{settled:?}") };
+    assert_eq!((told.hashes(), flow.holds(first)), (vec![first, second], false));
+}
+
+#[test]
+fn a_bundle_of_which_nothing_works_any_more_is_cancelled_at_the_next_head() {
+    let bundle = bundle_of_two(100);
+    let mut flow = in_flight(&bundle);
+    let actions = flow.advance(&[Some(0)], 30, 10_000, fees());
+    assert!(matches!(actions[..], [Action::SignAgain { .. }]), "{actions:?}");
+    flow.give_up(PLACE, &bundle);
+    assert!(flow.holds(bundle.hashes()[0]));
+    assert!(cancels(&flow.advance(&[Some(0)], 31, 10_200, fees())));
+}
+
+#[test]
+fn a_bundle_with_an_operation_that_runs_out_is_made_anew_however_lately_it_was_sent() {
+    let again = |actions: &[Action]| matches!(actions, [Action::SignAgain { .. }]);
+    let bundle = bundle_of_two(100);
+    let mut flow = in_flight(&bundle);
+    flow.hurry(&[Some(0)], |_| false);
+    assert!(flow.advance(&[Some(0)], 2, 1_200, fees()).is_empty());
+    flow.hurry(&[Some(0)], |admitted| admitted.op.sender == bundle.operations[1].op.sender);
+    assert!(again(&flow.advance(&[Some(0)], 3, 1_400, fees())));
+    // What bids all that its operations pay cannot take its own place.
+    let poor = bundle_of_two(3);
+    let mut flow = in_flight(&poor);
+    flow.hurry(&[Some(0)], |_| true);
+    assert!(cancels(&flow.advance(&[Some(0)], 3, 1_400, fees())));
+}

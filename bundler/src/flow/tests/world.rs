@@ -39,6 +39,7 @@ pub(super) struct Seen {
     pub(super) refused: u64,
     pub(super) displaced: u64,
     pub(super) superseded: u64,
+    pub(super) reduced: u64,
     included: u64,
     dropped: u64,
 }
@@ -56,6 +57,7 @@ impl Seen {
         self.refused += other.refused;
         self.displaced += other.displaced;
         self.superseded += other.superseded;
+        self.reduced += other.reduced;
         self.included += other.included;
         self.dropped += other.dropped;
     }
@@ -306,7 +308,27 @@ impl World {
 
     fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
+            let action = match action {
+                // Nothing of a bundle, or all but one operation, may have stopped to work meanwhile.
+                Action::SignAgain { place, bundle, fees } => {
+                    let bundle = if self.rng.chance(0.2) && bundle.operations.len() > 1 {
+                        let mut rest = (*bundle).clone();
+                        rest.operations.pop();
+                        self.seen.reduced += 1;
+                        self.flow.reduce(place, &bundle, rest)
+                    } else if self.rng.chance(0.02) {
+                        self.flow.give_up(place, &bundle);
+                        None
+                    } else {
+                        Some(bundle)
+                    };
+                    let Some(bundle) = bundle else { continue };
+                    Action::Sign { place, bundle: Some(bundle), fees }
+                }
+                other => other,
+            };
             match action {
+                Action::SignAgain { .. } => {}
                 Action::Sign { place, bundle, fees } => {
                     if self.rng.chance(0.02) {
                         self.queue.push(Event::NotSigned(place, bundle));

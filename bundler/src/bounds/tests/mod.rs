@@ -1,0 +1,5 @@
+mod charges;
+mod code;
+mod numbers;
+mod property;
+mod world;
