@@ -84,7 +84,15 @@ impl Expected {
 
 impl Bundle {
     pub(crate) fn new(entry_point: Address, version: EntryPointVersion, operations: Vec<Admitted>) -> Self {
-        Self { entry_point, version, operations, native: false, below_market: false, least_bid: Fees::default(), expected: Expected::default() }
+        Self {
+            entry_point,
+            version,
+            operations,
+            native: false,
+            below_market: false,
+            least_bid: Fees::default(),
+            expected: Expected::default(),
+        }
     }
 
     /// The same without what only matters until it is mined.

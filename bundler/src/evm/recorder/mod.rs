@@ -75,12 +75,7 @@ struct Open {
 
 impl Recorder {
     pub(super) fn new(watch: Watch) -> Self {
-        Self {
-            watch,
-            trace: Trace::default(),
-            stack: Vec::with_capacity(16),
-            seen: HashSet::default(),
-        }
+        Self { watch, trace: Trace::default(), stack: Vec::with_capacity(16), seen: HashSet::default() }
     }
 
     /// The record.
