@@ -87,7 +87,9 @@ mod tests {
         let key = PrivateKeySigner::random();
         let after = |code| checked(key.address(), signed(&key, 3), 4, code);
         after(Bytecode::new_eip7702(DELEGATE)).await.unwrap();
-        assert!(after(Bytecode::new_eip7702(Address::repeat_byte(1))).await.unwrap_err().contains("not the sender's next"));
+        assert!(
+            after(Bytecode::new_eip7702(Address::repeat_byte(1))).await.unwrap_err().contains("not the sender's next")
+        );
         assert!(after(Bytecode::default()).await.is_err());
     }
 }

@@ -287,10 +287,7 @@ mod tests {
     fn what_does_not_pay_the_base_fee_waits_and_everything_does_while_that_is_above_our_cap() {
         let pool = mempool([operation(1, 0, 30, 1), operation(2, 0, 90, 2)]);
         assert_eq!(ids(chosen(&pool, Room::of_gas(u64::MAX), fees(31), false)), [2]);
-        assert_eq!(
-            ids(chosen(&pool, Room::of_gas(u64::MAX), FeeSuggestion { cap: 30, ..fees(31) }, false)),
-            [0_u8; 0]
-        );
+        assert_eq!(ids(chosen(&pool, Room::of_gas(u64::MAX), FeeSuggestion { cap: 30, ..fees(31) }, false)), [0_u8; 0]);
     }
 
     #[test]

@@ -165,7 +165,8 @@ impl Records {
 
     /// An operation that was dropped before a restart.
     pub(crate) fn restore_dropped(&mut self, hash: B256, entry_point: Address, reason: String) {
-        let record = Record { op: None, entry_point, version: None, status: Status::Dropped { reason }, waits_for: None };
+        let record =
+            Record { op: None, entry_point, version: None, status: Status::Dropped { reason }, waits_for: None };
         self.by_hash.insert(hash, record);
         self.end(hash);
     }

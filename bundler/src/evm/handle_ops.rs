@@ -120,7 +120,9 @@ pub enum SimulationError {
     #[error("more than {0} values of state would be read")]
     TooManyReads(usize),
     /// It takes more of the EVM than it may.
-    #[error("more than {0} steps would be made in the EVM, where a run begins anew with each value that it turns out to read")]
+    #[error(
+        "more than {0} steps would be made in the EVM, where a run begins anew with each value that it turns out to read"
+    )]
     TooManySteps(u64),
     /// Its validation calls more than any does.
     #[error("validation makes more calls than any needs")]

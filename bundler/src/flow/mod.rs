@@ -154,7 +154,12 @@ struct Bound {
 impl Flow {
     /// With nothing in flight, for this many keys.
     pub(crate) fn new(keys: usize, policy: Policy) -> Self {
-        Self { policy, lanes: (0..keys).map(|_| Lane::default()).collect(), held: HashMap::new(), bound: HashMap::new() }
+        Self {
+            policy,
+            lanes: (0..keys).map(|_| Lane::default()).collect(),
+            held: HashMap::new(),
+            bound: HashMap::new(),
+        }
     }
 
     /// Bundles that can be placed now.
@@ -281,8 +286,10 @@ impl Flow {
             Some(slot) => {
                 let displaced = slot.give_up();
                 slot.take_in(Arc::clone(&bundle), now);
-                actions.extend(displaced.map(|displaced| {
-                    Action::Settled { place, bundle: Some(displaced), outcome: Outcome::Displaced }
+                actions.extend(displaced.map(|displaced| Action::Settled {
+                    place,
+                    bundle: Some(displaced),
+                    outcome: Outcome::Displaced,
                 }));
             }
         }

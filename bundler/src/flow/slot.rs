@@ -278,7 +278,8 @@ impl Slot {
         let harmful = waited_for || self.carried().is_some_and(|bundle| bundle.may_expire());
         if due
             && harmful
-            && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees) {
+            && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees)
+        {
             self.cancelling = true;
             return cancellation;
         }

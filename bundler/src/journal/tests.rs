@@ -447,7 +447,8 @@ fn on_disk(path: &std::path::Path, chain: u64) -> Result<File, JournalError> {
 #[test]
 fn of_a_transaction_that_no_node_took_nothing_is_left_and_of_those_before_it_everything() {
     let (mut book, mut rows) = (Book::default(), Rows::new());
-    let signed = |number| Entry::Signed { key: key(1), nonce: 7, operations: vec![hash(number)], attempt: attempt(number) };
+    let signed =
+        |number| Entry::Signed { key: key(1), nonce: 7, operations: vec![hash(number)], attempt: attempt(number) };
     let refused = || Entry::Refused { key: key(1), nonce: 7 };
     book.apply(signed(1), &mut rows);
     book.apply(signed(2), &mut rows);

@@ -206,9 +206,8 @@ impl Mempool {
 
     fn halve(&mut self, hashes: &[B256]) {
         // Operations of one line stay together if they can: the second waits for the first anyway.
-        let line = |hash: &B256| {
-            self.entries.get(hash).map(|entry| (entry.admitted.op.sender, entry.admitted.op.nonce_key()))
-        };
+        let line =
+            |hash: &B256| self.entries.get(hash).map(|entry| (entry.admitted.op.sender, entry.admitted.op.nonce_key()));
         let middle = hashes.len() / 2;
         let is_between = |at: &usize| line(&hashes[*at - 1]) != line(&hashes[*at]);
         let near = (0..middle).flat_map(|off| [middle - off, middle + off]);

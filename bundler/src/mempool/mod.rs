@@ -35,8 +35,8 @@ use crate::{
     rejection::Entity,
 };
 use gate::{cost, entities};
-use isolation::{Culprits, Suspicion};
 pub(crate) use isolation::{Class, Trouble};
+use isolation::{Culprits, Suspicion};
 
 /// Per cent by which both fees must rise for one operation to take another's place (ERC-4337 mempools: 10 %).
 const REPLACEMENT_BUMP: u128 = 10;

@@ -84,14 +84,38 @@ impl NodeError {
             Answer::Unknown
         } else if says(&["replacement"]) {
             Answer::Outbid
-        } else if self.is_the_endpoints() || [-32_005, -32_016].contains(code) || says(&["nonce", "gapped", "syncing"]) {
+        } else if self.is_the_endpoints() || [-32_005, -32_016].contains(code) || says(&["nonce", "gapped", "syncing"])
+        {
             Answer::NotNow
-        } else if says(&["underpriced", "tip too low", "tip below", "priority fee too low", "priority fee per gas too low"]) {
+        } else if says(&[
+            "underpriced",
+            "tip too low",
+            "tip below",
+            "priority fee too low",
+            "priority fee per gas too low",
+        ]) {
             Answer::Underpriced
         } else {
             let passing = says(&[
-                "fee too low", "gas price", "fee cap", "feecap", "base fee", "insufficient funds", "pool is full", "pool full", "reserved", "in-flight", "inflight", "account limit",
-                "limit exceeded", "timeout", "timed out", "busy", "overloaded", "unavailable", "internal error",
+                "fee too low",
+                "gas price",
+                "fee cap",
+                "feecap",
+                "base fee",
+                "insufficient funds",
+                "pool is full",
+                "pool full",
+                "reserved",
+                "in-flight",
+                "inflight",
+                "account limit",
+                "limit exceeded",
+                "timeout",
+                "timed out",
+                "busy",
+                "overloaded",
+                "unavailable",
+                "internal error",
             ]);
             Answer::No { passing }
         }

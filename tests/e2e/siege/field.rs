@@ -81,9 +81,8 @@ impl Report {
             return Some(format!("{} of {} honest operations: {:?}", self.lost.len(), self.honest, self.lost));
         }
         let taken_into_account = self.reverted == 0 && self.cancelled <= cancellations;
-        (!self.loss.is_zero() && !taken_into_account).then(|| {
-            format!("{} wei lost in {} reverted and {} cancelled", self.loss, self.reverted, self.cancelled)
-        })
+        (!self.loss.is_zero() && !taken_into_account)
+            .then(|| format!("{} wei lost in {} reverted and {} cancelled", self.loss, self.reverted, self.cancelled))
     }
 }
 
@@ -246,8 +245,7 @@ impl Field {
                 report.loss += cost.saturating_sub(revenue);
             }
         }
-        report.latency =
-            sent.iter().filter_map(|it| Some(executed.get(&it.hash)?.saturating_sub(it.block))).collect();
+        report.latency = sent.iter().filter_map(|it| Some(executed.get(&it.hash)?.saturating_sub(it.block))).collect();
         report.latency.sort_unstable();
         report
     }

@@ -23,11 +23,8 @@ impl Attacker for ManyReads {
     fn attack<'a>(&'a self, field: &'a Field, _: u64) -> BoxFuture<'a, Vec<B256>> {
         async {
             let sender = field.account(V0_8, &READER).await;
-            let op = UserOperation {
-                call_data: vec![1; 4].into(),
-                call_gas_limit: 12_000_000,
-                ..field.operation(sender)
-            };
+            let op =
+                UserOperation { call_data: vec![1; 4].into(), call_gas_limit: 12_000_000, ..field.operation(sender) };
             field.send(V0_8, &op).await;
             Vec::new()
         }

@@ -110,7 +110,11 @@ async fn no_attacker_makes_the_bundler_pay_or_takes_an_honest_operation_down() {
     for attacker in catalogue().iter().filter(|it| only.as_deref().is_none_or(|only| only == it.name())) {
         let report = besiege(&field, attacker.as_ref(), rounds).await;
         println!("{}", report.row(attacker.name()));
-        failed.extend(report.verdict(attacker.cancellations()).map(|why| format!("{}: {} ({why})", attacker.name(), attacker.claim())));
+        failed.extend(
+            report
+                .verdict(attacker.cancellations())
+                .map(|why| format!("{}: {} ({why})", attacker.name(), attacker.claim())),
+        );
     }
     assert!(failed.is_empty(), "{failed:#?}");
 }

@@ -20,9 +20,9 @@ impl Attacker for Swallowed {
         "an operation that nodes take and nobody mines holds up none of those it was bundled with for long"
     }
 
-    /// One for each sender, who is suspected from then on.
+    /// One for each halving of his bundle; he is suspected from then on.
     fn cancellations(&self) -> usize {
-        1
+        3
     }
 
     fn attack<'a>(&'a self, field: &'a Field, round: u64) -> BoxFuture<'a, Vec<B256>> {

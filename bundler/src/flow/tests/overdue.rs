@@ -127,10 +127,13 @@ fn what_waits_behind_a_nonce_that_was_left_waits_for_the_next_bundle_or_a_little
 #[test]
 fn what_a_node_may_have_keeps_its_nonce_though_it_is_refused_afterwards() {
     let bundle = bundle(4);
-    for unsure in [|flow: &mut Flow| flow.taken(PLACE, SENT), |flow: &mut Flow| {
-        // Sent once more: one of two answers is out.
-        assert!(matches!(flow.advance(&[Some(0)], 20, 5_000, fees())[..], [Action::Broadcast { .. }]));
-    }] {
+    for unsure in [
+        |flow: &mut Flow| flow.taken(PLACE, SENT),
+        |flow: &mut Flow| {
+            // Sent once more: one of two answers is out.
+            assert!(matches!(flow.advance(&[Some(0)], 20, 5_000, fees())[..], [Action::Broadcast { .. }]));
+        },
+    ] {
         let mut flow = in_flight(&bundle);
         unsure(&mut flow);
         assert!(flow.refused(PLACE, SENT).is_none());
@@ -209,7 +212,11 @@ fn several_that_bid_what_others_do_and_are_not_mined_are_tried_in_halves_and_one
         // One is made dearer on, and its nonce is anybody's who pays more.
         assert_eq!(given_up.len(), usize::from(count == 2));
         let fees_of = Fees { max_fee: 96, priority_fee: 32 };
-        flow.signed(PLACE, Attempt { transaction: B256::with_last_byte(9), raw: Bytes::new(), fees: fees_of }, Some(&bundle));
+        flow.signed(
+            PLACE,
+            Attempt { transaction: B256::with_last_byte(9), raw: Bytes::new(), fees: fees_of },
+            Some(&bundle),
+        );
         let least = flow.openings(0)[0].least_bid.unwrap();
         assert!(least.priority_fee > 4, "{least:?}");
         // Until then it is sent again: it may be mined yet.
@@ -274,21 +281,22 @@ fn what_fees_have_left_behind_makes_way_for_what_pays_more_and_is_executed_once_
         assert!(flow.is_idle() && flow.may_go(poor.hashes()[0], Place { nonce: 1, ..PLACE }));
         // Its block leaves the chain: what was mined is what is in flight again.
         let again = flow.advance(&[Some(0)], 41, 8_200, fees());
-        assert!(again.iter().any(|it| matches!(it, Action::Unmined { bundle, .. } if bundle.hashes() == executed.hashes())));
+        assert!(
+            again.iter().any(|it| matches!(it, Action::Unmined { bundle, .. } if bundle.hashes() == executed.hashes()))
+        );
     }
 }
 
 #[test]
 fn what_was_in_flight_before_a_restart_is_first_sent_as_it_is() {
     let mut flow = flow();
-    let restored =
-        Restored {
-            bundle: Some(bundle(100)),
-            attempts: vec![attempt()],
-            cancelled_by: Vec::new(),
-            earlier: vec![B256::repeat_byte(5)],
-            settled: None,
-        };
+    let restored = Restored {
+        bundle: Some(bundle(100)),
+        attempts: vec![attempt()],
+        cancelled_by: Vec::new(),
+        earlier: vec![B256::repeat_byte(5)],
+        settled: None,
+    };
     flow.restore(PLACE, restored, 1_000);
     assert!(!flow.may_go(B256::repeat_byte(5), Place { nonce: 1, ..PLACE }), "a transaction with it may be mined yet");
     let again = flow.advance(&[Some(0)], 50, 10_000, fees());

@@ -49,11 +49,7 @@ fn bundles(pool: &mut Mempool) -> Vec<Vec<B256>> {
 
 /// Offers bundles to a node, one after the other, one block for each that it takes or when none is left to try; what was
 /// dropped, by reason, and how many bundles of several and of one it refused.
-fn offer(
-    pool: &mut Mempool,
-    takes: impl Fn(&[B256]) -> bool,
-    attempts: usize,
-) -> (BTreeMap<B256, String>, [usize; 2]) {
+fn offer(pool: &mut Mempool, takes: impl Fn(&[B256]) -> bool, attempts: usize) -> (BTreeMap<B256, String>, [usize; 2]) {
     let (mut dropped, mut refusals) = (BTreeMap::new(), [0; 2]);
     for _ in 0..attempts {
         let Some(bundle) = bundles(pool).into_iter().next() else {
@@ -100,9 +96,7 @@ fn a_culprit_is_found_in_as_many_attempts_as_his_bundle_can_be_halved_and_innoce
 #[test]
 fn it_is_dropped_when_others_go_that_bid_no_more_and_it_still_does_not() {
     let mut pool = pool(3);
-    let refuse = |pool: &mut Mempool| {
-        pool.set_back(&[id(1)], Trouble::Refused { bid: BID, passing: false }, WORDS)
-    };
+    let refuse = |pool: &mut Mempool| pool.set_back(&[id(1)], Trouble::Refused { bid: BID, passing: false }, WORDS);
     for _ in 0..5 {
         assert_eq!(refuse(&mut pool), [], "no other was taken since");
         pool.went(&[id(2)], Some(Fees { priority_fee: 3, ..BID }));
@@ -161,11 +155,10 @@ fn a_culprit_is_remembered_by_hash_and_sender_and_his_paymaster_when_there_are_s
     insert(&mut pool, sponsored(1, 1, 2)).unwrap();
     insert(&mut pool, sponsored(2, 0, 3)).unwrap();
     insert(&mut pool, operation(3, 0, 100, 4)).unwrap();
-    assert_eq!([2, 3, 4].map(|it| pool.class(id(it))), [
-        Class::Entity(Address::repeat_byte(1)),
-        Class::Usual,
-        Class::Usual
-    ]);
+    assert_eq!(
+        [2, 3, 4].map(|it| pool.class(id(it))),
+        [Class::Entity(Address::repeat_byte(1)), Class::Usual, Class::Usual]
+    );
     convict(&mut pool, id(3));
     insert(&mut pool, sponsored(4, 0, 5)).unwrap();
     insert(&mut pool, sponsored(5, 0, 6)).unwrap();
