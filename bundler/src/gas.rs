@@ -15,7 +15,7 @@ use crate::{
 /// Every transaction's base price.
 const TRANSACTION: u128 = 21_000;
 /// Price of one EIP-7702 authorization tuple.
-const AUTHORIZATION: u128 = 25_000;
+pub(crate) const AUTHORIZATION: u128 = 25_000;
 /// Calldata tokens (EIP-7623): a zero byte is one, any other is four.
 const PER_TOKEN: u128 = 4;
 /// The floor price of a token, whatever is executed.

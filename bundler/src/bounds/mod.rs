@@ -39,8 +39,9 @@ pub(crate) fn beside(op: &UserOperation, version: EntryPointVersion, context: us
     let words = (bytes.div_ceil(32) + FIELDS) as u128;
     let bytes = context as u128;
     match (version, context) {
-        (V0_6 | V0_7, 0) => 24_700 + words * 5 / 9,
-        (V0_8 | V0_9, 0) => 20_650 + words * 5 / 9,
+        (V0_6, 0) => 24_700 + words * 5 / 9,
+        (V0_7, 0) => 24_700 + words * 9 / 4,
+        (V0_8 | V0_9, 0) => 20_650 + words * 9 / 4,
         (V0_6, _) => 30_000 + 7 * bytes + 17 * words,
         (V0_7, _) => 54_500 + 9 * bytes / 2 + 6 * words,
         (V0_8 | V0_9, _) => 42_500 + bytes / 2 + 6 * words,

@@ -252,6 +252,7 @@ fn expected(
         let event = UserOperationEvent::decode_log(log).ok()?;
         Some(event.actualGasCost.saturating_to::<u128>())
     });
+    let gas_used = gas_used.saturating_add(authorizations(bundle, head));
     let price = head.fees.base_fee.saturating_add(bid.priority_fee);
     let l1 = |prices: L1Prices| prices.fee(&bundle.transaction(chain_id, None, bid, bundler).bytes());
     Expected {
@@ -261,6 +262,16 @@ fn expected(
         l1: head.l1.map_or(0, l1),
         operator: head.l1.map_or(0, |prices| prices.operator_fee(gas_used.into())),
     }
+}
+
+/// Gas that the transaction's authorizations take, which the run only pretends: of what is charged for each, half comes back
+/// if the account is not empty, and its first access is cheaper (EIP-7702).
+fn authorizations(bundle: &Bundle, head: &Head) -> u64 {
+    const FIRST_ACCESS: u64 = 2_500;
+    const COMES_BACK: u64 = 12_500;
+    let signed = bundle.operations.iter().filter(|admitted| admitted.op.eip7702_auth.is_some());
+    let exists = |admitted: &Admitted| head.view.account(admitted.op.sender).is_some_and(|account| !account.is_empty());
+    signed.map(|it| gas::AUTHORIZATION as u64 - FIRST_ACCESS - if exists(it) { COMES_BACK } else { 0 }).sum()
 }
 
 /// Takes out what offers less than so many per cent of the `preVerificationGas` that it would be asked for now: data on
