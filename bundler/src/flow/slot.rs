@@ -275,7 +275,7 @@ impl Slot {
         self.stuck = true;
         let given_up = self.refused >= MAX_REFUSALS || self.overdue;
         let due = now >= self.since.saturating_add(policy.cancel_after) || given_up;
-        let harmful = waited_for || self.carried().is_some_and(|bundle| bundle.may_expire());
+        let harmful = waited_for || self.overdue || self.carried().is_some_and(|bundle| bundle.may_expire());
         if due
             && harmful
             && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees)

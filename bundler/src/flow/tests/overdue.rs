@@ -221,7 +221,7 @@ fn several_that_bid_what_others_do_and_are_not_mined_are_tried_in_halves_and_one
         assert!(least.priority_fee > 4, "{least:?}");
         // Until then it is sent again: it may be mined yet.
         let again = flow.advance(&[Some(0)], 200, 40_000, fees());
-        assert!(matches!(again[..], [Action::Broadcast { .. } | Action::Sign { .. }]), "{again:?}");
+        assert!(matches!(again[..], [Action::Broadcast { .. } | Action::SignAgain { .. }]), "{again:?}");
     }
 }
 
