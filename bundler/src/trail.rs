@@ -245,7 +245,8 @@ mod tests {
     #[test]
     fn after_a_reorganisation_nothing_is_known_of_the_blocks_before_it() {
         let mut trail = walked(&[(filter(&OTHER), true), (filter(&OTHER), true)]);
-        let branch = header(&sealed(alloy::consensus::Header { number: 6, ..Default::default() }), filter(&OTHER), true);
+        let branch =
+            header(&sealed(alloy::consensus::Header { number: 6, ..Default::default() }), filter(&OTHER), true);
         trail.on(branch);
         assert_eq!((trail.quiet_since(1), trail.quiet_since(2)), (None, Some(0)));
         assert_eq!(trail.loud(), [0, 1]);

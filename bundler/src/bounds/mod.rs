@@ -108,8 +108,6 @@ impl Metered {
         context: usize,
         price: u128,
     ) -> Result<(), Rejection> {
-        let required = self.account.saturating_add(VALIDATION_GAS_SLACK);
-        at_least("verificationGasLimit", op.verification_gas_limit, required)?;
         if let Some(paymaster) = op.paymaster.as_ref().filter(|_| version.is_packed()) {
             let required = self.paymaster.saturating_add(VALIDATION_GAS_SLACK);
             at_least("paymasterVerificationGasLimit", paymaster.verification_gas_limit, required)?;
@@ -122,7 +120,9 @@ impl Metered {
             let worst = self.worst(op, version, context);
             short(op.max_gas(version), op.max_fee_per_gas, worst, price)
         };
-        at_least("verificationGasLimit", op.verification_gas_limit, op.verification_gas_limit.saturating_add(missing))
+        let limit = op.verification_gas_limit;
+        let required = self.account.saturating_add(VALIDATION_GAS_SLACK).max(limit.saturating_add(missing));
+        at_least("verificationGasLimit", limit, required)
     }
 
     /// Gas by which `verificationGasLimit` is too low in v0.6 for an operation not to come to cost more than it has paid

@@ -108,7 +108,8 @@ impl Engine {
             let rules = chain.clone();
             let proof =
                 world::blocking(move || builder::prove(bundle, &head, next, &pending, same_state, &rules, bundler));
-            let proof = proof.await.map_err(|error| (error.to_string(), Some(Trouble::Unprovable { for_good: false })))?;
+            let proof =
+                proof.await.map_err(|error| (error.to_string(), Some(Trouble::Unprovable { for_good: false })))?;
             let mut proven = proof.map_err(|error| (error.to_string(), unprovable(&error, in_flight.is_empty())))?;
             let at = next.first();
             let decided = builder::decide(&node, &mut proven, &in_flight, bundler, (block.hash, at), fees).await;

@@ -41,7 +41,7 @@ export async function visit(browser: Browser, url: string, origins: string[] = [
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
   await page.setViewport(WIDE);
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   const allowed = [new URL(url).origin, ...origins];
   const troubles: string[] = [];
   page.on("pageerror", (error) => troubles.push(`error: ${error instanceof Error ? error.stack : String(error)}`));
