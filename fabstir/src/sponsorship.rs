@@ -88,14 +88,14 @@ fn names(deployment: &Deployment) -> Names {
 
 /// The chain: state from the node, simulation from the bundler.
 #[derive(Debug)]
-pub(crate) struct View {
+pub struct View {
     node: NodeClient,
     bundler: Bundler,
 }
 
 impl View {
     /// Of these.
-    pub(crate) fn new(node: NodeClient, bundler: Bundler) -> Self {
+    pub fn new(node: NodeClient, bundler: Bundler) -> Self {
         Self { node, bundler }
     }
 
@@ -123,6 +123,10 @@ impl View {
 impl Chain for View {
     fn time(&self) -> u64 {
         self.bundler.next_block().latest
+    }
+
+    fn clock(&self) -> u64 {
+        bundler::world::unix().as_secs()
     }
 
     fn read(&self, reads: Vec<Read>) -> Later<'_, Answers> {

@@ -46,6 +46,11 @@ pub trait Chain: fmt::Debug + Send + Sync + 'static {
     /// in its blocks.
     fn time(&self) -> u64;
 
+    /// Seconds since 1970 by our clock: for periods of budgets, which people read.
+    fn clock(&self) -> u64 {
+        crate::service::unix_now()
+    }
+
     /// The answers, all as of one block: the newest that operations are simulated on.
     fn read(&self, reads: Vec<Read>) -> Later<'_, Answers>;
 
