@@ -1,5 +1,5 @@
 //! A Redis with one replica that is a little behind: replies lost, the replica cut off, failovers that lose what it did
-//! not have. Scripts are the product's own, run by Lua.
+//! not have. Scripts are the product's own.
 
 mod data;
 mod script;
@@ -81,7 +81,7 @@ impl Server {
                 let source = self.scripts.get(&digest).cloned().ok_or("NOSCRIPT No matching script")?;
                 let keys: usize = String::from_utf8_lossy(&command[2]).parse().map_err(|_| "ERR keys")?;
                 let (keys, arguments) = command[3..].split_at(keys);
-                Some(script::run(&source, keys, arguments, &mut self.data, now, unix)?)
+                Some(script::run(&source, keys, arguments, &mut self.data, (now, unix))?)
             }
             _ => self.data.run(command, now, unix)?,
         };
