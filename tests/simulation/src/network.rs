@@ -147,7 +147,10 @@ impl Way {
                 let durable = self.kept.has(hash.as_bytes());
                 if let Some(arrived) = chain.arrived.get(before) {
                     let refusal = answer.as_ref().err().map(|(_, message)| message.as_str());
-                    self.oracle.lock().unwrap_or_else(PoisonError::into_inner).broadcast(arrived, durable, refusal, &chain.log);
+                    self.oracle
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .broadcast(arrived, durable, refusal, &chain.log);
                 }
             }
             drop(chain);

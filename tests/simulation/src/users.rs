@@ -74,10 +74,11 @@ impl Users {
             taken.and_then(|taken| taken.get(sequence)).filter(|signed| !oracle.is_dropped(signed.hash))
         };
         let mut sequence = (on_chain..).find(|sequence| waiting(sequence).is_none())?;
-        let mut fees = (u128::from(chain.head().header.base_fee_per_gas.unwrap_or_default())
-            * u128::from(intent.offers)
-            / 100
-            + 2_000_000, 2_000_000);
+        let mut fees = (
+            u128::from(chain.head().header.base_fee_per_gas.unwrap_or_default()) * u128::from(intent.offers) / 100
+                + 2_000_000,
+            2_000_000,
+        );
         if let Some(last) = sequence.checked_sub(1).filter(|last| intent.replaces && *last >= on_chain)
             && let Some(standing) = waiting(&last)
         {

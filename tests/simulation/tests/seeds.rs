@@ -80,7 +80,9 @@ fn no_seed_shows_anything_that_a_user_must_not_see() {
         }
     });
     let Totals { taken, executed, sponsored, lives, reasons, refusals, failures } = totals.into_inner().unwrap();
-    println!("{count} seeds: {taken} operations taken, {sponsored} sponsorships, {executed} executed, {lives} lives of the node");
+    println!(
+        "{count} seeds: {taken} operations taken, {sponsored} sponsorships, {executed} executed, {lives} lives of the node"
+    );
     println!("dropped: {reasons:#?}\nrefused: {refusals:#?}");
     if let (Some(seed), false) = (failures.first(), only_first) {
         let (part, outcome) = shrink(&Plan::of(*seed));

@@ -18,8 +18,7 @@ struct Remembering;
 impl Crypto for Remembering {
     fn secp256k1_ecrecover(&self, sig: &[u8; 64], recid: u8, msg: &[u8; 32]) -> Result<[u8; 32], PrecompileHalt> {
         let recovered = RECOVERED.with_borrow_mut(|all| {
-            *all.entry((*sig, recid, *msg))
-                .or_insert_with(|| DefaultCrypto.secp256k1_ecrecover(sig, recid, msg).ok())
+            *all.entry((*sig, recid, *msg)).or_insert_with(|| DefaultCrypto.secp256k1_ecrecover(sig, recid, msg).ok())
         });
         recovered.ok_or(PrecompileHalt::Secp256k1RecoverFailed)
     }

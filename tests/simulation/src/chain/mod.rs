@@ -216,7 +216,14 @@ impl Chain {
         self.number(block.header.number).is_some_and(|other| other.header.hash == block.header.hash)
     }
 
-    fn push(&mut self, state: State, transactions: Vec<Mined>, (timestamp, at): (u64, u64), gas_used: u64, logs_bloom: Bloom) {
+    fn push(
+        &mut self,
+        state: State,
+        transactions: Vec<Mined>,
+        (timestamp, at): (u64, u64),
+        gas_used: u64,
+        logs_bloom: Bloom,
+    ) {
         let number = FIRST + self.blocks.len() as u64;
         let hashes: Vec<u8> = transactions.iter().flat_map(|it| it.receipt.transaction_hash.0).collect();
         let header = Header::new(ConsensusHeader {

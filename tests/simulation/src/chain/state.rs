@@ -43,7 +43,11 @@ impl State {
     /// Sets a slot.
     pub fn set_slot(&mut self, address: Address, slot: U256, value: U256) {
         self.change(address, |account| {
-            if value.is_zero() { account.storage.remove(&slot) } else { account.storage.insert(slot, value) };
+            if value.is_zero() {
+                account.storage.remove(&slot)
+            } else {
+                account.storage.insert(slot, value)
+            };
         });
     }
 

@@ -80,7 +80,10 @@ impl Oracle {
         let total = budgets.promised(day, None, now, chain);
         let to_one = budgets.promised(day, Some(sender), now, chain);
         let (most, most_to_one) = (budgets.total, budgets.per_sender);
-        self.note(at, &format!("granted {sender} {} until {}: {total} in all, {to_one} to it", grant.worst, grant.until));
+        self.note(
+            at,
+            &format!("granted {sender} {} until {}: {total} in all, {to_one} to it", grant.worst, grant.until),
+        );
         if total > most {
             self.wrong(at, format!("{total} wei are promised, and {most} may be"));
         }

@@ -40,6 +40,9 @@ pub struct Oracle {
     quiet_since: u64,
     /// Milliseconds within which the bundler hears of what happens, if nothing is wrong.
     hears_within: u64,
+    /// Until when, in milliseconds, a builder that stood still may tell what it knew before: it hears only with the next
+    /// renewal that another has its partition.
+    stale_until: u64,
     /// What the paymaster may promise, and has.
     pub budgets: Option<Budgets>,
     counts: figures::Figures,
@@ -69,6 +72,11 @@ impl Oracle {
     /// Something is wrong with the world until then.
     pub fn disturbed(&mut self, until: u64) {
         self.quiet_since = self.quiet_since.max(until);
+    }
+
+    /// A builder may be one of the past until then.
+    pub fn stale(&mut self, until: u64) {
+        self.stale_until = self.stale_until.max(until);
     }
 
     fn reorganised_since(&self, at: u64) -> bool {
@@ -144,7 +152,11 @@ impl Oracle {
             && old != word
         {
             let since = when.saturating_sub(GRACE);
-            let excused = if old == "included" { log.gone_since(hash, since) } else { self.reorganised_since(since) };
+            let excused = if old == "included" {
+                log.gone_since(hash, since) || (at < self.stale_until && word != "dropped" && word != "unknown")
+            } else {
+                self.reorganised_since(since)
+            };
             if !excused {
                 self.wrong(at, format!("{hash} was {old} at {when} ms and is {word}, with no reorganisation between"));
             }

@@ -150,10 +150,9 @@ impl Plan {
             "unichain" => 1_000,
             _ => 200,
         };
-        let budget = random.chance(400).then(|| Budget {
-            total: random.between(20, 2_000),
-            per_sender: random.between(10, 400),
-        });
+        let budget = random
+            .chance(400)
+            .then(|| Budget { total: random.between(20, 2_000), per_sender: random.between(10, 400) });
         let pace = match (block_time, random.below(10)) {
             // Long enough for things to become final.
             (_, 0) => random.between(400, 700),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use redis::Value;
 
 /// Bytes.
-pub type Text = Arc<[u8]>;
+pub(super) type Text = Arc<[u8]>;
 
 /// What a key holds.
 #[derive(Clone, Debug)]
@@ -26,12 +26,12 @@ struct Key {
 
 /// All keys. To copy them costs little.
 #[derive(Clone, Debug, Default)]
-pub struct Data {
+pub(super) struct Data {
     keys: BTreeMap<Text, Key>,
 }
 
 /// What a server says when it does not do as it is told.
-pub type Refused = String;
+pub(super) type Refused = String;
 
 fn wrong_type() -> Refused {
     "WRONGTYPE Operation against a key holding the wrong kind of value".into()
@@ -78,12 +78,13 @@ impl Data {
     ///
     /// # Errors
     /// As Redis says it.
-    pub fn run(&mut self, command: &[Text], now: u64, unix: u64) -> Result<Option<Value>, Refused> {
+    pub(super) fn run(&mut self, command: &[Text], now: u64, unix: u64) -> Result<Option<Value>, Refused> {
         let argument = |index: usize| {
             command.get(index).map(|it| &**it).ok_or_else(|| Refused::from("ERR wrong number of arguments"))
         };
         let name = String::from_utf8_lossy(argument(0)?).to_uppercase();
-        let is = |index: usize, word: &str| command.get(index).is_some_and(|it| it.eq_ignore_ascii_case(word.as_bytes()));
+        let is =
+            |index: usize, word: &str| command.get(index).is_some_and(|it| it.eq_ignore_ascii_case(word.as_bytes()));
         let done = match name.as_str() {
             "GET" => match self.get(argument(1)?, now) {
                 None => Value::Nil,
@@ -138,7 +139,9 @@ impl Data {
             }
             "HGETALL" => match self.get(argument(1)?, now) {
                 None => Value::Map(Vec::new()),
-                Some(Holds::Hash(hash)) => Value::Map(hash.iter().map(|(key, value)| (bulk(key), bulk(value))).collect()),
+                Some(Holds::Hash(hash)) => {
+                    Value::Map(hash.iter().map(|(key, value)| (bulk(key), bulk(value))).collect())
+                }
                 Some(_) => return Err(wrong_type()),
             },
             "RPUSH" => {
@@ -157,8 +160,7 @@ impl Data {
                     Some(_) => return Err(wrong_type()),
                 }
                 let Holds::List(list) = self.of(key, now, || Holds::List(Vec::new())) else { return Err(wrong_type()) };
-                let taken: Vec<Value> =
-                    list.drain(..list.len().min(count as usize)).map(|text| bulk(&text)).collect();
+                let taken: Vec<Value> = list.drain(..list.len().min(count as usize)).map(|text| bulk(&text)).collect();
                 if list.is_empty() {
                     self.keys.remove(key);
                 }
@@ -211,27 +213,26 @@ impl Data {
                 let text = |number: u64| Value::BulkString(number.to_string().into_bytes());
                 Value::Array(vec![text(unix / 1_000), text(unix % 1_000 * 1_000)])
             }
-            "CONFIG" => Value::Map(vec![
-                (bulk(b"appendonly"), bulk(b"yes")),
-                (bulk(b"appendfsync"), bulk(b"always")),
-            ]),
+            "CONFIG" => Value::Map(vec![(bulk(b"appendonly"), bulk(b"yes")), (bulk(b"appendfsync"), bulk(b"always"))]),
             _ => return Err(format!("ERR unknown command '{name}'")),
         };
         Ok(Some(done))
     }
 
     /// Whether a hash of a journal has these bytes in it.
-    pub fn has(&self, bytes: &[u8]) -> bool {
+    pub(super) fn has(&self, bytes: &[u8]) -> bool {
         let journals = self.keys.iter().filter(|(key, _)| key.ends_with(b":journal"));
-        journals.filter_map(|(_, key)| if let Holds::Hash(hash) = &*key.holds { Some(hash) } else { None }).any(|hash| {
-            hash.iter().any(|(key, value)| {
-                memchr::memmem::find(key, bytes).is_some() || memchr::memmem::find(value, bytes).is_some()
-            })
-        })
+        journals.filter_map(|(_, key)| if let Holds::Hash(hash) = &*key.holds { Some(hash) } else { None }).any(
+            |hash| {
+                hash.iter().any(|(key, value)| {
+                    memchr::memmem::find(key, bytes).is_some() || memchr::memmem::find(value, bytes).is_some()
+                })
+            },
+        )
     }
 
     /// Bytes that it takes, roughly.
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let of = |key: &Key| match &*key.holds {
             Holds::Text(text) => text.len(),
             Holds::Hash(hash) => hash.iter().map(|(key, value)| key.len() + value.len()).sum(),

@@ -14,8 +14,8 @@ use alloy::hex;
 use redis::Value;
 use tokio::sync::Notify;
 
-pub use way::RedisWay;
 use data::{Data, Refused, Text};
+pub use way::RedisWay;
 
 use crate::random::Random;
 
@@ -185,8 +185,7 @@ fn sha1(message: &[u8]) -> [u8; 20] {
             *word = bytes.iter().fold(0, |value, byte| (value << 8) | u32::from(*byte));
         }
         for index in 16..80 {
-            words[index] =
-                (words[index - 3] ^ words[index - 8] ^ words[index - 14] ^ words[index - 16]).rotate_left(1);
+            words[index] = (words[index - 3] ^ words[index - 8] ^ words[index - 14] ^ words[index - 16]).rotate_left(1);
         }
         let [mut a, mut b, mut c, mut d, mut e] = state;
         for (index, word) in words.iter().enumerate() {

@@ -118,7 +118,12 @@ impl RedisWay {
         let ills = server.ills;
         let (drawn, longest) = (server.random.below(1_000), ills.slow.max(2));
         let ways = [(); 2].map(|()| server.random.between(0, longest));
-        (if drawn < ills.broken { 1 } else { 0 }, u64::from(drawn >= 1_000 - ills.unanswered.min(1_000)), ways, ills.away)
+        (
+            if drawn < ills.broken { 1 } else { 0 },
+            u64::from(drawn >= 1_000 - ills.unanswered.min(1_000)),
+            ways,
+            ills.away,
+        )
     }
 }
 

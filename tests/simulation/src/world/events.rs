@@ -45,10 +45,12 @@ impl World {
                     return None;
                 };
                 if self.plan.intents[intent].payer == Payer::Sponsor {
-                    let (call, asked) = (ask(&node.rpc, "pm_getPaymasterData", draft.to_be_sponsored()), self.clock.unix());
+                    let (call, asked) =
+                        (ask(&node.rpc, "pm_getPaymasterData", draft.to_be_sponsored()), self.clock.unix());
                     let draft = Box::new(draft);
                     calls.push(
-                        call.map(move |answer| Called::Sponsored { intent, attempt, draft, asked, answer }).boxed_local(),
+                        call.map(move |answer| Called::Sponsored { intent, attempt, draft, asked, answer })
+                            .boxed_local(),
                     );
                 } else {
                     self.send(intent, attempt, draft.sign()?, node, calls);
@@ -84,9 +86,7 @@ impl World {
                 }
                 if let Some(ledger) = node.as_ref().and_then(|node| node.ledger.clone()) {
                     let unix = self.clock.unix();
-                    calls.push(
-                        async move { Called::Settled(node::standing(&ledger, unix).await) }.boxed_local(),
-                    );
+                    calls.push(async move { Called::Settled(node::standing(&ledger, unix).await) }.boxed_local());
                 }
                 self.at(now + 2_000, Due::End);
             }
@@ -102,9 +102,7 @@ impl World {
             lock(&self.oracle).may_be_seen(signed.hash, signed.paymaster);
             let call = ask(&node.rpc, "eth_sendUserOperation", json!([signed.json, signed.entry_point]));
             let (signed, again) = (Box::new(signed.clone()), time > 0);
-            calls.push(
-                call.map(move |answer| Called::Sent { intent, attempt, again, signed, answer }).boxed_local(),
-            );
+            calls.push(call.map(move |answer| Called::Sent { intent, attempt, again, signed, answer }).boxed_local());
         }
     }
 
@@ -142,7 +140,9 @@ impl World {
                     self.send(intent, attempt, signed, node, calls);
                 }
             }
-            Called::Sent { intent, attempt, again, signed, answer } => self.sent(intent, attempt, again, &signed, &answer),
+            Called::Sent { intent, attempt, again, signed, answer } => {
+                self.sent(intent, attempt, again, &signed, &answer)
+            }
             Called::Status(hash, answer) => {
                 if answer.get("error").is_some() {
                     self.at(now + self.plan.block_time, Due::Ask(hash));

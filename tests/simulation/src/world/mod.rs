@@ -76,8 +76,20 @@ enum Due {
 /// What comes of a call.
 enum Called {
     Started(Result<Node, String>),
-    Sponsored { intent: usize, attempt: u32, draft: Box<Draft>, asked: u64, answer: Value },
-    Sent { intent: usize, attempt: u32, again: bool, signed: Box<Signed>, answer: Value },
+    Sponsored {
+        intent: usize,
+        attempt: u32,
+        draft: Box<Draft>,
+        asked: u64,
+        answer: Value,
+    },
+    Sent {
+        intent: usize,
+        attempt: u32,
+        again: bool,
+        signed: Box<Signed>,
+        answer: Value,
+    },
     Status(B256, Value),
     Receipt(B256, Value),
     /// What it counts of whom; whether it has just started.

@@ -14,12 +14,7 @@ use crate::{
 };
 
 impl World {
-    pub(super) fn trouble(
-        &mut self,
-        index: usize,
-        calls: &mut Vec<Call>,
-        node: &mut Option<Node>,
-    ) -> Option<bool> {
+    pub(super) fn trouble(&mut self, index: usize, calls: &mut Vec<Call>, node: &mut Option<Node>) -> Option<bool> {
         let now = self.clock.now();
         let trouble = self.plan.troubles[index];
         self.note(&format!("trouble {trouble:?}"));
@@ -89,6 +84,8 @@ impl World {
                     cluster.lives[builder].freeze(now + lasts);
                 }
                 self.handover(lasts);
+                let lease = self.plan.cluster.map_or(0, |cluster| cluster.lease);
+                lock(&self.oracle).stale(now + lasts + 2 * lease + 2_000);
             }
             Trouble::Network { lasts, ills, .. } => {
                 lock(&self.network).ills = ills;
@@ -134,7 +131,9 @@ impl World {
             }
             Trouble::Dear { .. } => chain.wanted_base_fee = BASE_FEE * self.plan.dear,
             Trouble::Inclusion { .. } => chain.habits = Habits::default(),
-            Trouble::Broke { .. } => chain.changes.extend(deposits(U256::from(self.plan.deposit) * U256::from(self.plan.dear))),
+            Trouble::Broke { .. } => {
+                chain.changes.extend(deposits(U256::from(self.plan.deposit) * U256::from(self.plan.dear)))
+            }
             _ => {}
         }
     }
