@@ -13,7 +13,7 @@ use simulation::{
     network::NetworkIlls,
     plan::{
         Plan,
-        Trouble::{CrashAtBroadcast, Disk, Network},
+        Trouble::{CrashAtBroadcast, Disk, Network, Reorganise},
     },
     planted,
     shrink::{Part, shrink},
@@ -113,6 +113,15 @@ fn kept() -> Vec<Part> {
                     lasts: 6_330,
                     ills: NetworkIlls { doubled: 255, slow: 202, behind: 2, ..NetworkIlls::default() },
                 },
+            ],
+            intents: all.clone(),
+        },
+        // While the index was filled again after a failure, what was included had no receipt.
+        Part {
+            seed: 19,
+            troubles: vec![
+                Disk { at: 98_948, lasts: 5_905, ills: DiskIlls { full: true, failing_syncs: 0 } },
+                Reorganise { at: 99_081, depth: 5, lost: 1_000 },
             ],
             intents: all,
         },
