@@ -152,7 +152,8 @@ impl Redis {
         let mut server = self.lock();
         server.data = server.replica(now);
         let data = server.data.clone();
-        server.states = VecDeque::from([(0, Data::default()), (now, data)]);
+        // Another replica has all of it from the start.
+        server.states = VecDeque::from([(0, data)]);
         server.cut_since = server.ills.cut.then_some(now);
         server.failovers += 1;
         self.changed.notify_waiters();
