@@ -21,6 +21,7 @@
 #   make windows    operations valid from or until about now, at a thousand moments: none is mined outside its window
 #   make simulate  10,000 seeds of a bundler in a simulated world; make faults  what it finds of faults planted on purpose
 #   make bounds 100,000 transactions of each EntryPoint whose operations do their worst: none reverts, none is mined at a loss
+#   make same-history  the hashes of 24 of these seeds' histories, in two builds
 #   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
 #   make scale  5,000 operations through two rpc nodes, two builders and one Redis, each of them killed on the way
 #   make fuzz   ten million spoilt inputs to the parsers
@@ -36,7 +37,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quick quickstart tests-built base-load siege simulate faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help quick quickstart tests-built base-load siege simulate same-history faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -254,16 +255,28 @@ chaos: build
 	FABSTIR_SEEDS=20000 cargo test --workspace --locked --lib flow -- --nocapture
 	FABSTIR_CHAOS_SEEDS=20 cargo test --workspace --locked --test e2e chaos -- --nocapture
 
-# FABSTIR_SEED=… for others: docs/simulation.md. Optimised, as it is mostly signatures.
-simulate: contracts
-	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-10000} cargo test --workspace --locked --profile bench --test seeds no_seed -- --nocapture
+# The dependencies as for `make bench`, and ours optimised too, but with their assertions.
+SIMULATION := --profile bench $(foreach crate,erc4337 bundler paymaster simulation,--config profile.bench.package.$(crate).debug-assertions=true)
+SEEDS := cargo test --workspace --locked
 
 # FABSTIR_SEED=… for others than the last time's. Optimised, as it is mostly the EVM.
 bounds: contracts
 	FABSTIR_EXECUTIONS=$${FABSTIR_EXECUTIONS:-100000} cargo test --workspace --locked --profile bench --lib bounds:: -- --nocapture
 
+# FABSTIR_SEED=… for others: docs/simulation.md.
+simulate: contracts
+	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-10000} $(SEEDS) $(SIMULATION) --test seeds no_seed -- --nocapture
+
+# One seed has one history: in the build of the tests, and in the optimised one.
+same-history: contracts
+	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-24} FABSTIR_HASHES=1 $(SEEDS) --test seeds no_seed -- --nocapture | grep '^hash of' | sort > target/histories-dev
+	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-24} FABSTIR_HASHES=1 $(SEEDS) $(SIMULATION) --test seeds no_seed -- --nocapture | grep '^hash of' | sort > target/histories-optimised
+	cmp target/histories-dev target/histories-optimised && cat target/histories-dev
+
+# FABSTIR_ONLY=… for those whose names have this in them.
 faults: contracts
-	cargo build --workspace --locked --bin faults && ./target/debug/faults
+	$(SEEDS) $(SIMULATION) --no-run --test seeds --bin faults
+	FABSTIR_FLAGS="$(SIMULATION)" ./target/release/faults
 
 # FABSTIR_CRASH_SEED=… for others than the last time's.
 crash: build redis

@@ -538,9 +538,13 @@ impl Bundler {
         if let Some(event) = self.indexed(hash)? {
             return Ok(Some(event));
         }
-        // What is pending with us has not been executed in any block that we have not seen.
-        if self.index.gap().is_none() || self.record(hash).await?.is_some() {
+        if self.index.gap().is_none() {
             return Ok(None);
+        }
+        // What is pending with us has not been executed in any block that we have not seen. What was included has, though
+        // an index that was opened anew does not know yet.
+        if let Some(record) = self.record(hash).await? {
+            return Ok(inclusion_of(&record.status).copied());
         }
         Ok(follower::search_gap(&self.index, &self.logs, hash).await?)
     }

@@ -7,13 +7,17 @@
 
 use std::{
     cell::{Cell, RefCell},
+    fs::{File, OpenOptions},
+    hash::{BuildHasher, RandomState},
+    io,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures::future::BoxFuture;
-use redb::{Builder, Database, DatabaseError};
+use redb::{Builder, Database, DatabaseError, StorageError, backends::FileBackend};
 use serde_json::{Value, value::RawValue};
 use tokio::{
     runtime::Runtime,
@@ -35,6 +39,12 @@ pub trait Disk: std::fmt::Debug + Send + Sync {
     /// As redb has them.
     fn database(&self, builder: &Builder, path: &Path) -> Result<Database, DatabaseError>;
 
+    /// A database without a name, which goes with whoever has it open.
+    ///
+    /// # Errors
+    /// As redb has them.
+    fn temporary(&self, builder: &Builder) -> Result<Database, DatabaseError>;
+
     /// Bytes that it takes; 0 if there is none.
     fn length(&self, path: &Path) -> u64;
 }
@@ -48,9 +58,23 @@ impl Disk for SystemDisk {
         builder.create(path)
     }
 
+    fn temporary(&self, builder: &Builder) -> Result<Database, DatabaseError> {
+        let file = nameless().map_err(StorageError::Io)?;
+        builder.create_with_backend(FileBackend::new(file)?)
+    }
+
     fn length(&self, path: &Path) -> u64 {
         std::fs::metadata(path).map_or(0, |file| file.len())
     }
+}
+
+/// A file that nobody else can open, without a name from the start.
+fn nameless() -> io::Result<File> {
+    let unique = RandomState::new().hash_one(std::process::id());
+    let path = std::env::temp_dir().join(format!("fabstir-index-{}-{unique:016x}", std::process::id()));
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
 }
 
 /// A question to a node: a method and its parameters.
@@ -68,6 +92,15 @@ pub trait Wire: std::fmt::Debug + Send + Sync {
     fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<Reply>, String>>;
 }
 
+/// A Redis.
+pub trait Redis: std::fmt::Debug + Send + Sync {
+    /// Does these commands, each given by its arguments, one after the other in one request; as many answers.
+    ///
+    /// # Errors
+    /// As Redis answers, or that it does not. It may have done them all the same.
+    fn ask(&self, commands: Vec<Vec<Vec<u8>>>) -> BoxFuture<'_, Result<Vec<redis::Value>, redis::RedisError>>;
+}
+
 /// The world that a thread is in, if it is no real one.
 struct Simulated {
     /// Since 1970.
@@ -76,6 +109,8 @@ struct Simulated {
     /// How long the next piece of blocking work takes, from its being asked for to its beginning or end.
     pause: Box<dyn FnMut() -> Duration>,
     blocking: bool,
+    /// Processes that there were so far.
+    processes: u32,
 }
 
 thread_local! {
@@ -86,7 +121,7 @@ thread_local! {
 /// From now on this thread, and all of a bundler that runs on it, is in a simulated world: it is `start` since 1970
 /// now, and time goes on as tokio's does. To be called on a tokio runtime of this thread alone.
 pub fn simulate(start: Duration, pause: impl FnMut() -> Duration + 'static) {
-    let world = Simulated { start, begun: Instant::now(), pause: Box::new(pause), blocking: false };
+    let world = Simulated { start, begun: Instant::now(), pause: Box::new(pause), blocking: false, processes: 0 };
     SIMULATED.set(Some(world));
 }
 
@@ -95,8 +130,19 @@ pub fn is_blocking() -> bool {
     SIMULATED.with_borrow(|world| world.as_ref().is_some_and(|world| world.blocking))
 }
 
+/// What this process is called: no other that is alive has this number.
+pub(crate) fn process() -> u32 {
+    let simulated = SIMULATED.with_borrow_mut(|world| {
+        world.as_mut().map(|world| {
+            world.processes += 1;
+            world.processes
+        })
+    });
+    simulated.unwrap_or_else(std::process::id)
+}
+
 /// Time since 1970.
-pub(crate) fn unix() -> Duration {
+pub fn unix() -> Duration {
     let simulated = SIMULATED.with_borrow(|world| world.as_ref().map(|world| world.start + world.begun.elapsed()));
     simulated.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }

@@ -56,7 +56,8 @@ impl ClusterOptions {
         }
         let url = redis.context("--role: processes work together by --redis, which is not given")?.to_owned();
         let lease = Duration::from_millis(self.lease_ms);
-        let config = ClusterConfig { url, partitions: self.partitions, lease, replicas: self.redis_replicas };
+        let (partitions, replicas) = (self.partitions, self.redis_replicas);
+        let config = ClusterConfig { url, partitions, lease, replicas, simulated: None };
         Ok(Some((self.role, config)))
     }
 }

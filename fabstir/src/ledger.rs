@@ -86,9 +86,22 @@ pub async fn start(
     place: &Place,
     config: &paymaster::Config,
     node: NodeClient,
+    heads: Heads,
+) -> Result<(Ledger, JoinHandle<()>)> {
+    start_on(place.open(config.chain_id).await?, config, node, heads).await
+}
+
+/// The same on this store.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_on(
+    store: Store,
+    config: &paymaster::Config,
+    node: NodeClient,
     mut heads: Heads,
 ) -> Result<(Ledger, JoinHandle<()>)> {
-    let ledger = Ledger::start(place.open(config.chain_id).await?, Rules::default());
+    let ledger = Ledger::start(store, Rules::default());
     let mut follower = Follower {
         ledger: ledger.clone(),
         node,

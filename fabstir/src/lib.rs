@@ -55,7 +55,7 @@ pub mod serve;
 pub mod sessions;
 pub mod sponsor_keys;
 pub mod sponsored;
-mod sponsorship;
+pub mod sponsorship;
 pub mod token_gas;
 pub mod trace;
 

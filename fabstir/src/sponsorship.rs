@@ -93,14 +93,14 @@ fn names(deployment: &Deployment) -> Names {
 
 /// The chain: state from the node, simulation from the bundler.
 #[derive(Debug)]
-pub(crate) struct View {
+pub struct View {
     node: NodeClient,
     bundler: Bundler,
 }
 
 impl View {
     /// Of these.
-    pub(crate) fn new(node: NodeClient, bundler: Bundler) -> Self {
+    pub fn new(node: NodeClient, bundler: Bundler) -> Self {
         Self { node, bundler }
     }
 
@@ -133,6 +133,10 @@ impl Chain for View {
     fn most_tip(&self) -> u128 {
         let fees = self.bundler.head().fees;
         fees.fast_priority_fee.max(fees.base_fee).saturating_mul(MOST_TIP).max(LEAST_MOST_TIP)
+    }
+
+    fn clock(&self) -> u64 {
+        bundler::world::unix().as_secs()
     }
 
     fn read(&self, reads: Vec<Read>) -> Later<'_, Answers> {

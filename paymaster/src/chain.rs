@@ -52,6 +52,11 @@ pub trait Chain: fmt::Debug + Send + Sync + 'static {
         u128::MAX
     }
 
+    /// Seconds since 1970 by our clock: for periods of budgets, which people read.
+    fn clock(&self) -> u64 {
+        crate::service::unix_now()
+    }
+
     /// The answers, all as of one block: the newest that operations are simulated on.
     fn read(&self, reads: Vec<Read>) -> Later<'_, Answers>;
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
-    ClusterError, Connection,
+    ClusterError, Connection, Redis,
     wire::{Answer, Ask, Refusal, Request},
 };
 use crate::Rejection;
@@ -118,7 +118,7 @@ impl Asks {
 /// Which list, and what was at its head; nothing if nothing came.
 type Popped = Option<(String, Vec<Vec<u8>>)>;
 
-async fn listen(mut redis: redis::aio::ConnectionManager, list: String, pending: Arc<Pending>) {
+async fn listen(mut redis: Redis, list: String, pending: Arc<Pending>) {
     loop {
         let mut pop = redis::cmd("BLMPOP");
         pop.arg(1).arg(1).arg(&list).arg("LEFT").arg("COUNT").arg(AT_ONCE);

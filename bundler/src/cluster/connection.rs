@@ -3,7 +3,11 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use alloy::primitives::Address;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use futures::FutureExt;
+use redis::{
+    Arg, Cmd, Pipeline, RedisFuture, Value,
+    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
+};
 
 use super::{ClusterConfig, ClusterError};
 use crate::world;
@@ -14,8 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// See [`Connection::open`]. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Connection {
-    client: redis::Client,
-    manager: ConnectionManager,
+    manager: Redis,
     chain: u64,
     config: Arc<ClusterConfig>,
     instance: Arc<str>,
@@ -27,12 +30,68 @@ impl fmt::Debug for Connection {
     }
 }
 
-async fn connect(client: &redis::Client) -> Result<ConnectionManager, ClusterError> {
+/// What commands are sent to.
+#[derive(Clone)]
+pub(crate) enum Redis {
+    /// A server.
+    Real(ConnectionManager),
+    /// What stands for one.
+    Simulated(Arc<dyn world::Redis>),
+}
+
+impl ConnectionLike for Redis {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Real(manager) => manager.req_packed_command(cmd),
+            Self::Simulated(redis) => {
+                let asked = redis.ask(vec![arguments(cmd)]);
+                asked.map(|answers| Ok(answers?.pop().unwrap_or(Value::Nil))).boxed()
+            }
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Real(manager) => manager.req_packed_commands(pipeline, offset, count),
+            Self::Simulated(redis) => {
+                let asked = redis.ask(pipeline.cmd_iter().map(arguments).collect());
+                asked.map(move |answers| Ok(answers?.into_iter().skip(offset).take(count).collect())).boxed()
+            }
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Real(manager) => manager.get_db(),
+            Self::Simulated(_) => 0,
+        }
+    }
+}
+
+fn arguments(cmd: &Cmd) -> Vec<Vec<u8>> {
+    let text = |argument| match argument {
+        Arg::Simple(text) => <[u8]>::to_vec(text),
+        // Of a scan that begins; there are none of ours.
+        _ => b"0".to_vec(),
+    };
+    cmd.args_iter().map(text).collect()
+}
+
+async fn connect(config: &ClusterConfig) -> Result<Redis, ClusterError> {
+    if let Some(redis) = &config.simulated {
+        return Ok(Redis::Simulated(Arc::clone(redis)));
+    }
+    let client = redis::Client::open(config.url.as_str())?;
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(PATIENCE))
         .set_connection_timeout(Some(PATIENCE))
         .set_number_of_retries(2);
-    Ok(client.get_connection_manager_with_config(config).await?)
+    Ok(Redis::Real(client.get_connection_manager_with_config(config).await?))
 }
 
 impl Connection {
@@ -41,11 +100,10 @@ impl Connection {
     /// # Errors
     /// If Redis does not answer, or others deal the senders out otherwise.
     pub(crate) async fn open(config: ClusterConfig, chain: u64) -> Result<Self, ClusterError> {
-        let client = redis::Client::open(config.url.as_str())?;
-        let manager = connect(&client).await?;
+        let manager = connect(&config).await?;
         let since = world::unix().as_nanos();
-        let instance = format!("{:x}-{since:x}", std::process::id()).into();
-        let this = Self { client, manager, chain, config: Arc::new(config), instance };
+        let instance = format!("{:x}-{since:x}", world::process()).into();
+        let this = Self { manager, chain, config: Arc::new(config), instance };
         this.agree().await?;
         if !this.syncs().await {
             tracing::warn!("redis does not sync each write (appendonly yes, appendfsync always): a crash may forget");
@@ -90,13 +148,13 @@ impl Connection {
     }
 
     /// To ask with.
-    pub(crate) fn redis(&self) -> ConnectionManager {
+    pub(crate) fn redis(&self) -> Redis {
         self.manager.clone()
     }
 
     /// One of its own, for commands that wait.
-    pub(crate) async fn waiting(&self) -> Result<ConnectionManager, ClusterError> {
-        connect(&self.client).await
+    pub(crate) async fn waiting(&self) -> Result<Redis, ClusterError> {
+        connect(&self.config).await
     }
 
     pub(crate) fn config(&self) -> &ClusterConfig {

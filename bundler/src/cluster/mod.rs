@@ -24,10 +24,12 @@ mod seat;
 mod store;
 mod wire;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::world;
 
 pub(crate) use asks::Asks;
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Connection, Redis};
 pub(crate) use relay::Relay;
 pub use seat::{Builder, SeatState};
 pub use wire::Refusal;
@@ -44,12 +46,14 @@ pub struct ClusterConfig {
     pub lease: Duration,
     /// Replicas that must have a write before it counts.
     pub replicas: u32,
+    /// What stands for the Redis at that URL in a simulated world.
+    pub simulated: Option<Arc<dyn world::Redis>>,
 }
 
 impl fmt::Debug for ClusterConfig {
     // Without the URL, which may have a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, partitions, lease, replicas } = self;
+        let Self { url: _, partitions, lease, replicas, simulated: _ } = self;
         f.debug_struct("ClusterConfig")
             .field("partitions", partitions)
             .field("lease", lease)

@@ -60,6 +60,7 @@ impl Relay {
     pub(crate) async fn run(mut self) {
         loop {
             tokio::select! {
+                biased;
                 command = self.inbox.recv() => match command {
                     Some(command) => self.handle(command),
                     None => return,

@@ -126,6 +126,7 @@ impl Shared {
         let mut stopping = self.stopping.subscribe();
         while !*stopping.borrow() {
             tokio::select! {
+                biased;
                 () = stopped(&mut stopping) => return,
                 () = tokio::time::sleep(self.patience()) => {}
             }
@@ -177,6 +178,7 @@ impl Shared {
         self.set(partition, SeatState::Held(lease.token()));
         let mut stopping = self.stopping.subscribe();
         tokio::select! {
+            biased;
             () = lease.lost() => {}
             () = stopped(&mut stopping) => {
                 let left = bundler.drain().await;

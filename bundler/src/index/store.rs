@@ -9,20 +9,13 @@
 //! ```
 
 use std::{
-    fs::{File, OpenOptions},
-    hash::{BuildHasher, RandomState},
-    io,
     ops::RangeInclusive,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
 use alloy::primitives::{Address, B256};
-use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    backends::FileBackend,
-};
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use serde::{Deserialize, Serialize};
 
 use super::coverage::Coverage;
@@ -98,15 +91,6 @@ pub(super) struct Kept {
     pub(super) receipt: Vec<u8>,
 }
 
-/// A file that nobody else can open, without a name from the start.
-fn nameless() -> io::Result<File> {
-    let unique = RandomState::new().hash_one(std::process::id());
-    let path = std::env::temp_dir().join(format!("fabstir-index-{}-{unique:016x}", std::process::id()));
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
-}
-
 /// The block up to which everything is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Top {
@@ -177,11 +161,7 @@ impl Store {
         let name = file.map_or_else(|| "in the temporary folder".into(), |file| file.display().to_string());
         let db = match file {
             Some(file) => self.disk.database(&builder, file),
-            None => {
-                let refused = |error: &dyn std::fmt::Display| IndexError::Storage(format!("{name}: {error}"));
-                let file = nameless().map_err(|error| refused(&error))?;
-                builder.create_with_backend(FileBackend::new(file).map_err(|error| refused(&error))?)
-            }
+            None => self.disk.temporary(&builder),
         };
         let db = db.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => IndexError::InUse(name.clone()),

@@ -8,7 +8,7 @@ use erc4337::{
 };
 use serde_json::json;
 
-use super::{Service, denied, journal::Signed, unix_now};
+use super::{Service, denied, journal::Signed};
 use crate::{
     Denial, Deployed, Refusal, Scope,
     chain::Read,
@@ -44,7 +44,7 @@ impl Service {
         entry_point: Address,
         deployed: Deployed,
     ) -> Result<Assessed, Refusal> {
-        let (now, policy) = (unix_now(), &scope.policy);
+        let (now, policy) = (self.chain.clock(), &scope.policy);
         let asker = Asker {
             chain_id: self.config.chain_id,
             version: deployed.version,

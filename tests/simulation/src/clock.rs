@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-/// Seconds since 1970 at which every world begins.
-pub const START: u64 = 1_800_000_000;
-
 /// See the module. Milliseconds since the world began.
-#[derive(Clone, Debug, Default)]
-pub struct Clock(Arc<Mutex<Standing>>);
+#[derive(Clone, Debug)]
+pub struct Clock {
+    /// Seconds since 1970 at which it began.
+    pub start: u64,
+    standing: Arc<Mutex<Standing>>,
+}
 
 #[derive(Debug, Default)]
 struct Standing {
@@ -18,8 +19,13 @@ struct Standing {
 }
 
 impl Clock {
+    /// Of a world that begins at this second since 1970.
+    pub fn new(start: u64) -> Self {
+        Self { start, standing: Arc::default() }
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Standing) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A new runtime goes on where the last one ended. To be called on it.
@@ -40,6 +46,6 @@ impl Clock {
 
     /// Seconds since 1970.
     pub fn unix(&self) -> u64 {
-        START + self.now() / 1_000
+        self.start + self.now() / 1_000
     }
 }

@@ -17,7 +17,7 @@ const SECTOR: usize = 512;
 
 /// What goes wrong with it now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ills {
+pub struct DiskIlls {
     /// Writes fail: no space is left.
     pub full: bool,
     /// So many of 1,000 syncs fail; what was written before them may be on the disk or not.
@@ -33,7 +33,7 @@ struct Files {
     files: BTreeMap<PathBuf, File>,
     life: Life,
     random: Random,
-    ills: Ills,
+    ills: DiskIlls,
     syncs: u64,
     /// The node dies at this sync, before or after it is done.
     deadly: Option<(u64, bool)>,
@@ -76,7 +76,7 @@ impl Disk {
             files: BTreeMap::new(),
             life,
             random,
-            ills: Ills::default(),
+            ills: DiskIlls::default(),
             syncs: 0,
             deadly: None,
         })))
@@ -87,7 +87,7 @@ impl Disk {
     }
 
     /// From now on.
-    pub fn set_ills(&self, ills: Ills) {
+    pub fn set_ills(&self, ills: DiskIlls) {
         self.with(|it| it.ills = ills);
     }
 
@@ -152,6 +152,10 @@ impl WorldDisk for Disk {
         builder.create_with_backend(Handle { disk: self.clone(), path: path.to_owned(), life })
     }
 
+    fn temporary(&self, builder: &Builder) -> Result<Database, DatabaseError> {
+        builder.create_with_backend(redb::backends::InMemoryBackend::new())
+    }
+
     fn length(&self, path: &Path) -> u64 {
         self.with(|it| it.files.get(path).map_or(0, |file| file.now.len() as u64))
     }
@@ -166,7 +170,7 @@ struct Handle {
 }
 
 impl Handle {
-    fn with<T>(&self, work: impl FnOnce(&mut File, &mut Random, Ills) -> io::Result<T>) -> io::Result<T> {
+    fn with<T>(&self, work: impl FnOnce(&mut File, &mut Random, DiskIlls) -> io::Result<T>) -> io::Result<T> {
         self.disk.with(|it| {
             if it.life.number() != self.life || it.life.is_over() {
                 return Err(io::Error::other("the node is dead"));

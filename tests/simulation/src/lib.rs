@@ -18,9 +18,12 @@ pub mod clock;
 pub mod disk;
 pub mod life;
 pub mod network;
+pub mod node;
 pub mod oracle;
 pub mod plan;
+pub mod planted;
 pub mod random;
+pub mod redis;
 pub mod shrink;
 pub mod users;
 pub mod world;
@@ -29,3 +32,5 @@ pub mod world;
 pub const FOLDER: &str = "/node";
 /// The journal.
 pub const JOURNAL: &str = "/node/journal.redb";
+/// The paymaster's ledger.
+pub const BUDGETS: &str = "/node/budgets.redb";

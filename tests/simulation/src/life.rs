@@ -1,11 +1,16 @@
 //! One life of the node's process after the other.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::Notify;
+
+use crate::clock::Clock;
 
 /// Which life it is, and whether it is over. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +20,8 @@ pub struct Life(Arc<Standing>);
 struct Standing {
     number: AtomicU64,
     over: AtomicBool,
+    /// Milliseconds of the world until which the process stands still.
+    frozen_until: AtomicU64,
     ended: Notify,
 }
 
@@ -35,10 +42,24 @@ impl Life {
         self.0.over.load(Ordering::Relaxed)
     }
 
+    /// It stands still until then, and knows nothing of it.
+    pub fn freeze(&self, until: u64) {
+        self.0.frozen_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Returns when it does not.
+    pub async fn thaw(&self, clock: &Clock) {
+        let left = self.0.frozen_until.load(Ordering::Relaxed).saturating_sub(clock.now());
+        if left > 0 {
+            tokio::time::sleep(Duration::from_millis(left)).await;
+        }
+    }
+
     /// The next one.
     pub fn renew(&self) {
         self.0.number.fetch_add(1, Ordering::Relaxed);
         self.0.over.store(false, Ordering::Relaxed);
+        self.0.frozen_until.store(0, Ordering::Relaxed);
     }
 
     /// Returns when it is over.

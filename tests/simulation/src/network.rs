@@ -11,11 +11,11 @@ use bundler::world::{Question, Reply, Wire, is_blocking};
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 
-use crate::{chain::Chain, clock::Clock, disk::Disk, life::Life, oracle::Oracle, random::Random};
+use crate::{chain::Chain, clock::Clock, life::Life, node::Kept, oracle::Oracle, random::Random};
 
 /// What goes wrong with it now; each for so many of 1,000 requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ills {
+pub struct NetworkIlls {
     /// Requests that nobody answers.
     pub silent: u64,
     /// Requests that break off before the node has them.
@@ -30,6 +30,8 @@ pub struct Ills {
     pub slow: u64,
     /// Blocks that the node is behind the chain.
     pub behind: u64,
+    /// Whether each request comes to another node: so far behind, or less.
+    pub mixed: bool,
 }
 
 /// What the network and the world have in common.
@@ -37,7 +39,7 @@ pub struct Ills {
 pub struct Network {
     random: Random,
     /// From now on.
-    pub ills: Ills,
+    pub ills: NetworkIlls,
     /// The node dies at the broadcast that comes after so many others, `after` it has arrived or before.
     pub deadly: Option<(u64, bool)>,
 }
@@ -45,7 +47,7 @@ pub struct Network {
 impl Network {
     /// In order.
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed, "network"), ills: Ills::default(), deadly: None }
+        Self { random: Random::new(seed, "network"), ills: NetworkIlls::default(), deadly: None }
     }
 }
 
@@ -54,7 +56,7 @@ pub struct Way {
     chain: Arc<Mutex<Chain>>,
     network: Arc<Mutex<Network>>,
     oracle: Arc<Mutex<Oracle>>,
-    disk: Disk,
+    kept: Kept,
     clock: Clock,
     life: Life,
     number: u64,
@@ -83,7 +85,7 @@ impl Way {
         chain: &Arc<Mutex<Chain>>,
         network: &Arc<Mutex<Network>>,
         oracle: &Arc<Mutex<Oracle>>,
-        disk: &Disk,
+        kept: Kept,
         clock: &Clock,
         life: &Life,
     ) -> Self {
@@ -91,7 +93,7 @@ impl Way {
             chain: Arc::clone(chain),
             network: Arc::clone(network),
             oracle: Arc::clone(oracle),
-            disk: disk.clone(),
+            kept,
             clock: clock.clone(),
             life: life.clone(),
             number: life.number(),
@@ -117,7 +119,8 @@ impl Way {
         let fate = fates.into_iter().find(|(share, _)| falls(*share)).map_or(Fate::Good, |(_, fate)| fate);
         let longest = ills.slow.max(3);
         let ways = [(); 2].map(|()| Duration::from_millis(network.random.between(1, longest)));
-        (fate, ways, ills.behind)
+        let behind = if ills.mixed { network.random.between(0, ills.behind) } else { ills.behind };
+        (fate, ways, behind)
     }
 
     fn is_dead(&self) -> bool {
@@ -141,10 +144,13 @@ impl Way {
             if sends {
                 let raw: Bytes = serde_json::from_value(params[0].clone()).unwrap_or_default();
                 let hash = keccak256(&raw).to_string();
-                let durable = self.disk.is_durable(crate::JOURNAL, hash.as_bytes());
+                let durable = self.kept.has(hash.as_bytes());
                 if let Some(arrived) = chain.arrived.get(before) {
                     let refusal = answer.as_ref().err().map(|(_, message)| message.as_str());
-                    self.oracle.lock().unwrap_or_else(PoisonError::into_inner).broadcast(arrived, durable, refusal);
+                    self.oracle
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .broadcast(arrived, durable, refusal, &chain.log);
                 }
             }
             drop(chain);
@@ -179,6 +185,7 @@ impl Wire for Way {
                 };
             }
             tokio::time::sleep(there).await;
+            self.life.thaw(&self.clock).await;
             if self.is_dead() || matches!(fate, Fate::Silent) {
                 return pending().await;
             }
@@ -196,6 +203,7 @@ impl Wire for Way {
                 _ => Ok(self.arrive(&questions, behind)),
             };
             tokio::time::sleep(back).await;
+            self.life.thaw(&self.clock).await;
             if self.is_dead() { pending().await } else { answers }
         }
         .boxed()

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    plan::Plan,
+    plan::{Plan, Trouble},
     world::{self, Outcome},
 };
 
@@ -11,12 +11,12 @@ use crate::{
 const RUNS: usize = 150;
 
 /// Which parts of a seed's plan are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Part {
     /// The seed.
     pub seed: u64,
-    /// Positions of its troubles.
-    pub troubles: Vec<usize>,
+    /// Its troubles, in full: how they are drawn may come to be another.
+    pub troubles: Vec<Trouble>,
     /// Positions of its operations, each range with its end.
     pub intents: Vec<(usize, usize)>,
 }
@@ -25,13 +25,13 @@ impl Part {
     /// All of it.
     pub fn whole(plan: &Plan) -> Self {
         let intents = vec![(0, plan.intents.len())];
-        Self { seed: plan.seed, troubles: (0..plan.troubles.len()).collect(), intents }
+        Self { seed: plan.seed, troubles: plan.troubles.clone(), intents }
     }
 
     /// The plan of this part.
     pub fn plan(&self) -> Plan {
         let mut plan = Plan::of(self.seed);
-        plan.troubles = self.troubles.iter().map(|position| plan.troubles[*position]).collect();
+        plan.troubles.clone_from(&self.troubles);
         plan.intents = self.intents.iter().flat_map(|(from, to)| plan.intents[*from..*to].to_vec()).collect();
         plan
     }

@@ -9,7 +9,13 @@ use std::{
 };
 
 use simulation::{
-    plan::Plan,
+    disk::DiskIlls,
+    network::NetworkIlls,
+    plan::{
+        Plan,
+        Trouble::{CrashAtBroadcast, Disk, Network, Reorganise},
+    },
+    planted,
     shrink::{Part, shrink},
     world::{self, Outcome},
 };
@@ -23,6 +29,7 @@ fn number(name: &str) -> Option<u64> {
 struct Totals {
     taken: usize,
     executed: usize,
+    sponsored: usize,
     lives: u64,
     reasons: BTreeMap<String, usize>,
     refusals: BTreeMap<String, usize>,
@@ -33,6 +40,7 @@ impl Totals {
     fn add(&mut self, seed: u64, outcome: Outcome) {
         self.taken += outcome.taken;
         self.executed += outcome.executed;
+        self.sponsored += outcome.sponsored;
         self.lives += outcome.lives;
         outcome.reasons.into_iter().for_each(|(why, times)| *self.reasons.entry(why).or_default() += times);
         outcome.refusals.into_iter().for_each(|(why, times)| *self.refusals.entry(why).or_default() += times);
@@ -45,8 +53,9 @@ impl Totals {
 
 #[test]
 fn no_seed_shows_anything_that_a_user_must_not_see() {
-    let (first, count) = (number("FABSTIR_SEED").unwrap_or(1), number("FABSTIR_SEEDS").unwrap_or(60));
+    let (first, count) = (number("FABSTIR_SEED").unwrap_or(1), number("FABSTIR_SEEDS").unwrap_or(200));
     let (told, only_first) = (number("FABSTIR_HISTORY").is_some(), number("FABSTIR_FIRST").is_some());
+    let hashes = number("FABSTIR_HASHES").is_some();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let (next, totals) = (AtomicU64::new(first), Mutex::new(Totals::default()));
     let done = || only_first && !totals.lock().unwrap().failures.is_empty();
@@ -60,15 +69,20 @@ fn no_seed_shows_anything_that_a_user_must_not_see() {
                     }
                     let outcome = world::run(&Plan::of(seed));
                     if told {
-                        println!("{}\nseed {seed}: {}", outcome.history.join("\n"), outcome.hash);
+                        println!("{}", outcome.history.join("\n"));
+                    }
+                    if told || hashes {
+                        println!("hash of {seed}: {}", outcome.hash);
                     }
                     totals.lock().unwrap().add(seed, outcome);
                 }
             });
         }
     });
-    let Totals { taken, executed, lives, reasons, refusals, failures } = totals.into_inner().unwrap();
-    println!("{count} seeds: {taken} operations taken, {executed} executed, {lives} lives of the node");
+    let Totals { taken, executed, sponsored, lives, reasons, refusals, failures } = totals.into_inner().unwrap();
+    println!(
+        "{count} seeds: {taken} operations taken, {sponsored} sponsorships, {executed} executed, {lives} lives of the node"
+    );
     println!("dropped: {reasons:#?}\nrefused: {refusals:#?}");
     if let (Some(seed), false) = (failures.first(), only_first) {
         let (part, outcome) = shrink(&Plan::of(*seed));
@@ -81,11 +95,36 @@ fn no_seed_shows_anything_that_a_user_must_not_see() {
 
 /// Seeds that failed once, made small.
 fn kept() -> Vec<Part> {
+    let all = vec![(0, 200)];
     vec![
         // After one failed sync no receipt was told any more.
-        Part { seed: 9, troubles: vec![0], intents: vec![(0, 200)] },
+        Part {
+            seed: 9,
+            troubles: vec![Disk { at: 8_192, lasts: 6_436, ills: DiskIlls { full: false, failing_syncs: 31 } }],
+            intents: all.clone(),
+        },
         // A node that was behind caught up between two questions: the head was never followed again.
-        Part { seed: 82, troubles: vec![0, 1, 2, 3], intents: vec![(0, 200)] },
+        Part {
+            seed: 82,
+            troubles: vec![
+                CrashAtBroadcast { at: 13_767, others: 1, after: false, down: 3_351 },
+                Network {
+                    at: 23_065,
+                    lasts: 6_330,
+                    ills: NetworkIlls { doubled: 255, slow: 202, behind: 2, ..NetworkIlls::default() },
+                },
+            ],
+            intents: all.clone(),
+        },
+        // While the index was filled again after a failure, what was included had no receipt.
+        Part {
+            seed: 19,
+            troubles: vec![
+                Disk { at: 98_948, lasts: 5_905, ills: DiskIlls { full: true, failing_syncs: 0 } },
+                Reorganise { at: 99_081, depth: 5, lost: 1_000 },
+            ],
+            intents: all,
+        },
     ]
 }
 
@@ -105,4 +144,12 @@ fn the_same_seed_has_the_same_history() {
         assert_eq!(first.hash, second.hash, "seed {seed}: {differing:?}");
         println!("seed {seed}: {}", first.hash);
     }
+}
+
+#[test]
+fn every_fault_to_be_planted_has_its_place() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let faults = planted::parse(&std::fs::read_to_string(folder.join("faults.txt")).unwrap());
+    assert_eq!(planted::misplaced(&folder.join("../.."), &faults), []);
+    assert!(faults.len() >= 30, "{} faults", faults.len());
 }

@@ -33,6 +33,13 @@ pub const PAYMASTER: Address = address!("00000000000000000000000000000000facade0
 /// Pays for everybody, is not staked, and has little.
 pub const POOR_PAYMASTER: Address = address!("00000000000000000000000000000000facade02");
 
+/// Signs sponsorships.
+pub const SPONSOR: &str = "sponsor";
+
+/// Predeployed where transactions are charged for beside their gas: what they are charged, and by which formulas.
+const L1_BLOCK: Address = address!("4200000000000000000000000000000000000015");
+const GAS_PRICE_ORACLE: Address = address!("420000000000000000000000000000000000000F");
+
 /// Accounts of each version.
 const ACCOUNTS: usize = 10;
 
@@ -68,6 +75,22 @@ impl Owned {
 pub struct Genesis {
     pub state: State,
     pub accounts: BTreeMap<EntryPointVersion, Vec<Owned>>,
+    /// The paymasters of this project.
+    pub paymasters: BTreeMap<EntryPointVersion, Address>,
+}
+
+/// The chain charges so: wei for each transaction, and millionths of a wei for each gas (Isthmus).
+pub(super) fn charge(state: &mut State, (constant, scalar): (u64, u32)) {
+    let upgrades = U256::from(0x01_01_01_u64);
+    let operator = (U256::from(scalar) << 64) | U256::from(constant);
+    for (whose, slot, value) in [(GAS_PRICE_ORACLE, 0, upgrades), (L1_BLOCK, 8, operator)] {
+        state.set_slot(whose, U256::from(slot), value);
+    }
+}
+
+/// The slot of what an account has deposited, if it has no stake.
+pub fn deposit_slot(account: Address) -> U256 {
+    erc4337::storage::deposit_slots(account)[0]
 }
 
 /// A key that is the same each time.
@@ -87,6 +110,7 @@ fn make() -> Genesis {
     state.set_code(REVERTING, bytes!("5f5ffd"));
     let rich = parse_ether("1000000").unwrap_or_default();
     let mut accounts = BTreeMap::new();
+    let mut paymasters = BTreeMap::new();
     for paymaster in [PAYMASTER, POOR_PAYMASTER] {
         // Whatever it is asked: no context, valid for ever.
         state.set_code(paymaster, bytes!("604060005260606000f3"));
@@ -105,6 +129,7 @@ fn make() -> Genesis {
         }
         let stake = addStakeCall { unstakeDelaySec: 1_000_000 }.abi_encode();
         act(&mut state, PAYMASTER, entry_point, stake.into(), parse_ether("10").unwrap_or_default());
+        paymasters.insert(version, verifying_paymaster(&mut state, version));
         let owned = (0..ACCOUNTS).map(|index| {
             let key = key(&format!("owner {version:?} {index}"));
             let (owner, salt) = (key.address(), U256::ZERO);
@@ -121,7 +146,23 @@ fn make() -> Genesis {
         });
         accounts.insert(version, owned.collect());
     }
-    Genesis { state, accounts }
+    Genesis { state, accounts, paymasters }
+}
+
+/// Ours, with a deposit and a stake.
+fn verifying_paymaster(state: &mut State, version: EntryPointVersion) -> Address {
+    let (entry_point, packed) = (version.canonical_address(), version.is_packed());
+    let at = Address::from_word(keccak256(format!("verifying paymaster {version:?}")));
+    let code = ours(if packed { "VerifyingPaymaster" } else { "VerifyingPaymasterV06" });
+    let owner = key("owner of paymasters").address();
+    let arguments = (entry_point, owner, vec![key(SPONSOR).address()]).abi_encode_params();
+    construct(state, at, [code.as_ref(), &arguments].concat().into());
+    state.change(at, |account| account.info.balance = parse_ether("1000").unwrap_or_default());
+    let deposit = depositToCall { account: at }.abi_encode();
+    act(state, at, entry_point, deposit.into(), parse_ether("100").unwrap_or_default());
+    let stake = addStakeCall { unstakeDelaySec: 1_000_000 }.abi_encode();
+    act(state, at, entry_point, stake.into(), parse_ether("10").unwrap_or_default());
+    at
 }
 
 /// Runs a constructor where its contract is to stand.
@@ -157,9 +198,18 @@ fn act(state: &mut State, from: Address, to: Address, data: Bytes, value: U256) 
 /// Init code from the published package.
 fn artifact(version: EntryPointVersion, contract: &str) -> Bytes {
     let package = format!("account-abstraction-{}", version.to_string().replace('.', ""));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/node_modules");
-    let path = root.join(package).join("artifacts").join(format!("{contract}.json"));
+    let path = format!("node_modules/{package}/artifacts/{contract}.json");
+    read(&path)["bytecode"].as_str().expect("bytecode").parse().expect("hex")
+}
+
+/// Init code of a contract of this project's.
+fn ours(contract: &str) -> Bytes {
+    let path = format!("out/{contract}.sol/{contract}.json");
+    read(&path)["bytecode"]["object"].as_str().expect("bytecode").parse().expect("hex")
+}
+
+fn read(path: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts").join(path);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let artifact: Value = serde_json::from_str(&text).expect("JSON");
-    artifact["bytecode"].as_str().expect("bytecode").parse().expect("hex")
+    serde_json::from_str(&text).expect("JSON")
 }

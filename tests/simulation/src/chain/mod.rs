@@ -1,7 +1,9 @@
 //! A chain of our own: blocks at fixed times, a pool of transactions, reorganisations; spoken to as a node is.
 
+mod crypto;
 mod evm;
 pub mod genesis;
+mod log;
 mod rpc;
 mod state;
 
@@ -23,6 +25,7 @@ use alloy::{
 use erc4337::{ChainPreset, EntryPointVersion, HashContext, unpack};
 use revm::{context::TxEnv, database::CacheDB};
 
+pub use self::log::{Executed, Log as ExecutionLog};
 use self::{evm::Place, state::State};
 use crate::random::Random;
 
@@ -105,6 +108,8 @@ pub struct Chain {
     blocks: Vec<Arc<Block>>,
     forks: BTreeMap<B256, Arc<Block>>,
     pool: BTreeMap<(Address, u64), Waiting>,
+    /// Wei for each transaction, and millionths of a wei for each gas.
+    operator_fee: (u64, u32),
     base_fee: u64,
     /// What the base fee is led to.
     pub wanted_base_fee: u64,
@@ -116,32 +121,75 @@ pub struct Chain {
     taken: BTreeMap<Address, u64>,
     /// When blocks left the chain, in milliseconds, and the number of the first of them.
     pub reorganisations: Vec<(u64, u64)>,
+    /// What was executed, and what of it has left the chain.
+    pub log: ExecutionLog,
+    /// What is done to the state with the next block, by nobody's transaction.
+    pub changes: Vec<Change>,
     random: Random,
     salt: u64,
 }
 
+/// Something that befalls an account.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    /// Its balance is this now.
+    Balance(Address, U256),
+    /// A slot of its is.
+    Slot(Address, U256, U256),
+}
+
+/// What a world's chain is like.
+#[derive(Clone, Debug)]
+pub struct Nature {
+    /// Its facts.
+    pub preset: ChainPreset,
+    /// Seconds since 1970 of the first block.
+    pub timestamp: u64,
+    /// Wei per gas of the first block.
+    pub base_fee: u64,
+    /// On chains that charge beside gas: wei for each transaction, and millionths of a wei for each gas.
+    pub operator_fee: (u64, u32),
+    /// What accounts start with.
+    pub changes: Vec<Change>,
+}
+
+impl Change {
+    fn apply(self, state: &mut State) {
+        match self {
+            Self::Balance(whose, wei) => state.change(whose, |account| account.info.balance = wei),
+            Self::Slot(whose, slot, value) => state.set_slot(whose, slot, value),
+        }
+    }
+}
+
 impl Chain {
-    /// From the genesis on; `keys` have money.
-    pub fn new(preset: ChainPreset, seed: u64, timestamp: u64, keys: &[(Address, U256)]) -> Self {
+    /// From the genesis on.
+    pub fn new(nature: Nature, seed: u64) -> Self {
+        crypto::install();
+        let Nature { preset, timestamp, base_fee, operator_fee, changes } = nature;
         let mut state = genesis::genesis().state.clone();
-        for (key, wei) in keys {
-            state.change(*key, |account| account.info.balance = *wei);
+        changes.into_iter().for_each(|change| change.apply(&mut state));
+        if preset.op_stack {
+            genesis::charge(&mut state, operator_fee);
         }
         let mut this = Self {
             preset,
+            operator_fee,
             blocks: Vec::new(),
             forks: BTreeMap::new(),
             pool: BTreeMap::new(),
-            base_fee: BASE_FEE,
-            wanted_base_fee: BASE_FEE,
+            base_fee,
+            wanted_base_fee: base_fee,
             habits: Habits::default(),
             arrived: Vec::new(),
             taken: BTreeMap::new(),
             reorganisations: Vec::new(),
+            log: ExecutionLog::default(),
+            changes: Vec::new(),
             random: Random::new(seed, "chain"),
             salt: 0,
         };
-        this.push(state, Vec::new(), timestamp, 0, Bloom::ZERO);
+        this.push(state, Vec::new(), (timestamp, 0), 0, Bloom::ZERO);
         this
     }
 
@@ -168,7 +216,14 @@ impl Chain {
         self.number(block.header.number).is_some_and(|other| other.header.hash == block.header.hash)
     }
 
-    fn push(&mut self, state: State, transactions: Vec<Mined>, timestamp: u64, gas_used: u64, logs_bloom: Bloom) {
+    fn push(
+        &mut self,
+        state: State,
+        transactions: Vec<Mined>,
+        (timestamp, at): (u64, u64),
+        gas_used: u64,
+        logs_bloom: Bloom,
+    ) {
         let number = FIRST + self.blocks.len() as u64;
         let hashes: Vec<u8> = transactions.iter().flat_map(|it| it.receipt.transaction_hash.0).collect();
         let header = Header::new(ConsensusHeader {
@@ -194,18 +249,19 @@ impl Chain {
             let next = self.taken.entry(mined.from).or_default();
             *next = (*next).max(mined.tx.nonce() + 1);
         }
+        self.log.mined(at, &header, &transactions);
         let block = Arc::new(Block { header, transactions, state });
         self.forks.insert(block.header.hash, Arc::clone(&block));
         self.blocks.push(block);
     }
 
-    /// The next block, at this time in seconds.
-    pub fn mine(&mut self, timestamp: u64) {
-        self.mine_with(timestamp, 0);
+    /// The next block, at this time in milliseconds of the world and in seconds.
+    pub fn mine(&mut self, at: u64, timestamp: u64) {
+        self.mine_with(at, timestamp, 0);
     }
 
     /// The same; so many of 1,000 transactions are left out for now.
-    fn mine_with(&mut self, timestamp: u64, left_out: u64) {
+    fn mine_with(&mut self, at: u64, timestamp: u64, left_out: u64) {
         // At most an eighth a block, as the protocol has it.
         let step = (self.base_fee / 8).max(1);
         self.base_fee = self.wanted_base_fee.clamp(self.base_fee - step, self.base_fee + step);
@@ -236,6 +292,9 @@ impl Chain {
                     break;
                 };
                 gas += result.tx_gas_used();
+                if preset.op_stack {
+                    self.charge(&mut db, from, result.tx_gas_used());
+                }
                 let receipt = receipt(&waiting, &result, &place, index, gas, logs_before(&transactions));
                 transactions.push(Mined { tx: waiting.tx, from, receipt });
                 index += 1;
@@ -243,25 +302,29 @@ impl Chain {
                 nonce += 1;
             }
         }
-        let state = parent.state.after(db);
+        let mut state = parent.state.after(db);
+        std::mem::take(&mut self.changes).into_iter().for_each(|change| change.apply(&mut state));
         let bloom = transactions.iter().flat_map(|it| it.receipt.inner.logs()).fold(Bloom::ZERO, |mut bloom, log| {
             bloom.accrue_log(&log.inner);
             bloom
         });
         let timestamp = place.timestamp;
-        self.push(state, transactions, timestamp, gas, bloom);
+        self.push(state, transactions, (timestamp, at), gas, bloom);
     }
 
-    /// So many blocks leave the chain for as many others and one more.
-    pub fn reorganise(&mut self, depth: u64, at: u64, timestamp: u64) {
+    /// So many blocks leave the chain for as many others and one more; so many of 1,000 of their transactions do not come
+    /// back to the pool.
+    pub fn reorganise(&mut self, depth: u64, lost: u64, at: u64, timestamp: u64) {
         let depth = depth.min(self.blocks.len() as u64 - 1);
         let kept = self.blocks.len() - usize::try_from(depth).unwrap_or(0);
         let gone = self.blocks.split_off(kept);
         self.reorganisations.push((at, FIRST + kept as u64));
         self.salt += 1;
+        for block in &gone {
+            self.log.left(at, &block.header, &block.transactions);
+        }
         for mined in gone.iter().flat_map(|block| &block.transactions) {
-            // Most come back to the pool.
-            if !self.random.chance(100) {
+            if !self.random.chance(lost) {
                 let (from, nonce) = (mined.from, mined.tx.nonce());
                 let hash = mined.receipt.transaction_hash;
                 let waiting = Waiting { hash, tx: mined.tx.clone(), from, from_block: 0 };
@@ -270,11 +333,25 @@ impl Chain {
         }
         let parent = self.head().header.base_fee_per_gas.unwrap_or(BASE_FEE);
         self.base_fee = parent;
-        let left_out = self.random.below(600);
+        let left_out = if self.random.chance(300) { 1_000 } else { self.random.below(600) };
         for old in &gone {
-            self.mine_with(old.header.timestamp, left_out);
+            self.mine_with(at, old.header.timestamp, left_out);
         }
-        self.mine_with(timestamp, left_out);
+        self.mine_with(at, timestamp, left_out);
+    }
+
+    /// Wei that a user is to reckon with for what a bundle is charged beside its gas.
+    pub fn beside_gas(&self) -> u128 {
+        let (constant, scalar) = self.operator_fee;
+        if self.preset.op_stack { u128::from(constant) + u128::from(scalar) * 2 } else { 0 }
+    }
+
+    /// What is charged for a transaction beside its gas.
+    fn charge(&self, db: &mut CacheDB<&State>, from: Address, gas: u64) {
+        let (constant, scalar) = self.operator_fee;
+        let fee = U256::from(constant) + U256::from(gas) * U256::from(scalar) / U256::from(1_000_000);
+        let Ok(account) = db.load_account(from);
+        account.info.balance = account.info.balance.saturating_sub(fee);
     }
 
     /// Takes a signed transaction, as a node does.

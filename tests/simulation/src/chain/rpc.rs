@@ -78,7 +78,7 @@ impl Chain {
             "eth_getTransactionReceipt" => {
                 let hash: B256 = read(params, 0)?;
                 let found = self.mined(hash, behind);
-                Ok(found.map_or(Value::Null, |(block, index)| json!(block.transactions[index].receipt)))
+                Ok(found.map_or(Value::Null, |(block, index)| self.receipt_of(&block.transactions[index])))
             }
             "eth_getTransactionByHash" => {
                 let hash: B256 = read(params, 0)?;
@@ -199,6 +199,17 @@ impl Chain {
         let matching: Vec<_> =
             logs.filter(|log| filter.matches_address(log.address()) && filter.matches_topics(log.topics())).collect();
         Ok(json!(matching))
+    }
+
+    fn receipt_of(&self, mined: &super::Mined) -> Value {
+        let mut receipt = json!(mined.receipt);
+        if self.preset.op_stack {
+            let (constant, scalar) = self.operator_fee;
+            receipt["l1Fee"] = json!("0x0");
+            receipt["operatorFeeConstant"] = quantity(constant);
+            receipt["operatorFeeScalar"] = quantity(scalar);
+        }
+        receipt
     }
 
     fn mined(&self, hash: B256, behind: u64) -> Option<(&Block, usize)> {

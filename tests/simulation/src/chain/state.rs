@@ -40,6 +40,17 @@ impl State {
         });
     }
 
+    /// Sets a slot.
+    pub fn set_slot(&mut self, address: Address, slot: U256, value: U256) {
+        self.change(address, |account| {
+            if value.is_zero() {
+                account.storage.remove(&slot)
+            } else {
+                account.storage.insert(slot, value)
+            };
+        });
+    }
+
     /// What transactions left in a cache over this state.
     pub fn after(&self, cache: CacheDB<&Self>) -> Self {
         let mut next = self.clone();

@@ -1,22 +1,18 @@
 //! Judges what users see: answers, and the chain. It knows nothing of how the bundler works.
 
+mod budget;
+mod figures;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy::{
-    primitives::{Address, B256, U256},
-    sol,
-    sol_types::SolEvent,
-};
+use alloy::primitives::{Address, B256, U256};
 use serde_json::Value;
 
-use crate::chain::{Arrived, Chain};
-
-sol! {
-    event UserOperationEvent(
-        bytes32 indexed userOpHash, address indexed sender, address indexed paymaster,
-        uint256 nonce, bool success, uint256 actualGasCost, uint256 actualGasUsed
-    );
-}
+pub use self::{
+    budget::{Budgets, Grant, Standing},
+    figures::Counts,
+};
+use crate::chain::{Arrived, Chain, Executed, ExecutionLog};
 
 /// What is known of one operation.
 #[derive(Clone, Debug, Default)]
@@ -31,19 +27,6 @@ struct Told {
     receipt: Option<(u64, Value)>,
 }
 
-/// Where an operation was executed.
-#[derive(Clone, Debug)]
-pub struct Executed {
-    /// The transaction.
-    pub transaction: B256,
-    /// Its block.
-    pub block: B256,
-    /// Its block's number.
-    pub number: u64,
-    /// Whether its call did not revert.
-    pub success: bool,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Oracle {
@@ -53,6 +36,16 @@ pub struct Oracle {
     sent: BTreeSet<B256>,
     /// Times in milliseconds at which blocks left the chain.
     reorganised: Vec<u64>,
+    /// Since when, in milliseconds, nothing has been wrong with anything.
+    quiet_since: u64,
+    /// Milliseconds within which the bundler hears of what happens, if nothing is wrong.
+    hears_within: u64,
+    /// Until when, in milliseconds, a builder that stood still may tell what it knew before: it hears only with the next
+    /// renewal that another has its partition.
+    stale_until: u64,
+    /// What the paymaster may promise, and has.
+    pub budgets: Option<Budgets>,
+    counts: figures::Figures,
     /// What was found wrong.
     pub violations: Vec<String>,
     /// What happened, line by line.
@@ -60,14 +53,30 @@ pub struct Oracle {
 }
 
 impl Oracle {
+    /// On a chain that makes a block in so many milliseconds.
+    pub fn new(block_time: u64) -> Self {
+        Self { hears_within: 4_000 + 8 * block_time, ..Self::default() }
+    }
+
     /// A line of the history.
     pub fn note(&mut self, at: u64, line: &str) {
         self.history.push(format!("{at} {line}"));
     }
 
-    fn wrong(&mut self, at: u64, what: String) {
+    /// Something that must not be.
+    pub fn wrong(&mut self, at: u64, what: String) {
         self.note(at, &format!("VIOLATION {what}"));
         self.violations.push(format!("{at} ms: {what}"));
+    }
+
+    /// Something is wrong with the world until then.
+    pub fn disturbed(&mut self, until: u64) {
+        self.quiet_since = self.quiet_since.max(until);
+    }
+
+    /// A builder may be one of the past until then.
+    pub fn stale(&mut self, until: u64) {
+        self.stale_until = self.stale_until.max(until);
     }
 
     fn reorganised_since(&self, at: u64) -> bool {
@@ -77,14 +86,16 @@ impl Oracle {
     /// Blocks left the chain.
     pub fn reorganised(&mut self, at: u64) {
         self.reorganised.push(at);
+        self.disturbed(at);
     }
 
     /// A transaction came to a node. What is sent was durable before; no operation is live under two nonces.
-    pub fn broadcast(&mut self, tx: &Arrived, durable: bool, refusal: Option<&str>) {
+    pub fn broadcast(&mut self, tx: &Arrived, durable: bool, refusal: Option<&str>, log: &ExecutionLog) {
         let Arrived { at, hash, from, nonce, .. } = *tx;
         let operations = tx.operations.len();
         self.note(at, &format!("broadcast {hash} {from} {nonce} of {operations}: {}", refusal.unwrap_or("taken")));
-        if self.sent.insert(hash) && !durable {
+        let new = self.sent.insert(hash);
+        if new && !durable {
             self.wrong(at, format!("transaction {hash} was sent before it was durable"));
         }
         for operation in &tx.operations {
@@ -92,10 +103,16 @@ impl Oracle {
             let live = |(other, used): &&(Address, u64)| {
                 (*other, *used) != (from, nonce) && tx.taken.get(other).is_none_or(|next| next <= used)
             };
-            let other = places.iter().find(live).copied();
+            let mut other = places.iter().find(live).copied();
             if !places.contains(&(from, nonce)) {
                 places.push((from, nonce));
             }
+            // Its transaction has left the chain, and may come back as long as nothing else has the nonce. What was sent
+            // before that is out, and may be sent again.
+            let freed = |place: &&(Address, u64)| {
+                new && **place != (from, nonce) && log.freed.get(place).is_some_and(|all| all.contains(operation))
+            };
+            other = other.or(places.iter().find(freed).copied());
             if let Some((key, used)) = other {
                 self.wrong(
                     at,
@@ -114,8 +131,8 @@ impl Oracle {
         self.told.entry(hash).or_default().acknowledged.get_or_insert(at);
     }
 
-    /// The answer of `fabstir_getUserOperationStatus`.
-    pub fn status(&mut self, at: u64, hash: B256, answer: &Value) {
+    /// The answer of `fabstir_getUserOperationStatus`, to what was asked a moment ago.
+    pub fn status(&mut self, at: u64, hash: B256, answer: &Value, log: &ExecutionLog) {
         let word = answer["status"].as_str().unwrap_or("unknown").to_owned();
         self.note(at, &format!("status {hash} {word} {}", answer["reason"].as_str().unwrap_or_default()));
         let Some(told) = self.told.get_mut(&hash).filter(|told| told.acknowledged.is_some()) else { return };
@@ -133,14 +150,38 @@ impl Oracle {
         if let Some((when, old)) = before
             && (old == "included" || old == "dropped")
             && old != word
-            && !self.reorganised_since(when.saturating_sub(GRACE))
         {
-            self.wrong(at, format!("{hash} was {old} at {when} ms and is {word}, with no reorganisation between"));
+            let since = when.saturating_sub(GRACE);
+            let excused = if old == "included" {
+                log.gone_since(hash, since) || (at < self.stale_until && word != "dropped" && word != "unknown")
+            } else {
+                self.reorganised_since(since)
+            };
+            if !excused {
+                self.wrong(at, format!("{hash} was {old} at {when} ms and is {word}, with no reorganisation between"));
+            }
+        }
+        self.in_quiet_times(at, hash, &word, log);
+    }
+
+    /// While nothing is wrong with anything, what is told is what is.
+    fn in_quiet_times(&mut self, at: u64, hash: B256, word: &str, log: &ExecutionLog) {
+        let heard = self.hears_within;
+        if at < self.quiet_since + heard {
+            return;
+        }
+        match log.of(hash) {
+            None if word == "included" => self.wrong(at, format!("{hash} is included, says the node, and is nowhere")),
+            Some(place) if place.since + heard < at && word != "included" => {
+                let since = place.since;
+                self.wrong(at, format!("{hash} has been on the chain since {since} ms and is {word}"));
+            }
+            _ => {}
         }
     }
 
     /// The answer of `eth_getUserOperationReceipt`.
-    pub fn receipt(&mut self, at: u64, hash: B256, answer: &Value) {
+    pub fn receipt(&mut self, at: u64, hash: B256, answer: &Value, log: &ExecutionLog) {
         let shown = answer["receipt"]["transactionHash"].as_str().unwrap_or("none").to_owned();
         self.note(at, &format!("receipt {hash} {shown}"));
         let told = self.told.entry(hash).or_default();
@@ -148,9 +189,14 @@ impl Oracle {
         if let Some((when, old)) = before
             && !old.is_null()
             && old != *answer
-            && !self.reorganised_since(when.saturating_sub(GRACE))
+            && !log.gone_since(hash, when.saturating_sub(GRACE))
         {
             self.wrong(at, format!("the receipt of {hash} is another one than at {when} ms"));
+        }
+        if at >= self.quiet_since + self.hears_within
+            && let Some(place) = log.of(hash).filter(|place| place.since + self.hears_within < at).cloned()
+        {
+            self.check_receipt(at, hash, &place, Some(answer));
         }
     }
 
@@ -185,16 +231,15 @@ impl Oracle {
 
     /// Long after the last trouble: everything has ended, and what was told is what the chain says.
     pub fn finish(&mut self, at: u64, chain: &Chain) {
-        let executed = executed(chain);
-        let doubled: Vec<_> = executed.iter().filter(|(_, all)| all.len() > 1).map(|(hash, _)| *hash).collect();
-        for hash in doubled {
+        let executed = &chain.log.executed;
+        for hash in executed.iter().filter(|(_, all)| all.len() > 1).map(|(hash, _)| *hash) {
             self.wrong(at, format!("{hash} was executed twice"));
         }
         for (hash, told) in self.told.clone() {
             if told.acknowledged.is_none() {
                 continue;
             }
-            let on_chain = executed.get(&hash).and_then(|all| all.first());
+            let on_chain = chain.log.of(hash);
             let status = told.status.as_ref().map_or("none", |(_, status)| status.as_str());
             match (status, on_chain) {
                 ("included", Some(place)) => {
@@ -223,9 +268,11 @@ impl Oracle {
         };
         let of = |name: &str| receipt["receipt"][name].as_str().and_then(|text| text.parse::<B256>().ok());
         let number = receipt["receipt"]["blockNumber"].as_str().and_then(|text| text.parse::<U256>().ok());
+        let cost = receipt["actualGasCost"].as_str().and_then(|text| text.parse::<U256>().ok());
         let same = of("transactionHash") == Some(place.transaction)
             && of("blockHash") == Some(place.block)
             && number == Some(U256::from(place.number))
+            && cost == Some(place.cost)
             && receipt["success"].as_bool() == Some(place.success);
         if !same {
             self.wrong(at, format!("the receipt of {hash} is not the chain's: {}, {place:?}", receipt["receipt"]));
@@ -235,20 +282,3 @@ impl Oracle {
 
 /// An answer may be so many milliseconds older than the time at which it was heard.
 const GRACE: u64 = 5_000;
-
-/// What the canonical chain executed, by operation.
-pub fn executed(chain: &Chain) -> BTreeMap<B256, Vec<Executed>> {
-    let mut executed: BTreeMap<B256, Vec<Executed>> = BTreeMap::new();
-    for block in chain.blocks() {
-        for log in block.transactions.iter().flat_map(|mined| mined.receipt.inner.logs()) {
-            let Ok(event) = UserOperationEvent::decode_log(&log.inner) else { continue };
-            executed.entry(event.userOpHash).or_default().push(Executed {
-                transaction: log.transaction_hash.unwrap_or_default(),
-                block: block.header.hash,
-                number: block.header.number,
-                success: event.success,
-            });
-        }
-    }
-    executed
-}
