@@ -25,7 +25,7 @@ fn main() {
     for (number, fault) in faults.iter().enumerate().filter(|(_, fault)| fault.name.contains(&only)) {
         let output = planted::awake(program, number)
             .args(["no_seed", "--nocapture"])
-            .envs([("FABSTIR_SEEDS", seeds.as_str()), ("FABSTIR_FIRST", "1")])
+            .envs([("FABSTIR_SEEDS", seeds.as_str()), ("FABSTIR_FIRST", "1"), ("FABSTIR_CLUSTERS", "1")])
             .stderr(Stdio::null())
             .output()
             .unwrap();
