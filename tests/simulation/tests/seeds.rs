@@ -1,4 +1,4 @@
-//! Seeds of the simulated world: `FABSTIR_SEEDS` of them (200) from `FABSTIR_SEED` (1) on. Those whose world is a cluster
+//! Seeds of the simulated world: `FABSTIR_SEEDS` of them (80) from `FABSTIR_SEED` (1) on. Those whose world is a cluster
 //! have not one history each, and are left out unless `FABSTIR_CLUSTERS` is set: what fails by chance would stop everybody.
 
 use std::{
@@ -54,7 +54,7 @@ impl Totals {
 
 #[test]
 fn no_seed_shows_anything_that_a_user_must_not_see() {
-    let (first, count) = (number("FABSTIR_SEED").unwrap_or(1), number("FABSTIR_SEEDS").unwrap_or(200));
+    let (first, count) = (number("FABSTIR_SEED").unwrap_or(1), number("FABSTIR_SEEDS").unwrap_or(80));
     let (told, only_first) = (number("FABSTIR_HISTORY").is_some(), number("FABSTIR_FIRST").is_some());
     let hashes = number("FABSTIR_HASHES").is_some();
     let clusters = number("FABSTIR_CLUSTERS").is_some();
