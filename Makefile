@@ -269,6 +269,7 @@ simulate: contracts
 
 # One seed has one history: in the build of the tests, and in the optimised one.
 same-history: contracts
+	@mkdir -p target
 	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-24} FABSTIR_HASHES=1 $(SEEDS) --test seeds no_seed -- --nocapture | grep '^hash of' | sort > target/histories-dev
 	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-24} FABSTIR_HASHES=1 $(SEEDS) $(SIMULATION) --test seeds no_seed -- --nocapture | grep '^hash of' | sort > target/histories-optimised
 	cmp target/histories-dev target/histories-optimised && cat target/histories-dev

@@ -75,9 +75,9 @@ impl Drop for Fresh {
 }
 
 /// What a machine has that has make at all.
-const TOOLS: [&str; 24] = [
+const TOOLS: [&str; 25] = [
     "bash", "sh", "env", "make", "find", "sed", "grep", "cmp", "cat", "cp", "ln", "ls", "mkdir", "touch", "rm",
-    "dirname", "basename", "realpath", "id", "wc", "sleep", "true", "tr", "head",
+    "dirname", "basename", "realpath", "id", "wc", "sleep", "true", "tr", "head", "sort",
 ];
 
 /// The names under `.PHONY`, which is where the Makefile says what can be asked of it.

@@ -51,7 +51,7 @@ cargo)
 	esac
 	case "$*" in
 	"build "*quick*) install target/quick/fabstir ;;
-	"build "*"--bin faults") install target/debug/faults ;;
+	"test "*"--bin faults") install target/release/faults ;;
 	"build "*--workspace*) install target/debug/fabstir ;;
 	*--no-run*) ;;
 	"test "*" --lib --bins --tests")
@@ -61,6 +61,7 @@ cargo)
 		need "$FABSTIR_EZKL_PYTHON"
 		need "$FABSTIR_EZKL_TINY"
 		;;
+	"test "*no_seed*) [ -z "${FABSTIR_HASHES:-}" ] || echo "hash of 1: 0x1" ;;
 	"test "*pictures* | "test "*console*) need tests/browser/node_modules ;;
 	"bench "*rpc*) need tests/viem/node_modules ;;
 	esac
