@@ -82,7 +82,7 @@ impl Engine {
                 ?why,
                 "nothing of a bundle works any more: its nonce is filled"
             );
-            return self.flow.give_up(place, bundle);
+            return self.flow.withdraw(place, bundle);
         }
         if left == before {
             return self.sign(place, Some(Arc::clone(bundle)), fees);

@@ -18,6 +18,7 @@
 
 mod action;
 mod ledger;
+mod rework;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,6 @@ use slot::{Next, Settled, Slot};
 
 use crate::{
     Config,
-    admission::Admitted,
     builder::Bundle,
     chain_time::millis,
     fees::FeeSuggestion,
@@ -284,7 +284,7 @@ impl Flow {
         match lane.slots.get_mut(&nonce) {
             None => drop(lane.slots.insert(nonce, Slot::new(Some(Arc::clone(&bundle)), now))),
             Some(slot) => {
-                let displaced = slot.give_up();
+                let displaced = slot.vacate();
                 slot.take_in(Arc::clone(&bundle), now);
                 actions.extend(displaced.map(|displaced| Action::Settled {
                     place,
@@ -378,7 +378,7 @@ impl Flow {
             slot.refused += 1;
             return None;
         }
-        let bundle = slot.give_up()?;
+        let bundle = slot.vacate()?;
         self.release(&bundle, Bound { place, void: true });
         Some(bundle)
     }
@@ -432,58 +432,20 @@ impl Flow {
             return Vec::new();
         };
         if slot.is_void() {
-            let Some(bundle) = slot.give_up() else { return Vec::new() };
+            let Some(bundle) = slot.vacate() else { return Vec::new() };
             self.release(&bundle, Bound { place, void: true });
             return vec![Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Overtaken }];
         }
         let Some(bundle) = slot.bundle.take() else { return Vec::new() };
         slot.reduced = None;
-        slot.cancelling = true;
-        // Not to be waited for.
-        slot.refused += 1;
+        slot.cancel();
         self.held.retain(|_, held| *held != place);
         vec![Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Overtaken }]
-    }
-
-    /// The operator wants this nonce used by nothing: with the next head a transfer to ourselves is signed for it. Whichever
-    /// of its transactions is mined settles it. Whether there is such a nonce.
-    pub(crate) fn cancel(&mut self, place: Place) -> bool {
-        let Some(slot) = self.slot(place) else { return false };
-        slot.cancelling = true;
-        // Not to be waited for.
-        slot.refused += 1;
-        true
     }
 
     /// Where an operation is in flight.
     pub(crate) fn place_of(&self, hash: B256) -> Option<Place> {
         self.held.get(&hash).copied()
-    }
-
-    /// Of a bundle that was to be signed again only this much works yet, and is signed. The rest stays bound to its nonce, as
-    /// earlier transactions of it may be mined. None if the bundle is not waited for any more.
-    pub(crate) fn reduce(&mut self, place: Place, bundle: &Arc<Bundle>, rest: Bundle) -> Option<Arc<Bundle>> {
-        let slot = self.slot(place).filter(|slot| slot.signing && slot.is_to_carry(Some(bundle)))?;
-        Some(Arc::clone(slot.reduced.insert(Arc::new(rest))))
-    }
-
-    /// Nothing of a bundle that was to be signed again works: its nonce is filled otherwise.
-    pub(crate) fn give_up(&mut self, place: Place, bundle: &Arc<Bundle>) {
-        if let Some(slot) = self.slot(place).filter(|slot| slot.is_to_carry(Some(bundle))) {
-            (slot.signing, slot.cancelling) = (false, true);
-            // Not to be waited for.
-            slot.refused += 1;
-        }
-    }
-
-    /// Has the first bundle of each key, whose next nonces are these, made anew at once if it carries an operation that will
-    /// soon not be valid any more: mined late, it would revert.
-    pub(crate) fn hurry(&mut self, next: &[Option<u64>], is_over: impl Fn(&Admitted) -> bool) {
-        let lanes = self.lanes.iter_mut().zip(next);
-        for slot in lanes.filter_map(|(lane, next)| Some(lane.slots.range_mut((*next)?..).next()?.1)) {
-            let carried = slot.carried().filter(|_| !slot.cancelling && !slot.attempts.is_empty());
-            slot.overdue = carried.is_some_and(|bundle| bundle.operations.iter().any(&is_over));
-        }
     }
 
     /// The bundle that this transaction, the last of its nonce, carries.
@@ -517,7 +479,7 @@ impl Flow {
                         slot.unheard += 1;
                         actions.push(Action::Broadcast { place: Place { key, nonce: *nonce }, attempt });
                     }
-                    Next::GiveUp => given_up.extend(slot.give_up().map(|bundle| (*nonce, bundle))),
+                    Next::GiveUp => given_up.extend(slot.vacate().map(|bundle| (*nonce, bundle))),
                     Next::Sign(bundle, fees) => {
                         slot.signing = true;
                         let place = Place { key, nonce: *nonce };

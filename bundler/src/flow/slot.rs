@@ -132,8 +132,14 @@ impl Slot {
         standing.map(Fees::raised)
     }
 
+    /// From now on only a cancellation is signed for it, and nothing is waited for before.
+    pub(super) fn cancel(&mut self) {
+        self.cancelling = true;
+        self.refused += 1;
+    }
+
     /// Gives its bundle up: whatever comes next under the nonce takes its place.
-    pub(super) fn give_up(&mut self) -> Option<Arc<Bundle>> {
+    pub(super) fn vacate(&mut self) -> Option<Arc<Bundle>> {
         let bundle = self.bundle.take()?;
         self.reduced = None;
         let attempts = std::mem::take(&mut self.attempts);

@@ -339,7 +339,7 @@ fn a_bundle_of_which_nothing_works_any_more_is_cancelled_at_the_next_head() {
     let mut flow = in_flight(&bundle);
     let actions = flow.advance(&[Some(0)], 30, 10_000, fees());
     assert!(matches!(actions[..], [Action::SignAgain { .. }]), "{actions:?}");
-    flow.give_up(PLACE, &bundle);
+    flow.withdraw(PLACE, &bundle);
     assert!(flow.holds(bundle.hashes()[0]));
     assert!(cancels(&flow.advance(&[Some(0)], 31, 10_200, fees())));
 }

@@ -317,7 +317,7 @@ impl World {
                         self.seen.reduced += 1;
                         self.flow.reduce(place, &bundle, rest)
                     } else if self.rng.chance(0.02) {
-                        self.flow.give_up(place, &bundle);
+                        self.flow.withdraw(place, &bundle);
                         None
                     } else {
                         Some(bundle)

@@ -1,0 +1,39 @@
+//! What becomes of a nonce in flight whose bundle is not to go on as it is: less of it, nothing of it, or all of it sooner.
+
+use std::sync::Arc;
+
+use super::{Flow, Place, slot::Slot};
+use crate::{admission::Admitted, builder::Bundle};
+
+impl Flow {
+    /// The operator wants this nonce used by nothing: with the next head a transfer to ourselves is signed for it. Whichever
+    /// of its transactions is mined settles it. Whether there is such a nonce.
+    pub(crate) fn cancel(&mut self, place: Place) -> bool {
+        self.slot(place).map(Slot::cancel).is_some()
+    }
+
+    /// Of a bundle that was to be signed again only this much works yet, and is signed. The rest stays bound to its nonce, as
+    /// earlier transactions of it may be mined. None if the bundle is not waited for any more.
+    pub(crate) fn reduce(&mut self, place: Place, bundle: &Arc<Bundle>, rest: Bundle) -> Option<Arc<Bundle>> {
+        let slot = self.slot(place).filter(|slot| slot.signing && slot.is_to_carry(Some(bundle)))?;
+        Some(Arc::clone(slot.reduced.insert(Arc::new(rest))))
+    }
+
+    /// Nothing of a bundle that was to be signed again works: its nonce is filled otherwise.
+    pub(crate) fn withdraw(&mut self, place: Place, bundle: &Arc<Bundle>) {
+        if let Some(slot) = self.slot(place).filter(|slot| slot.is_to_carry(Some(bundle))) {
+            slot.signing = false;
+            slot.cancel();
+        }
+    }
+
+    /// Has the first bundle of each key, whose next nonces are these, made anew at once if it carries an operation that will
+    /// soon not be valid any more: mined late, it would revert.
+    pub(crate) fn hurry(&mut self, next: &[Option<u64>], is_over: impl Fn(&Admitted) -> bool) {
+        let lanes = self.lanes.iter_mut().zip(next);
+        for slot in lanes.filter_map(|(lane, next)| Some(lane.slots.range_mut((*next)?..).next()?.1)) {
+            let carried = slot.carried().filter(|_| !slot.cancelling && !slot.attempts.is_empty());
+            slot.overdue = carried.is_some_and(|bundle| bundle.operations.iter().any(&is_over));
+        }
+    }
+}
