@@ -189,18 +189,22 @@ fn partitions(asks: &Asks) -> std::ops::Range<u16> {
     0..asks.connection().config().partitions
 }
 
-/// Whoever has it knows.
+/// Whoever has it knows. The others know what they have seen mined of it: that counts only where nobody has it.
 async fn look(asks: &Asks, hash: B256) -> Result<Option<Record>, Rejection> {
     let answers = join_all(partitions(asks).map(|it| asks.ask::<Option<Seen>>(it, Ask::Look(hash)))).await;
-    let mut failure = None;
+    let (mut mined, mut failure) = (None, None);
     for answer in answers {
         match answer {
-            Ok(Some(seen)) => return seen.record().map(Some).map_err(unreadable),
-            Ok(None) => {}
+            Ok(Some(seen)) if !seen.is_only_seen_mined() => return seen.record().map(Some).map_err(unreadable),
+            Ok(seen) => mined = mined.or(seen),
             Err(error) => failure = Some(error),
         }
     }
-    failure.map_or(Ok(None), Err)
+    match (mined, failure) {
+        (Some(seen), None) => seen.record().map(Some).map_err(unreadable),
+        (None, None) => Ok(None),
+        (_, Some(error)) => Err(error),
+    }
 }
 
 async fn dump(asks: &Asks) -> Result<Vec<Admitted>, Rejection> {

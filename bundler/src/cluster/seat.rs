@@ -36,6 +36,19 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2])
 ";
 
+/// KEYS: answers, holder, requests. ARGV: holder, answer, milliseconds, request. Only the holder answers, and it is so in
+/// the same moment: whoever stood still for longer than its lease may know less than what the next holder has told. What
+/// it was asked is asked of that one.
+const ANSWER: &str = r"
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  redis.call('XADD', KEYS[3], '*', 'request', ARGV[4])
+  return 0
+end
+redis.call('RPUSH', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+";
+
 /// What becomes of one partition here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeatState {
@@ -217,13 +230,16 @@ impl Shared {
             let patience = u64::try_from(Asks::patience(&self.connection).as_millis()).unwrap_or(u64::MAX);
             let oldest = self.connection.now().await.unwrap_or_default().saturating_sub(patience);
             for request in requests {
-                let asked = request.id.split('-').next().and_then(|millis| millis.parse().ok()).unwrap_or(0_u64);
-                let body: Option<Vec<u8>> = request.get("request");
-                let Some(body) = body.filter(|_| asked >= oldest) else { continue };
-                let Ok(request) = serde_json::from_slice::<Request>(&body) else {
+                let written = request.id.split('-').next().and_then(|millis| millis.parse().ok()).unwrap_or(0_u64);
+                let body: Vec<u8> = request.get("request").unwrap_or_default();
+                let Ok(mut request) = serde_json::from_slice::<Request>(&body) else {
                     tracing::error!(id = request.id, "a request that is none");
                     continue;
                 };
+                let asked = *request.asked.get_or_insert(written);
+                if asked < oldest {
+                    continue;
+                }
                 tokio::spawn(answer(request, bundler.clone(), lease.clone()));
             }
             self.taken(lease, &last).await;
@@ -250,17 +266,18 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 async fn answer(request: Request, bundler: Bundler, lease: Lease) {
-    let Request { id, answers, ask } = request;
+    let Ok(again) = serde_json::to_vec(&request) else { return };
+    let Request { id, answers, ask, .. } = request;
     let result = act(ask, &bundler).await.map_err(|rejection| Refusal::from(&rejection));
-    // Whoever has taken the partition answers.
-    if lease.is_lost() {
-        return;
-    }
     let Ok(answer) = serde_json::to_vec(&Answer { id, result }) else { return };
-    let mut push = redis::pipe();
-    push.cmd("RPUSH").arg(&answers).arg(answer).ignore().cmd("PEXPIRE").arg(&answers).arg(FORGOTTEN).ignore();
-    if let Err(error) = push.query_async::<()>(&mut lease.connection().redis()).await {
-        tracing::warn!(error = error.category(), "redis takes no answers");
+    let script = Script::new(ANSWER);
+    let mut call = script.prepare_invoke();
+    call.key(answers).key(lease.key("holder")).key(lease.key("requests"));
+    call.arg(lease.holder()).arg(answer).arg(FORGOTTEN).arg(again);
+    match call.invoke_async::<u8>(&mut lease.connection().redis()).await {
+        Ok(0) => lease.lose(),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(error = error.category(), "redis takes no answers"),
     }
 }
 

@@ -331,9 +331,7 @@ impl Engine {
             Command::Lane { entry_point, sender, nonce, answer } => {
                 let _ = answer.send(Ok(self.mempool.lane(entry_point, sender, nonce)));
             }
-            Command::Look(hash, answer) => {
-                let _ = answer.send(Ok(self.look(hash)));
-            }
+            Command::Look(hash, answer) => self.tell(hash, answer),
             Command::Dump(answer) => {
                 let _ = answer.send(Ok(self.mempool.all().cloned().collect()));
             }

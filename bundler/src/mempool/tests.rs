@@ -145,6 +145,17 @@ fn what_is_in_a_bundle_is_neither_chosen_again_nor_replaced_and_comes_back_to_be
 }
 
 #[test]
+fn of_two_with_one_nonce_from_before_a_restart_the_one_that_replaced_the_other_stays() {
+    let mut pool = Mempool::default();
+    assert_eq!(pool.restore(operation(1, 0, 100, 1), &block(1)), []);
+    assert_eq!(pool.restore(operation(1, 0, 100, 1), &block(1)), [], "the same again");
+    let dropped = pool.restore(operation(1, 0, 120, 2), &block(1));
+    assert_eq!(ids(&dropped), [1]);
+    assert!(dropped[0].reason.contains("replaced by"), "{dropped:?}");
+    assert!(!pool.contains(B256::repeat_byte(1)) && pool.contains(B256::repeat_byte(2)));
+}
+
+#[test]
 fn removal_frees_the_nonce() {
     let mut pool = Mempool::default();
     insert(&mut pool, operation(1, 7, 100, 1)).unwrap();

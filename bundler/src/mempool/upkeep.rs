@@ -155,7 +155,9 @@ impl Mempool {
         // Balances of EntryPoints change with every bundle, as the bundler's and the block builder's do.
         let entry_points = self.entries.values().map(|entry| entry.admitted.entry_point);
         let busy: HashSet<Address> = busy.iter().copied().chain(entry_points).collect();
-        for entry in self.entries.values_mut() {
+        // In their order: what takes others with it does so with the same reasons each time.
+        for hash in self.arrivals.values() {
+            let Some(entry) = self.entries.get_mut(hash) else { continue };
             entry.held = None;
             let (op, evidence) = (&entry.admitted.op, &entry.admitted.evidence);
             if entry.phase == Phase::Bundled {

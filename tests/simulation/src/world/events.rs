@@ -95,7 +95,7 @@ impl World {
     }
 
     fn send(&mut self, intent: usize, attempt: u32, signed: Signed, node: &Node, calls: &mut Vec<Call>) {
-        self.note(&format!("send {} attempt {attempt}", signed.hash));
+        self.note(&format!("send {} attempt {attempt}: {}", signed.hash, signed.place()));
         // Some are sent twice at once.
         let times = if self.plan.intents[intent].repeated { 2 } else { 1 };
         for time in 0..times {
@@ -220,6 +220,7 @@ impl World {
     fn refused(&mut self, answer: &Value) -> String {
         let message = answer["error"]["message"].as_str().unwrap_or("no answer").to_owned();
         self.note(&format!("refused {message}"));
+        self.users.refused(&message);
         let words: Vec<&str> = message.split(' ').filter(|word| !word.chars().any(|c| c.is_ascii_digit())).collect();
         *self.refusals.entry(words.join(" ")).or_default() += 1;
         message
