@@ -37,6 +37,18 @@ return redis.call('XADD', KEYS[1], '*', 'request', ARGV[2])
 
 type Pending = Mutex<HashMap<u64, oneshot::Sender<Result<Value, Refusal>>>>;
 
+/// A question that somebody waits for the answer to, or did.
+struct Asked<'a> {
+    pending: &'a Pending,
+    id: u64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
 /// See [`Asks::start`].
 #[derive(Debug)]
 pub(crate) struct Asks {
@@ -88,8 +100,8 @@ impl Asks {
         let request = serde_json::to_vec(&request).map_err(|_| Rejection::Internal("a request that is no JSON"))?;
         let (sender, answered) = oneshot::channel();
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        let _asked = Asked { pending: &self.pending, id };
         let answer = self.submit(partition, request, answered).await;
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         serde_json::from_value(answer?).map_err(|_| Rejection::Internal("an answer of a builder's that is not ours"))
     }
 

@@ -1,13 +1,16 @@
 //! A builder: it takes partitions that nobody holds, and does their work until somebody else does.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use redis::{Script, streams::StreamReadReply};
 use serde_json::{Value, json};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::{
     Asks, ClusterConfig, ClusterError, Connection, Lease, SharedStore,
@@ -19,6 +22,7 @@ use crate::{
     journal::Journal,
     node::NodeClient,
     service::{Bundler, StartError},
+    signal::Signal,
 };
 
 /// Requests that are read at once.
@@ -69,7 +73,7 @@ struct Shared {
     connection: Connection,
     states: Mutex<Vec<SeatState>>,
     left: Mutex<Vec<Left>>,
-    stopping: watch::Sender<bool>,
+    stopping: (AtomicBool, Signal),
 }
 
 /// A running builder.
@@ -99,7 +103,7 @@ impl Builder {
         // What outlives the process is on Redis; the index of a builder is for what it has sent itself.
         let config = Config { data_dir: None, reputation_file: None, ..config };
         let states = Mutex::new(vec![SeatState::Waiting; partitions.into()]);
-        let (left, stopping) = (Mutex::default(), watch::Sender::new(false));
+        let (left, stopping) = (Mutex::default(), Default::default());
         let shared = Arc::new(Shared { config, node, signers, funder, connection, states, left, stopping });
         let seats = (0..partitions).map(|it| tokio::spawn(Arc::clone(&shared).keep(it))).collect();
         Ok(Self { shared, seats: Mutex::new(seats) })
@@ -125,7 +129,9 @@ impl Builder {
 
     /// Takes nothing more, sends what there is, gives the partitions back; what was not seen mined.
     pub async fn stop(&self) -> Vec<Left> {
-        self.shared.stopping.send_replace(true);
+        let (stopping, signal) = &self.shared.stopping;
+        stopping.store(true, Ordering::Relaxed);
+        signal.give();
         let seats = std::mem::take(&mut *self.seats.lock().unwrap_or_else(PoisonError::into_inner));
         for seat in seats {
             let _ = seat.await;
@@ -136,11 +142,10 @@ impl Builder {
 
 impl Shared {
     async fn keep(self: Arc<Self>, partition: u16) {
-        let mut stopping = self.stopping.subscribe();
-        while !*stopping.borrow() {
+        while !self.stopping.0.load(Ordering::Relaxed) {
             tokio::select! {
                 biased;
-                () = stopped(&mut stopping) => return,
+                () = self.stopped() => return,
                 () = tokio::time::sleep(self.patience()) => {}
             }
             match Lease::take(&self.connection, partition).await {
@@ -189,11 +194,10 @@ impl Shared {
         let (config, node, funder) = (self.config.clone(), self.node.clone(), self.funder.clone());
         let (bundler, engine) = Bundler::start_on(config, node, signers, funder, (journal, replay)).await?;
         self.set(partition, SeatState::Held(lease.token()));
-        let mut stopping = self.stopping.subscribe();
         tokio::select! {
             biased;
             () = lease.lost() => {}
-            () = stopped(&mut stopping) => {
+            () = self.stopped() => {
                 let left = bundler.drain().await;
                 self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
             }
@@ -202,6 +206,12 @@ impl Shared {
         drop(bundler);
         engine.abort();
         Ok(())
+    }
+
+    /// Returns when all is to stop.
+    async fn stopped(&self) {
+        let (stopping, signal) = &self.stopping;
+        signal.until(|| stopping.load(Ordering::Relaxed).then_some(())).await;
     }
 
     fn states_len(&self) -> usize {
@@ -258,11 +268,6 @@ impl Shared {
             tracing::warn!(error = error.category(), "requests stay in the stream");
         }
     }
-}
-
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // The sender is held by all seats.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 async fn answer(request: Request, bundler: Bundler, lease: Lease) {

@@ -144,12 +144,15 @@ impl Oracle {
         self.told.entry(hash).or_default().acknowledged.get_or_insert(at);
     }
 
-    /// The answer of `fabstir_getUserOperationStatus`, to what was asked a moment ago.
-    pub fn status(&mut self, at: u64, hash: B256, answer: &Value, log: &ExecutionLog) {
+    /// The answer of `fabstir_getUserOperationStatus`, to what was asked then. Of two questions that were on their way at
+    /// the same time either may be answered as of before the other.
+    pub fn status(&mut self, (asked, at): (u64, u64), hash: B256, answer: &Value, log: &ExecutionLog) {
         let word = answer["status"].as_str().unwrap_or("unknown").to_owned();
         self.note(at, &format!("status {hash} {word} {}", answer["reason"].as_str().unwrap_or_default()));
         let Some(told) = self.told.get_mut(&hash).filter(|told| told.acknowledged.is_some()) else { return };
-        let before = told.status.replace((at, word.clone()));
+        let ended = |status: &str| status == "included" || status == "dropped";
+        let overtaken = told.status.as_ref().is_some_and(|(when, old)| *when > asked && ended(old) && *old != word);
+        let before = if overtaken { None } else { told.status.replace((at, word.clone())) };
         if word == "dropped" && told.dropped.is_none() {
             told.dropped = Some((at, answer["reason"].as_str().unwrap_or_default().to_owned()));
         }
@@ -161,7 +164,7 @@ impl Oracle {
             self.wrong(at, format!("{hash} was acknowledged and is not known"));
         }
         if let Some((when, old)) = before
-            && (old == "included" || old == "dropped")
+            && ended(&old)
             && old != word
         {
             let since = self.may_not_have_heard_since(when);

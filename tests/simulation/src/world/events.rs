@@ -57,7 +57,7 @@ impl World {
                 }
             }
             Due::Ask(hash) => match node {
-                Some(node) => calls.push(status(node, hash)),
+                Some(node) => calls.push(status(node, hash, now)),
                 None => self.at(now + 500, Due::Ask(hash)),
             },
             Due::Look => {
@@ -65,7 +65,7 @@ impl World {
                     let taken = lock(&self.oracle).taken();
                     for _ in 0..ASKED_AGAIN.min(taken.len() as u64) {
                         let hash = taken[self.random.below(taken.len() as u64) as usize];
-                        calls.push(status(node, hash));
+                        calls.push(status(node, hash, now));
                     }
                     calls.push(counts(node, false));
                 }
@@ -115,7 +115,7 @@ impl World {
                 calls.push(counts(&started, true));
                 // What it said before it went away still holds.
                 for hash in lock(&self.oracle).taken() {
-                    calls.push(status(&started, hash));
+                    calls.push(status(&started, hash, now));
                 }
                 *node = Some(started);
             }
@@ -143,13 +143,13 @@ impl World {
             Called::Sent { intent, attempt, again, signed, answer } => {
                 self.sent(intent, attempt, again, &signed, &answer)
             }
-            Called::Status(hash, answer) => {
+            Called::Status(hash, asked, answer) => {
                 if answer.get("error").is_some() {
                     self.at(now + self.plan.block_time, Due::Ask(hash));
                     return None;
                 }
                 let status = &answer["result"];
-                lock(&self.oracle).status(now, hash, status, &lock(&self.chain).log);
+                lock(&self.oracle).status((asked, now), hash, status, &lock(&self.chain).log);
                 let included = status["status"] == "included";
                 if included && let Some(node) = node {
                     let call = ask(&node.rpc, "eth_getUserOperationReceipt", json!([hash]));
@@ -256,9 +256,9 @@ impl World {
     }
 }
 
-fn status(node: &Node, hash: B256) -> Call {
+fn status(node: &Node, hash: B256, now: u64) -> Call {
     let call = ask(&node.rpc, "fabstir_getUserOperationStatus", json!([hash]));
-    call.map(move |answer| Called::Status(hash, answer)).boxed_local()
+    call.map(move |answer| Called::Status(hash, now, answer)).boxed_local()
 }
 
 fn counts(node: &Node, started: bool) -> Call {

@@ -91,7 +91,8 @@ enum Called {
         signed: Box<Signed>,
         answer: Value,
     },
-    Status(B256, Value),
+    /// Of what was asked at this time.
+    Status(B256, u64, Value),
     Receipt(B256, Value),
     /// What it counts of whom; whether it has just started.
     Counts(Value, bool),
