@@ -4,7 +4,7 @@ use alloy::primitives::{B256, U256, hex};
 use erc4337::{EntryPointVersion::V0_9, UserOperation};
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{Attacker, field::Field};
+use super::super::{Attacker, field::Field};
 
 /// `return nonce >> 64 << 160`, of the operation that is the first argument: the window is in the nonce key.
 const ECHO: [u8; 15] = hex!("60843560401c60a01b5f5260205ff3");

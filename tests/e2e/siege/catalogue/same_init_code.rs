@@ -11,7 +11,7 @@ use erc4337::{
 };
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{
+use super::super::{
     Attacker,
     field::{Field, YES},
 };

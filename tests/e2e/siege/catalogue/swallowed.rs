@@ -4,7 +4,7 @@ use alloy::primitives::B256;
 use erc4337::EntryPointVersion::V0_8;
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{
+use super::super::{
     Attacker,
     field::{Field, YES},
 };
@@ -20,11 +20,6 @@ impl Attacker for Swallowed {
         "an operation that nodes take and nobody mines holds up none of those it was bundled with for long"
     }
 
-    /// One for each halving of his bundle; he is suspected from then on.
-    fn cancellations(&self) -> usize {
-        3
-    }
-
     fn attack<'a>(&'a self, field: &'a Field, round: u64) -> BoxFuture<'a, Vec<B256>> {
         async move {
             if round == 0 {
@@ -35,5 +30,10 @@ impl Attacker for Swallowed {
             Vec::new()
         }
         .boxed()
+    }
+
+    fn named(&self, _: u64) -> Option<super::super::report::Named> {
+        let why = "one for each halving of his bundle: where nodes lie, that is known no other way";
+        Some(super::super::report::Named { transactions: 3, why })
     }
 }

@@ -4,7 +4,7 @@ use alloy::primitives::B256;
 use erc4337::{EntryPointVersion::V0_8, UserOperation};
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{
+use super::super::{
     Attacker,
     field::{Field, YES},
 };

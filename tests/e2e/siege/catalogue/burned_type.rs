@@ -8,7 +8,7 @@ use alloy::{
 use erc4337::{EntryPointVersion::V0_8, Initializer, UserOperation};
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{
+use super::super::{
     Attacker,
     field::{Field, YES},
 };

@@ -4,7 +4,7 @@ use alloy::primitives::{B256, hex};
 use erc4337::{EntryPointVersion::V0_8, UserOperation};
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{Attacker, field::Field};
+use super::super::{Attacker, field::Field};
 
 /// Answers a question for its validity, and else asks for the balance of one address after the other, named by the gas left.
 const READER: [u8; 26] = hex!("5f3560e01c6319822f7c146015575b5a3150600e565b60205ff3");

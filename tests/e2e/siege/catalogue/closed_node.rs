@@ -3,7 +3,7 @@
 use alloy::primitives::B256;
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{Attacker, field::Field};
+use super::super::{Attacker, field::Field};
 
 pub(super) struct ClosedNode;
 
