@@ -1,25 +1,26 @@
 //! Many operations by the dice, judged twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     World, disagreement,
+    judge::Judge,
     random::Random,
     scenario::{Placement, Scenario},
     shrink::shrink,
     verdict::{Verdict, explain},
 };
-use crate::{Stack, oracle::Oracle};
+use crate::Stack;
 
 /// Operations that share a block.
 const AT_ONCE: usize = 500;
 /// Questions under way at once.
 const ASKED_AT_ONCE: usize = 8;
-/// Disagreements after which there is no point in going on.
-const ENOUGH: usize = 5;
+/// Kinds of disagreement after which there is no point in going on.
+const ENOUGH: usize = 20;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -34,8 +35,10 @@ pub struct Tally {
     pub lawful: usize,
     /// How often each rule was broken.
     pub broken: BTreeMap<(String, String), usize>,
-    /// What they disagree about, in words.
+    /// What they disagree about, in words: the first of each kind.
     pub disagreements: Vec<String>,
+    /// How often, by kind.
+    pub kinds: BTreeMap<String, usize>,
 }
 
 /// The product and the oracle, on the same chain.
@@ -46,7 +49,7 @@ pub struct Campaign<'a> {
     /// Where programs are placed.
     pub world: World<'a>,
     /// The other judge.
-    pub oracle: Oracle,
+    pub oracle: Judge,
 }
 
 impl Campaign<'_> {
@@ -74,13 +77,13 @@ impl Campaign<'_> {
         let mut random = Random::new(seed);
         let mut tally = Tally::default();
         let mut done = 0;
-        while done < programs && tally.disagreements.len() < ENOUGH {
+        while done < programs && tally.kinds.len() < ENOUGH {
             let scenarios: Vec<_> = (done..programs.min(done + AT_ONCE)).map(|_| random.scenario()).collect();
             let name = |index: usize| format!("random {seed} {}", done + index);
             let verdicts = self.both(&self.placements(&scenarios, name)).await?;
             for (index, (scenario, verdicts)) in scenarios.into_iter().zip(verdicts).enumerate() {
-                if !tally.count(&verdicts) && tally.disagreements.len() < ENOUGH {
-                    tally.disagreements.push(self.shrunk(scenario, &name(index)).await?);
+                if !tally.count(&verdicts) && tally.disagreements.len() < tally.kinds.len() {
+                    tally.disagreements.push(self.shrunk(scenario, &verdicts, &name(index)).await?);
                 }
             }
             done += AT_ONCE;
@@ -88,13 +91,19 @@ impl Campaign<'_> {
         Ok(tally)
     }
 
-    /// The least that they disagree about, on disk; in words.
-    async fn shrunk(&self, scenario: Scenario, name: &str) -> Result<String> {
+    /// The least that they disagree about in the same way, on disk; in words.
+    async fn shrunk(&self, scenario: Scenario, verdicts: &(Verdict, Verdict), name: &str) -> Result<String> {
+        let kind = kind(verdicts);
         let mut rounds = 0;
         let least = shrink(scenario, async |candidates| {
             rounds += 1;
             let placements = self.placements(candidates, |index| format!("{name} round {rounds} candidate {index}"));
-            Ok(self.both(&placements).await?.iter().map(|(product, oracle)| !product.agrees(oracle)).collect())
+            Ok(self
+                .both(&placements)
+                .await?
+                .iter()
+                .map(|both| !both.0.agrees(&both.1) && self::kind(both) == kind)
+                .collect())
         })
         .await?;
         let placements = self.placements(std::slice::from_ref(&least), |_| format!("{name} shrunk"));
@@ -120,9 +129,8 @@ impl Campaign<'_> {
             .map(|placement| async move {
                 let entry_point = self.world.entry_point(placement.version);
                 let product = explain(self.stack, entry_point, placement).await?;
-                let opinion = self.oracle.judge(placement.version, entry_point, &placement.op).await;
-                let oracle = opinion.with_context(|| format!("judging {placement:#?}"))?;
-                anyhow::Ok((product, Verdict::from(oracle)))
+                let oracle = self.oracle.judge(placement.version, entry_point, &placement.op).await?;
+                anyhow::Ok((product, oracle))
             })
             .buffered(ASKED_AT_ONCE)
             .try_collect()
@@ -132,7 +140,8 @@ impl Campaign<'_> {
 
 impl Tally {
     /// Takes note of a pair; whether they agree.
-    fn count(&mut self, (product, oracle): &(Verdict, Verdict)) -> bool {
+    fn count(&mut self, verdicts: &(Verdict, Verdict)) -> bool {
+        let (product, oracle) = verdicts;
         self.judged += 1;
         match oracle {
             Verdict::Failed(_) => self.failed += 1,
@@ -144,8 +153,27 @@ impl Tally {
                 }
             }
         }
-        product.agrees(oracle)
+        let agree = product.agrees(oracle);
+        if !agree {
+            *self.kinds.entry(kind(verdicts)).or_default() += 1;
+        }
+        agree
     }
+}
+
+/// Where two verdicts differ.
+fn kind((product, oracle): &(Verdict, Verdict)) -> String {
+    let none = BTreeSet::new();
+    let rules = |verdict: &'_ Verdict| match verdict {
+        Verdict::Judged(rules) => Some(rules.clone()),
+        _ => None,
+    };
+    let (these, those) = (rules(product), rules(oracle));
+    let only = |these: &Option<BTreeSet<_>>, those: &Option<BTreeSet<_>>| match these {
+        None => "failed".to_owned(),
+        Some(rules) => format!("{:?}", rules.difference(those.as_ref().unwrap_or(&none)).collect::<Vec<_>>()),
+    };
+    format!("only the bundler: {}, only the oracle: {}", only(&these, &those), only(&those, &these))
 }
 
 fn in_words((product, oracle): &(Verdict, Verdict)) -> String {

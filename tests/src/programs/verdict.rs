@@ -9,7 +9,7 @@ use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
 
 use super::scenario::Placement;
-use crate::{Stack, oracle::Opinion};
+use crate::{Stack, oracle, oracle2};
 
 /// All that is said against an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,11 @@ impl Verdict {
             (Self::Failed(reason), Self::Judged(_)) | (Self::Judged(_), Self::Failed(reason)) => is_close_call(reason),
             _ => false,
         }
+    }
+
+    fn failed(data: &str) -> Self {
+        let data: Bytes = data.parse().unwrap_or_default();
+        Self::Failed(EntryPointRevert::decode(&data).to_string())
     }
 }
 
@@ -60,15 +65,22 @@ fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_default().to_owned()
 }
 
-impl From<Opinion> for Verdict {
-    fn from(opinion: Opinion) -> Self {
+impl From<oracle::Opinion> for Verdict {
+    fn from(opinion: oracle::Opinion) -> Self {
         match opinion {
-            Opinion::Failed(data) => {
-                let data: Bytes = data.parse().unwrap_or_default();
-                Self::Failed(EntryPointRevert::decode(&data).to_string())
-            }
-            Opinion::Judged(broken) => Self::Judged(broken),
-            Opinion::TooDeep => Self::None,
+            oracle::Opinion::Failed(data) => Self::failed(&data),
+            oracle::Opinion::Judged(broken) => Self::Judged(broken),
+            oracle::Opinion::TooDeep => Self::None,
+        }
+    }
+}
+
+impl From<oracle2::Opinion> for Verdict {
+    fn from(opinion: oracle2::Opinion) -> Self {
+        match opinion {
+            oracle2::Opinion::Failed(data) => Self::failed(&data),
+            oracle2::Opinion::Judged(broken) => Self::Judged(broken),
+            oracle2::Opinion::TooDeep => Self::None,
         }
     }
 }
