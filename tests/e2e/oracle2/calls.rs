@@ -36,6 +36,18 @@ async fn op_041_an_address_without_code_is_not_used() {
                 lawful(&format!("{version} {entity} {good:02x?}"), &bench.judge(version, &scene).await);
             }
         }
+        // What there is no gas or no argument for accesses nothing.
+        let look = [&address(NOBODY)[..], &[0x3b]].concat();
+        breaks("no gas", &bench.judge(version, &Scene::calling(100, &look)).await, &[("OP-020", "account")]);
+        breaks(
+            "no gas",
+            &bench.judge(version, &Scene::calling(50, &call(0xf1, NOBODY, 0, &[0x5f]))).await,
+            &[("OP-020", "account")],
+        );
+        lawful(
+            "no arguments",
+            &bench.judge(version, &Scene::calling(30_000, &[&address(NOBODY)[..], &[0x3c]].concat())).await,
+        );
         // Bytes above an address are none of it.
         let dirty = |who: Address| {
             let word_of: U256 = who.into_word().into();

@@ -20,6 +20,10 @@ pub(super) fn check(facts: &Facts<'_>, broken: &mut Broken) {
         if !calls && !matches!(event.op, op::EXTCODESIZE | op::EXTCODECOPY | op::EXTCODEHASH) {
             continue;
         }
+        // One that fails before it gets there accesses nothing: a call opens no frame, nothing comes after the others.
+        if !event.opened && event.next.is_none() {
+            continue;
+        }
         let target = event.target();
         if target == facts.entry_point {
             if !may_access_entry_point(facts, event) {

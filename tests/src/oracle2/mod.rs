@@ -38,6 +38,7 @@ use erc4337::{EntryPointVersion, UserOperation};
 pub use constants::Constants;
 use facts::Facts;
 use node::Node;
+pub use node::Tracer;
 
 /// What is said of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,20 @@ impl Oracle {
         storage::check(&facts, &mut broken);
         limits::check(&facts, &mut broken);
         Ok(Opinion::Judged(broken.0))
+    }
+
+    /// Traces as [`Self::judge`] does, for whoever wants to know how long that takes: the length of the answer, bytes.
+    ///
+    /// # Errors
+    /// If anvil does not answer as it should.
+    pub async fn record(
+        &self,
+        version: EntryPointVersion,
+        entry_point: Address,
+        op: &UserOperation,
+        tracer: Tracer,
+    ) -> Result<usize> {
+        Ok(self.node.record(version, entry_point, op, tracer).await?.get().len())
     }
 }
 

@@ -33,6 +33,15 @@ sol! {
     function getDepositInfo(address account) external view returns (DepositInfo info);
 }
 
+/// Which of anvil's tracers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracer {
+    /// The oracle's script.
+    Script,
+    /// The built-in tracer of calls.
+    Calls,
+}
+
 /// What is known of an entity before the bundle.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -68,10 +77,7 @@ impl Node {
         op: &UserOperation,
     ) -> Result<Run> {
         let block: Value = self.0.request("eth_blockNumber", ArrayParams::new()).await?;
-        let config = json!({ "noted": opcodes::noted(), "topic": keccak256("BeforeExecution()") });
-        let mut options = self.overrides(op, &block).await?;
-        options["tracer"] = json!(include_str!("tracer.js"));
-        options["tracerConfig"] = config;
+        let options = self.options(op, &block, Tracer::Script).await?;
 
         let entities: Vec<Address> =
             [Some(op.sender), op.factory(), op.paymaster_address()].into_iter().flatten().collect();
@@ -111,18 +117,41 @@ impl Node {
         entry_point: Address,
         op: &UserOperation,
     ) -> Result<Option<Vec<bool>>> {
-        let block: Value = self.0.request("eth_blockNumber", ArrayParams::new()).await?;
-        let mut options = self.overrides(op, &block).await?;
-        options["tracer"] = json!("callTracer");
-        let mut params = ArrayParams::new();
-        for param in [&bundle(version, entry_point, op), &block, &options] {
-            params.insert(param)?;
-        }
-        let answer: Box<RawValue> = self.0.request("debug_traceCall", params).await?;
+        let answer = self.record(version, entry_point, op, Tracer::Calls).await?;
         let Ok(top) = serde_json::from_str::<Call>(answer.get()) else { return Ok(None) };
         let mut starved = Vec::new();
         top.creations(&mut starved);
         Ok(Some(starved))
+    }
+
+    /// The answer of one of the tracers, as it comes.
+    pub(super) async fn record(
+        &self,
+        version: EntryPointVersion,
+        entry_point: Address,
+        op: &UserOperation,
+        tracer: Tracer,
+    ) -> Result<Box<RawValue>> {
+        let block = json!("latest");
+        let options = self.options(op, &block, tracer).await?;
+        let mut params = ArrayParams::new();
+        for param in [&bundle(version, entry_point, op), &block, &options] {
+            params.insert(param)?;
+        }
+        Ok(self.0.request("debug_traceCall", params).await?)
+    }
+
+    async fn options(&self, op: &UserOperation, block: &Value, tracer: Tracer) -> Result<Value> {
+        let mut options = self.overrides(op, block).await?;
+        options["tracer"] = json!(match tracer {
+            Tracer::Script => include_str!("tracer.js"),
+            Tracer::Calls => "callTracer",
+        });
+        options["tracerConfig"] = match tracer {
+            Tracer::Script => json!({ "noted": opcodes::noted(), "topic": keccak256("BeforeExecution()") }),
+            Tracer::Calls => json!({}),
+        };
+        Ok(options)
     }
 
     /// The delegation that the bundle's transaction would make before the bundle runs (EIP-7702). That the tuple is

@@ -72,6 +72,9 @@ pub(super) struct Event {
     pub(super) delegated: bool,
     #[serde(default)]
     pub(super) value: U256,
+    /// Whether a call came as far as opening its frame.
+    #[serde(default)]
+    pub(super) opened: bool,
     /// The first 36 bytes of a call's input, or all the code that creates.
     pub(super) input: Option<Bytes>,
     /// Length of a call's input.

@@ -13,6 +13,8 @@
     last: 0,
     // What wants to know the instruction after it.
     before: null,
+    // A call that has not opened its frame.
+    call: null,
     // SELFDESTRUCT is announced as a call, but runs nothing.
     dying: false,
     // Validation is over.
@@ -33,6 +35,7 @@
             this.before.next = op;
             this.before = null;
         }
+        this.call = null;
         if (!this.noted[op]) return;
         var stack = log.stack;
         if (op === 0x20) {
@@ -65,6 +68,7 @@
             var length = stack.peek(arguments + 1);
             event.length = this.hex(length);
             event.input = this.memory(log, stack.peek(arguments), length > 36n ? 36 : Number(length));
+            this.call = event;
         } else if (op === 0xf5) {
             if (depth > 3 && stack.peek(2) <= 49152n) {
                 event.word = this.hex(stack.peek(3));
@@ -88,6 +92,10 @@
             opened: this.events.length,
         };
         if (this.frame === 0) frame.input = toHex(call.getInput());
+        if (this.call !== null) {
+            this.call.opened = true;
+            this.call = null;
+        }
         this.waiting.push(this.frame);
         this.frame = this.frames.length;
         this.frames.push(frame);
@@ -114,6 +122,7 @@
         }
         this.frame = this.waiting.pop();
         this.before = null;
+        this.call = null;
         // What ran last did not run in the frame that goes on.
         this.last = 0;
     },

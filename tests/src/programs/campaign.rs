@@ -1,6 +1,6 @@
 //! Many operations by the dice, judged twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -62,7 +62,8 @@ impl Campaign<'_> {
         let placements: Vec<_> = kept.iter().map(|(_, placement)| placement.clone()).collect();
         let mut tally = Tally::default();
         for ((path, _), verdicts) in kept.iter().zip(self.both(&placements).await?) {
-            if !tally.count(&verdicts) {
+            tally.count(&verdicts);
+            if !verdicts.0.agrees(&verdicts.1) {
                 tally.disagreements.push(format!("{}: {}", path.display(), in_words(&verdicts)));
             }
         }
@@ -82,8 +83,8 @@ impl Campaign<'_> {
             let name = |index: usize| format!("random {seed} {}", done + index);
             let verdicts = self.both(&self.placements(&scenarios, name)).await?;
             for (index, (scenario, verdicts)) in scenarios.into_iter().zip(verdicts).enumerate() {
-                if !tally.count(&verdicts) && tally.disagreements.len() < tally.kinds.len() {
-                    tally.disagreements.push(self.shrunk(scenario, &verdicts, &name(index)).await?);
+                for kind in tally.count(&verdicts) {
+                    tally.disagreements.push(self.shrunk(scenario.clone(), &kind, &name(index)).await?);
                 }
             }
             done += AT_ONCE;
@@ -91,19 +92,14 @@ impl Campaign<'_> {
         Ok(tally)
     }
 
-    /// The least that they disagree about in the same way, on disk; in words.
-    async fn shrunk(&self, scenario: Scenario, verdicts: &(Verdict, Verdict), name: &str) -> Result<String> {
-        let kind = kind(verdicts);
+    /// The least that they disagree about in this way, on disk; in words.
+    async fn shrunk(&self, scenario: Scenario, kind: &str, name: &str) -> Result<String> {
         let mut rounds = 0;
         let least = shrink(scenario, async |candidates| {
             rounds += 1;
             let placements = self.placements(candidates, |index| format!("{name} round {rounds} candidate {index}"));
-            Ok(self
-                .both(&placements)
-                .await?
-                .iter()
-                .map(|both| !both.0.agrees(&both.1) && self::kind(both) == kind)
-                .collect())
+            let verdicts = self.both(&placements).await?;
+            Ok(verdicts.iter().map(|(product, oracle)| product.differences(oracle).contains(kind)).collect())
         })
         .await?;
         let placements = self.placements(std::slice::from_ref(&least), |_| format!("{name} shrunk"));
@@ -112,7 +108,7 @@ impl Campaign<'_> {
             None => String::new(),
         };
         let path = disagreement::keep(&least, &placements[0], &words)?;
-        Ok(format!("{name}, {}: {words}\n{least:#?}", path.display()))
+        Ok(format!("{kind}: {name}, {}: {words}\n{least:#?}", path.display()))
     }
 
     fn placements(&self, scenarios: &[Scenario], name: impl Fn(usize) -> String) -> Vec<Placement> {
@@ -139,9 +135,8 @@ impl Campaign<'_> {
 }
 
 impl Tally {
-    /// Takes note of a pair; whether they agree.
-    fn count(&mut self, verdicts: &(Verdict, Verdict)) -> bool {
-        let (product, oracle) = verdicts;
+    /// Takes note of a pair; the kinds of disagreement that are new.
+    fn count(&mut self, (product, oracle): &(Verdict, Verdict)) -> Vec<String> {
         self.judged += 1;
         match oracle {
             Verdict::Failed(_) => self.failed += 1,
@@ -153,27 +148,16 @@ impl Tally {
                 }
             }
         }
-        let agree = product.agrees(oracle);
-        if !agree {
-            *self.kinds.entry(kind(verdicts)).or_default() += 1;
+        let mut new = Vec::new();
+        for kind in product.differences(oracle) {
+            let times = self.kinds.entry(kind.clone()).or_default();
+            *times += 1;
+            if *times == 1 {
+                new.push(kind);
+            }
         }
-        agree
+        new
     }
-}
-
-/// Where two verdicts differ.
-fn kind((product, oracle): &(Verdict, Verdict)) -> String {
-    let none = BTreeSet::new();
-    let rules = |verdict: &'_ Verdict| match verdict {
-        Verdict::Judged(rules) => Some(rules.clone()),
-        _ => None,
-    };
-    let (these, those) = (rules(product), rules(oracle));
-    let only = |these: &Option<BTreeSet<_>>, those: &Option<BTreeSet<_>>| match these {
-        None => "failed".to_owned(),
-        Some(rules) => format!("{:?}", rules.difference(those.as_ref().unwrap_or(&none)).collect::<Vec<_>>()),
-    };
-    format!("only the bundler: {}, only the oracle: {}", only(&these, &those), only(&those, &these))
 }
 
 fn in_words((product, oracle): &(Verdict, Verdict)) -> String {

@@ -25,11 +25,28 @@ pub enum Verdict {
 impl Verdict {
     /// Whether both say the same. Why the EntryPoint refuses is no matter of rules.
     pub fn agrees(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Failed(_), Self::Failed(_)) | (_, Self::None) => true,
-            (Self::Judged(these), Self::Judged(those)) => these == those,
-            (Self::Failed(reason), Self::Judged(_)) | (Self::Judged(_), Self::Failed(reason)) => is_close_call(reason),
-            _ => false,
+        self.differences(other).is_empty()
+    }
+
+    /// What the bundler says that the oracle does not, and the other way round.
+    pub fn differences(&self, oracle: &Self) -> BTreeSet<String> {
+        let rules = |these: &BTreeSet<(String, String)>, those, who: &str| -> BTreeSet<String> {
+            let only = these.difference(those);
+            only.map(|(rule, entity)| format!("{rule} by the {entity} says only the {who}")).collect()
+        };
+        match (self, oracle) {
+            (Self::Failed(_), Self::Failed(_)) | (_, Self::None) => BTreeSet::new(),
+            (Self::Judged(these), Self::Judged(those)) => {
+                rules(these, those, "bundler").into_iter().chain(rules(those, these, "oracle")).collect()
+            }
+            (Self::Failed(reason), Self::Judged(_)) | (Self::Judged(_), Self::Failed(reason))
+                if is_close_call(reason) =>
+            {
+                BTreeSet::new()
+            }
+            (Self::Failed(_), _) => BTreeSet::from(["fails, says only the bundler".to_owned()]),
+            (_, Self::Failed(_)) => BTreeSet::from(["fails, says only the oracle".to_owned()]),
+            (Self::None, Self::Judged(_)) => BTreeSet::from(["the bundler has no verdict".to_owned()]),
         }
     }
 
