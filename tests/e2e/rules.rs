@@ -5,9 +5,8 @@ use futures::{StreamExt, stream};
 use serde_json::json;
 use tests::{
     Stack,
-    oracle::{Opinion, Oracle},
     programs::{
-        Campaign, Case, Scenario, World,
+        Campaign, Case, Judge, Scenario, Verdict, World,
         asm::op,
         matrix,
         piece::Piece,
@@ -59,9 +58,9 @@ async fn stack() -> Stack {
     stack
 }
 
-fn oracle(stack: &Stack) -> Oracle {
+fn oracle(stack: &Stack) -> Judge {
     // Stakes of the programs are one ether or one wei.
-    Oracle::new(&stack.anvil.url, parse_ether("0.1").unwrap(), 86_400).unwrap()
+    Judge::of_environment(&stack.anvil.url, parse_ether("0.1").unwrap(), 86_400).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,10 +74,10 @@ async fn the_oracle_expects_what_the_matrix_expects() {
     world.place(cases.iter().map(|case| &case.placement)).await.unwrap();
     let failures: Vec<String> = stream::iter(&cases)
         .map(|case| async {
-            let opinion = oracle.judge(case.version, case.entry_point, &case.op).await.unwrap();
+            let verdict = oracle.judge(case.version, case.entry_point, &case.op).await.unwrap();
             let expected = case.rule.iter().map(|(rule, entity)| ((*rule).to_owned(), entity.to_string())).collect();
-            let expected = Opinion::Judged(expected);
-            (opinion != expected).then(|| format!("{}: {opinion:?}", case.name))
+            let expected = Verdict::Judged(expected);
+            (verdict != expected).then(|| format!("{}: {verdict:?}", case.name))
         })
         .buffer_unordered(AT_ONCE)
         .filter_map(std::future::ready)
@@ -108,8 +107,6 @@ async fn random_programs_are_judged_by_the_bundler_as_by_the_oracle() {
     let stack = stack().await;
     let campaign = Campaign { stack: &stack, world: World::new(&stack).await.unwrap(), oracle: oracle(&stack) };
     let kept = campaign.replay().await.unwrap();
-    assert!(kept.disagreements.is_empty(), "still:\n{}", kept.disagreements.join("\n"));
-
     let (seed, programs) = (seed(), programs());
     let tally = campaign.run(seed, programs).await.unwrap();
     let (failed, lawful, unjudged) = (tally.failed, tally.lawful, tally.unjudged);
@@ -117,7 +114,11 @@ async fn random_programs_are_judged_by_the_bundler_as_by_the_oracle() {
     for ((rule, entity), times) in &tally.broken {
         println!("{times:6} {rule} by the {entity}");
     }
+    for (kind, times) in &tally.kinds {
+        println!("{times:6} {kind}");
+    }
     let found = tally.disagreements.join("\n");
+    assert!(kept.disagreements.is_empty(), "still:\n{}\nand:\n{found}", kept.disagreements.join("\n"));
     assert!(found.is_empty(), "{programs} programs of seed {seed}, {} kept ones:\n{found}", kept.judged);
     // A campaign that the EntryPoint refuses, or that breaks nothing or all, would show little.
     assert!(tally.failed * 4 < tally.judged, "{} of {} failed", tally.failed, tally.judged);
