@@ -45,6 +45,7 @@ mod mempool_queue;
 mod mempool_upkeep;
 mod migrate;
 mod monitor;
+mod multisig;
 mod native;
 mod nodes;
 mod openrpc;
