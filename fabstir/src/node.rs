@@ -94,8 +94,8 @@ pub struct Options {
     /// pending. Anyone who reaches the port sees it.
     #[arg(long, env = "FABSTIR_EXPLORER")]
     explorer: bool,
-    /// Serve the node's own reads too (`eth_call`, `eth_getBalance`, blocks, transactions and receipts), so that a wallet
-    /// needs no other URL. They count for the limit on callers; what the node charges for them is yours.
+    /// Serve the node's own reads too (`eth_call`, `eth_getBalance`, `eth_getTransactionReceipt` and others), so that a
+    /// wallet needs no other URL. They count for the limit on callers; what the node charges for them is yours.
     #[arg(long, env = "FABSTIR_FORWARD_READS")]
     forward_reads: bool,
     /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
