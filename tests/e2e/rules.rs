@@ -73,7 +73,9 @@ async fn without_the_judge_of_a_rule_the_matrix_fails() {
     let mut stack = stack().await;
     let all = matrix(|version| stack.deployment.entry_points[&version.to_string()]);
     let of = |rule: &Rule| -> Vec<&Case> {
-        let cases: Vec<_> = all.iter().filter(|case| case.rule.is_some_and(|(id, _)| id == rule.id())).collect();
+        let breaks = |case: &&Case| case.rule.is_some_and(|(id, _)| id == rule.id());
+        // Code that begins so is the client's own, from which there is no exception either.
+        let cases: Vec<_> = all.iter().filter(breaks).filter(|case| !case.name.contains("op_013_ef")).collect();
         let step = cases.len().div_ceil(TRIED).max(1);
         cases.into_iter().step_by(step).collect()
     };

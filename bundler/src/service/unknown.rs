@@ -9,6 +9,8 @@ use crate::node::{NodeClient, NodeError};
 
 /// Blocks that are looked back on.
 const SAMPLE: u64 = 100;
+/// The longest that blocks are believed to be apart: on a chain that mines on demand they are as far as nobody asks.
+const LONGEST: Duration = Duration::from_secs(60);
 /// `GasPriceOracle`, which each chain of the OP stack has.
 const GAS_PRICE_ORACLE: Address = address!("0x420000000000000000000000000000000000000F");
 
@@ -22,7 +24,8 @@ pub(super) async fn learn(chain: &mut ChainPreset, node: &NodeClient) -> Result<
     }
     chain.op_stack &= !node.code(GAS_PRICE_ORACLE).await?.is_empty();
     let head = node.latest().await?;
-    let blocks = head.number.min(SAMPLE);
+    // The first block's time may be any.
+    let blocks = head.number.saturating_sub(1).min(SAMPLE);
     if let Some(earlier) = node.block((head.number - blocks).into()).await? {
         chain.block_time =
             block_time(chain.block_time, blocks, head.timestamp.saturating_sub(earlier.header.timestamp));
@@ -36,7 +39,7 @@ pub(super) async fn learn(chain: &mut ChainPreset, node: &NodeClient) -> Result<
 fn block_time(assumed: Duration, blocks: u64, seconds: u64) -> Duration {
     let millis = seconds.saturating_mul(1_000).checked_div(blocks).unwrap_or(0);
     let millis = if millis < 1_000 { millis } else { millis.saturating_add(500) / 1_000 * 1_000 };
-    assumed.max(Duration::from_millis(millis))
+    assumed.max(Duration::from_millis(millis).min(LONGEST))
 }
 
 #[cfg(test)]
@@ -51,5 +54,6 @@ mod tests {
         assert_eq!(of(100, 25), Duration::from_millis(250));
         assert_eq!(of(0, 0), Duration::from_millis(200), "there is but one block");
         assert_eq!(of(100, 3), Duration::from_millis(200));
+        assert_eq!(of(100, 360_000), LONGEST, "it mines on demand");
     }
 }
