@@ -48,6 +48,7 @@ pub fn module(service: Arc<Service>) -> Result<RpcModule<Service>, RegisterMetho
     module.register_async_method("pimlico_getTokenQuotes", |params, service, _| async move {
         quotes(&service, &params).await
     })?;
+    peers::register(&mut module)?;
     Ok(module)
 }
 
@@ -207,5 +208,6 @@ fn render(Terms { paymaster, charge }: &Terms, version: EntryPointVersion) -> Va
     answer
 }
 
+mod peers;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ mod deploy;
 mod docs;
 mod doctor;
 mod entry_points;
+mod envelope;
 #[path = "../../session-keys/tests/contract/escalations.rs"]
 #[allow(unreachable_pub, reason = "shared with the contract's own test")]
 mod escalations;
@@ -44,10 +45,12 @@ mod mempool_queue;
 mod mempool_upkeep;
 mod migrate;
 mod monitor;
+mod multisig;
 mod native;
 mod nodes;
 mod openrpc;
 mod oracle;
+mod oracle2;
 mod policies;
 mod profit;
 mod proofs;

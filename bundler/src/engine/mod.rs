@@ -90,7 +90,12 @@ pub(crate) enum Command {
     /// The operator wants this; the operations that it is done to.
     Order(Order, Answer<Vec<B256>>),
     /// These transactions are in the block that is being built.
-    Preconfirmed(BTreeSet<B256>),
+    Preconfirmed {
+        /// Its number.
+        block: u64,
+        /// What is in it.
+        transactions: BTreeSet<B256>,
+    },
     /// This block and those before it are safe.
     Safe(u64),
     /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
@@ -331,9 +336,7 @@ impl Engine {
             Command::Lane { entry_point, sender, nonce, answer } => {
                 let _ = answer.send(Ok(self.mempool.lane(entry_point, sender, nonce)));
             }
-            Command::Look(hash, answer) => {
-                let _ = answer.send(Ok(self.look(hash)));
-            }
+            Command::Look(hash, answer) => self.tell(hash, answer),
             Command::Dump(answer) => {
                 let _ = answer.send(Ok(self.mempool.all().cloned().collect()));
             }
@@ -351,7 +354,7 @@ impl Engine {
             Command::Order(order, answer) => {
                 let _ = answer.send(self.obey(order));
             }
-            Command::Preconfirmed(transactions) => self.records.preconfirm(&transactions),
+            Command::Preconfirmed { block, transactions } => self.records.preconfirm(block, &transactions),
             Command::Safe(block) => self.records.safe(block),
             Command::BundleNow(answer) => {
                 self.waiting_for_bundle.push(answer);
@@ -408,6 +411,7 @@ impl Engine {
         self.lives.advance(self.head.block.number);
         let gone = brought.from.map(|from| self.unmine(from)).unwrap_or_default();
         self.include(brought.inclusions, gone);
+        self.records.confirm(self.head.block.number);
         self.keep_up(&previous);
         self.finalise();
         if self.keys_matter() {
@@ -463,7 +467,7 @@ impl Engine {
         // In turns, so that neither waits for more than one bundle of the other kind.
         let first = !self.native_had_its_turn;
         self.flow.next_keys().into_iter().find_map(|key| {
-            let room = Room::new(&self.head, &self.config.chain, self.spare(key));
+            let room = Room::new(&self.head, &self.config.chain, self.spare(key)).within(&self.config.rules);
             self.flow.openings(key).into_iter().find_map(|Opening { place, least_bid, quiet }| {
                 let choose = |native| {
                     let terms = Terms { room: &room, fees: self.head.fees, native, least_bid, quiet };
