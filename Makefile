@@ -16,7 +16,7 @@
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make idle   what a node costs that nobody uses, for a minute: questions to its chain's node, and CPU
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
-#   make siege  attackers on a hard chain beside honest users: what each cost the bundler, the users and himself
+#   make siege  sixty attackers on a hard chain beside honest users, each alone and in mixtures by seed: what each cost the bundler, the users and himself
 #   make base-load  Base as it is for ten minutes, half of each block taken by others: 20 operations a second, how long each took
 #   make windows    operations valid from or until about now, at a thousand moments: none is mined outside its window
 #   make simulate  10,000 seeds of a bundler in a simulated world; make faults  what it finds of faults planted on purpose
@@ -327,9 +327,12 @@ clean:
 	cargo clean
 	rm -rf $(CONTRACTS)/out $(CONTRACTS)/cache .dev
 
-# FABSTIR_SIEGE=… for one attacker alone.
+# FABSTIR_SIEGE=… for some attackers alone, with commas; FABSTIR_SEED=… for other mixtures. A hundred blocks for each of
+# them, 30 mixtures on a real chain, 500 in the simulated world.
 siege: build
-	FABSTIR_SIEGE_ROUNDS=$${FABSTIR_SIEGE_ROUNDS:-20} cargo test --workspace --locked --test e2e siege:: -- --nocapture
+	FABSTIR_SIEGE_ROUNDS=$${FABSTIR_SIEGE_ROUNDS:-25} FABSTIR_SIEGE_SEEDS=$${FABSTIR_SIEGE_SEEDS:-30} \
+		cargo test --workspace --locked --test e2e siege:: -- --nocapture
+	FABSTIR_SEEDS=$${FABSTIR_SIMULATED:-500} cargo test --workspace --locked --test siege -- --nocapture
 
 # FABSTIR_LOAD_RATE=… for more a second, FABSTIR_SEED=… for other moments.
 base-load: build

@@ -239,6 +239,9 @@ pub async fn run(options: Options) -> Result<()> {
         if let Some((address, _)) = &metrics {
             println!("metrics: http://{address}/metrics");
         }
+        if let Some(admin) = &builder.admin {
+            println!("admin: http://{}", admin.address);
+        }
         println!("ready: http://{}", builder.address);
         stop.await?;
         builder.stop().await;
@@ -280,10 +283,12 @@ fn bundler_config(setup: &Setup) -> Result<bundler::Config> {
 }
 
 async fn start_builder(setup: Setup) -> Result<BuilderNode> {
-    let config = bundler_config(&setup)?;
+    let mut config = bundler_config(&setup)?;
+    let admin = setup.admin.open(setup.chain.data_dir.clone()).await?;
+    admin.iter().for_each(|admin| admin.apply(&mut config));
     let node = setup.chain.client(&config)?;
     let (_, cluster) = setup.cluster.context("a builder without others")?;
-    BuilderNode::start(config, node, setup.signers, cluster, setup.serve, setup.board).await
+    BuilderNode::start(config, node, setup.signers, cluster, setup.serve, (setup.board, admin)).await
 }
 
 impl Node {

@@ -146,6 +146,7 @@ impl Mempool {
     /// are accounts whose balance and nonce every bundle changes.
     pub fn advance(&mut self, head: &Head, previous: &StateView, busy: &[Address], next: NextBlock) -> Vec<Dropped> {
         self.time = head.time;
+        self.probed = false;
         self.culprits.forget(head.time);
         self.look_to(next);
         let mut out: Vec<(B256, String, Option<Blame>)> = Vec::new();

@@ -46,6 +46,28 @@ pub struct Admin {
     controls: Option<Arc<dyn Controls>>,
 }
 
+/// The operator's side of a process that sponsors nothing: methods of another role of its, and nothing else.
+#[derive(Debug)]
+struct Alone {
+    keys: Keys,
+    audit: Audit,
+    controls: Arc<dyn Controls>,
+}
+
+/// Serves these methods at `/rpc` until aborted, for these keys, in this log. Must be called within a tokio runtime.
+pub fn serve_controls(keys: Keys, audit: Audit, controls: Arc<dyn Controls>, listener: TcpListener) -> JoinHandle<()> {
+    let app = Router::new().route("/rpc", post(rpc::rpc_alone)).with_state(Arc::new(Alone { keys, audit, controls }));
+    spawn(listener, app)
+}
+
+fn spawn(listener: TcpListener, app: Router) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, app).await {
+            tracing::error!(%error, "the admin API has stopped");
+        }
+    })
+}
+
 type Shared = axum::extract::State<Arc<Admin>>;
 /// What stands after `?`, once the key is known to be good.
 type Asked<T> = Result<Query<T>, QueryRejection>;
@@ -64,12 +86,7 @@ impl Admin {
 
     /// Serves until aborted. Must be called within a tokio runtime.
     pub fn serve(self, listener: TcpListener) -> JoinHandle<()> {
-        let app = router(Arc::new(self));
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, app).await {
-                tracing::error!(%error, "the admin API has stopped");
-            }
-        })
+        spawn(listener, router(Arc::new(self)))
     }
 }
 

@@ -70,7 +70,7 @@ impl Field {
     }
 
     /// A transaction of somebody's who pays more than we do.
-    async fn transact(&self, from: Address, mut transaction: Value) {
+    pub(super) async fn transact(&self, from: Address, mut transaction: Value) {
         self.ask("anvil_impersonateAccount", vec![json!(from)]).await;
         self.ask("anvil_setBalance", vec![json!(from), json!(U256::from(u128::MAX))]).await;
         let mined = number(&self.ask("eth_getTransactionCount", vec![json!(from), json!("latest")]).await);

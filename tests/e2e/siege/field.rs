@@ -21,7 +21,7 @@ use erc4337::{
 use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
 use session_keys::SecretKey;
-use tests::{Anvil, Proxy, Stack, anvil::KEYS, op_stack};
+use tests::{Anvil, Proxy, Stack, anvil::KEYS, op_stack, stack::NodeProcess};
 
 use super::report::Report;
 
@@ -29,6 +29,8 @@ use super::report::Report;
 pub(super) const YES: [u8; 4] = hex!("60205ff3");
 /// A paymaster that agrees, without a context.
 pub(super) const PAYS: [u8; 8] = hex!("60405f5260605ff3");
+/// Of the node.
+const ARGUMENTS: [&str; 3] = ["--debug-rpc", "--calls-per-second", "0"];
 /// Honest users.
 pub(super) const USERS: u64 = 6;
 /// Blocks of one second.
@@ -79,6 +81,24 @@ pub(super) struct Sent {
     pub(super) block: u64,
 }
 
+/// What a node does that has nothing to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Idle {
+    pub(super) asked: u64,
+    pub(super) resident: u64,
+}
+
+impl Idle {
+    /// KiB that may stay resident of an attack.
+    const MOST: u64 = 16 * 1024;
+
+    /// What is more than before an attack, if something is.
+    pub(super) fn is_more_than(self, before: Self) -> Option<String> {
+        let more = self.asked > before.asked || self.resident > before.resident + Self::MOST;
+        more.then(|| format!("an idle node: {self:?} 20 blocks after it, {before:?} before"))
+    }
+}
+
 /// Where counting began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stand {
@@ -92,9 +112,14 @@ pub(super) fn number(value: &Value) -> U256 {
 
 impl Field {
     pub(super) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With more arguments for the node.
+    pub(super) async fn with(arguments: &[&str]) -> Self {
         let anvil = Anvil::start_with(&["--chain-id", "8453", "--gas-limit", "40000000"]).await.unwrap();
         let proxy = Proxy::start(&anvil.url).await.unwrap();
-        let arguments = ["--debug-rpc", "--calls-per-second", "0"];
+        let arguments = [&ARGUMENTS[..], arguments].concat();
         let stack = Stack::on(anvil, &proxy.url, &arguments).await.unwrap();
         stack.anvil.hold().await.unwrap();
         let head = stack.anvil.ask("eth_getBlockByNumber", vec![json!("latest"), json!(false)]).await.unwrap();
@@ -119,6 +144,14 @@ impl Field {
             field.turn(&[]).await;
         }
         field
+    }
+
+    /// The node is killed, and started again.
+    pub(super) async fn restart(&mut self, arguments: &[&str]) {
+        self.stack.node.kill().await.unwrap();
+        let arguments = [&ARGUMENTS[..], arguments].concat();
+        let node = NodeProcess::start(&self.proxy.url, &self.stack.deployment_file, &arguments).await;
+        self.stack.node = node.unwrap();
     }
 
     pub(super) fn user(number: u64) -> Address {
@@ -252,9 +285,14 @@ impl Field {
     /// Sends it with as little as it is taken with: whatever field is too low is set to what is asked for.
     pub(super) async fn send_at_the_least(&self, version: EntryPointVersion, op: &UserOperation) -> Option<B256> {
         let mut op = op.clone();
-        for _ in 0..8 {
+        for _ in 0..100 {
             let (field, required) = match self.try_send(version, &op).await {
                 Ok(hash) => return Some(hash),
+                // Validation itself ran out of it.
+                Err((-32500, ..)) if op.verification_gas_limit < 1_000_000 => {
+                    op.verification_gas_limit += 3_000;
+                    continue;
+                }
                 Err((code, message, data)) if data["required"].is_null() => {
                     println!("  refused: {code} {message}");
                     return None;
@@ -469,6 +507,31 @@ impl Field {
         if changed {
             self.set_prices(&USUAL).await;
         }
+    }
+
+    /// What the node asks for in three blocks in which nothing happens, twenty blocks after the last thing that did; and what
+    /// is resident of it, in KiB.
+    pub(super) async fn idle(&self) -> Idle {
+        for _ in 0..20 {
+            self.seal().await;
+            self.turn(&[]).await;
+        }
+        let asked = || {
+            let methods = self.proxy.methods();
+            methods.values().sum::<u64>() - methods.get("eth_getBlockByNumber").copied().unwrap_or_default()
+        };
+        let mut least = u64::MAX;
+        // What is asked by the clock, whatever the chain does, is not in all of them.
+        for _ in 0..4 {
+            let before = asked();
+            for _ in 0..3 {
+                self.seal().await;
+                self.turn(&[]).await;
+            }
+            least = least.min(asked() - before);
+        }
+        let resident = tests::process::memory(self.stack.node.pid().unwrap(), "VmRSS").unwrap();
+        Idle { asked: least, resident }
     }
 
     /// What is left of an attack is taken out of the pool, so that the next one begins as the first did.

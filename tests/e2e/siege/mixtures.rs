@@ -5,7 +5,7 @@ use tests::programs::dice::Dice;
 use super::{
     Attacker, Field, besiege,
     catalogue::catalogue,
-    report::{Named, Report},
+    report::{LATER, Named, Report},
     set,
 };
 
@@ -32,7 +32,8 @@ async fn no_mixture_of_attackers_does_either() {
         let report = besiege(&field, &attackers, ROUNDS).await;
         println!("{}\n  {}", report.row(&format!("seed {seed}")), names.join(", "));
         let allowed = attackers.iter().filter_map(|it| it.named(ROUNDS)).map(|it| it.transactions).sum();
-        let named = (allowed > 0).then_some(Named { transactions: allowed, why: "what each may by name" });
+        let named =
+            (allowed > 0).then_some(Named { transactions: allowed, later: LATER, why: "what each may by name" });
         for why in report.verdict(None, named) {
             println!("  {why}");
             failed.push(format!("seed {seed}, {names:?}: {why}"));

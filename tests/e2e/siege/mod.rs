@@ -18,6 +18,7 @@ mod deeds;
 mod field;
 mod mixtures;
 mod report;
+mod restart;
 
 use alloy::primitives::B256;
 use futures::future::BoxFuture;
@@ -72,6 +73,9 @@ trait Attacker: Sync {
 /// Attackers against honest users.
 async fn besiege(field: &Field, attackers: &[&dyn Attacker], rounds: u64) -> Report {
     let stand = field.stand().await;
+    // Who is not served has no more than so many pending.
+    let served = attackers.iter().all(|attacker| attacker.lets_others_pass());
+    let rounds = if served { rounds } else { rounds.min(3) };
     let (mut sent, mut his): (Vec<Sent>, Vec<B256>) = Default::default();
     for round in 0..rounds {
         // All of it waits for the same bundle.
@@ -89,11 +93,14 @@ async fn besiege(field: &Field, attackers: &[&dyn Attacker], rounds: u64) -> Rep
         }
         field.turn(&[]).await;
     }
-    if attackers.iter().any(|attacker| !attacker.lets_others_pass()) {
+    if !served {
         for _ in 0..SHUT {
             pass(field, attackers).await;
             field.turn(&[]).await;
         }
+        field.relent().await;
+        // The first block of the usual kind, by which it is seen that they are.
+        field.seal().await;
         let opened = field.height().await;
         sent.iter_mut().for_each(|it| it.block = opened);
     }
@@ -147,11 +154,15 @@ async fn no_attacker_makes_the_bundler_pay_or_takes_an_honest_operation_down() {
     let calm = besiege(&field, &[], rounds).await;
     println!("{}", calm.row("(nobody)"));
     assert_eq!(calm.verdict(Some(&calm), None), Vec::<String>::new());
-    let mut failed = Vec::new();
+    let (mut failed, mut before) = (Vec::new(), field.idle().await);
     for attacker in catalogue().iter().filter(|it| wanted(it.name())) {
         let report = besiege(&field, &[attacker.as_ref()], rounds).await;
         println!("{}", report.row(attacker.name()));
-        for why in report.verdict(Some(&calm), attacker.named(rounds)) {
+        let mut wrong = report.verdict(Some(&calm), attacker.named(rounds));
+        let idle = field.idle().await;
+        wrong.extend(idle.is_more_than(before));
+        before = idle;
+        for why in wrong {
             println!("  {why}");
             failed.push(format!("{}: {} ({why})", attacker.name(), attacker.claim()));
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy::primitives::B256;
 
 /// Blocks that the median of honest operations may be later beside an attacker, and the slowest of twenty.
-const LATER: [u64; 2] = [1, 3];
+pub(super) const LATER: [u64; 2] = [1, 3];
 
 /// What an attack came to.
 #[derive(Debug, Default)]
@@ -38,6 +38,8 @@ pub(super) struct Report {
 pub(super) struct Named {
     /// Transactions that may cost more than they bring in.
     pub(super) transactions: usize,
+    /// Blocks that half of the honest operations may be later, and the slowest of twenty.
+    pub(super) later: [u64; 2],
     /// Of what.
     pub(super) why: &'static str,
 }
@@ -82,7 +84,7 @@ impl Report {
             wrong.push(format!("{} wei lost in all", self.net));
         }
         if let Some(calm) = calm {
-            let most = [0, 1].map(|it| calm.percentiles()[it] + LATER[it]);
+            let most = [0, 1].map(|it| calm.percentiles()[it] + named.map_or(LATER, |named| named.later)[it]);
             let is = self.percentiles();
             if is[0] > most[0] || is[1] > most[1] {
                 wrong.push(format!("median and p95 of {is:?} blocks, {:?} without him", calm.percentiles()));

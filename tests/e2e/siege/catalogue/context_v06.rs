@@ -45,6 +45,7 @@ impl Attacker for ContextV06 {
     fn named(&self, rounds: u64) -> Option<super::super::report::Named> {
         Some(super::super::report::Named {
             transactions: usize::try_from(rounds).unwrap_or_default(),
+            later: super::super::report::LATER,
             why: "one for each fresh staked paymaster",
         })
     }

@@ -38,6 +38,7 @@ impl Attacker for CopiedBundle {
     fn named(&self, rounds: u64) -> Option<super::super::report::Named> {
         Some(super::super::report::Named {
             transactions: usize::try_from(rounds).unwrap_or_default() * 2,
+            later: super::super::report::LATER,
             why: "one for each bundle that is copied: Base has no public pool",
         })
     }

@@ -1,5 +1,6 @@
 //! Everybody who attacks, a file each.
 
+mod abandoned_subscriptions;
 mod authorizations;
 mod banned_by_replacement;
 mod base_fee_above_all;
@@ -66,6 +67,7 @@ use super::Attacker;
 /// All of them.
 pub(super) fn catalogue() -> Vec<Box<dyn Attacker>> {
     vec![
+        Box::new(abandoned_subscriptions::AbandonedSubscriptions),
         Box::new(authorizations::Authorizations),
         Box::new(banned_by_replacement::BannedByReplacement),
         Box::new(base_fee_above_all::BaseFeeAboveAll),

@@ -39,6 +39,7 @@ impl Attacker for SameBlock {
     fn named(&self, rounds: u64) -> Option<super::super::report::Named> {
         Some(super::super::report::Named {
             transactions: usize::try_from(rounds).unwrap_or_default(),
+            later: super::super::report::LATER,
             why: "one for each fresh account: no node can know what is in the block to come",
         })
     }

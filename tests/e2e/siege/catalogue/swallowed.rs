@@ -34,6 +34,7 @@ impl Attacker for Swallowed {
 
     fn named(&self, _: u64) -> Option<super::super::report::Named> {
         let why = "one for each halving of his bundle: where nodes lie, that is known no other way";
-        Some(super::super::report::Named { transactions: 3, why })
+        // Three halvings, each of which is waited for 45 blocks.
+        Some(super::super::report::Named { transactions: 3, later: [150, 180], why })
     }
 }

@@ -1,9 +1,9 @@
 //! Paymasters with a context that take their stake back after their operations were taken.
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::B256;
 use erc4337::EntryPointVersion::{V0_7, V0_8, V0_9};
-use erc4337::storage::deposit_slots;
 use futures::{FutureExt, future::BoxFuture};
+use serde_json::json;
 
 use super::super::{
     Attacker, codes,
@@ -27,7 +27,8 @@ impl Attacker for WithdrawnStake {
                 let code = codes::paymaster(version, 32, codes::FLAGGED, codes::BURN);
                 let (sender, payer) = (field.account(version, &YES).await, field.staked(version, &code).await);
                 field.send(version, &field.sponsored(version, sender, payer)).await;
-                field.store(field.entry_point(version), deposit_slots(payer)[1], U256::ZERO).await;
+                let unlock = json!({ "to": field.entry_point(version), "data": "0xbb9fe6bf", "gas": "0x186a0" });
+                field.transact(payer, unlock).await;
             }
             field.seal().await;
             field.turn(&[]).await;
