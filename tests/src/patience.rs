@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, Lines};
+use tokio::io::{AsyncBufRead, Lines};
 
 /// How long anything may take that is not itself under test: it has to pass on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(120);

@@ -46,6 +46,13 @@ pub(crate) struct Court {
     usual: BTreeMap<Judge, Duration>,
 }
 
+/// How a judge is asked.
+struct Asked<'a> {
+    program: &'a Program,
+    arguments: Vec<String>,
+    variables: Vec<(&'static str, String)>,
+}
+
 impl Court {
     pub(crate) fn new(programs: Programs, scratch: PathBuf) -> Self {
         Self { programs, scratch, usual: BTreeMap::new() }
@@ -88,7 +95,7 @@ impl Court {
     }
 
     fn run(&self, judge: Judge, mutant: Option<usize>, limit: Duration, test: Option<&str>) -> Result<Outcome, String> {
-        let (program, arguments, variables) = self.command(judge, test)?;
+        let Asked { program, arguments, variables } = self.command(judge, test)?;
         for folder in ["home", "tmp"] {
             let folder = self.scratch.join(folder);
             let _ = fs::remove_dir_all(&folder);
@@ -110,11 +117,7 @@ impl Court {
         Ok(watch(command, limit))
     }
 
-    fn command(
-        &self,
-        judge: Judge,
-        test: Option<&str>,
-    ) -> Result<(&Program, Vec<String>, Vec<(&'static str, String)>), String> {
+    fn command(&self, judge: Judge, test: Option<&str>) -> Result<Asked<'_>, String> {
         let key =
             |kind: &str, package: &str, name: &str| (kind.into(), package.replace('-', "_"), name.replace('-', "_"));
         let (key, filter) = match judge {
@@ -135,7 +138,7 @@ impl Court {
             let (first, count) = test.map_or(("1".to_owned(), count), |seed| (seed.to_owned(), 1));
             variables.extend([("FABSTIR_SEED", first), ("FABSTIR_SEEDS", count.to_string())]);
         }
-        Ok((program, arguments, variables))
+        Ok(Asked { program, arguments, variables })
     }
 }
 
