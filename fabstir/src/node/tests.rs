@@ -30,7 +30,7 @@ fn setup(arguments: &[&str]) -> Setup {
         sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
         rehearse: !options.sponsor_unrehearsed,
         tokens: options.tokens,
-        min_stake: options.min_stake,
+        rules: options.rules,
         policies: options.policies,
         admin: options.admin,
         reputation_file: options.reputation_file,
