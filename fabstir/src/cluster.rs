@@ -141,3 +141,21 @@ pub fn report(left: &[bundler::Left]) {
     }
     println!("stopped: {} accepted operations not mined", left.len());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_works_with_others_needs_a_redis_and_who_is_alone_takes_none() {
+        let of = |role| ClusterOptions { role, partitions: 7, lease_ms: 1_234, redis_replicas: 3 };
+        assert!(of(Role::Alone).config(Some("redis://a")).unwrap().is_none());
+        assert!(of(Role::Alone).config(None).unwrap().is_none());
+        for role in [Role::Rpc, Role::Builder, Role::Both] {
+            assert!(of(role).config(None).unwrap_err().to_string().contains("--redis"));
+            let (told, config) = of(role).config(Some("redis://a")).unwrap().unwrap();
+            assert_eq!((told, config.url.as_str(), config.partitions), (role, "redis://a", 7));
+            assert_eq!((config.lease, config.replicas), (Duration::from_millis(1_234), 3));
+        }
+    }
+}

@@ -216,12 +216,7 @@ pub async fn run(options: Options) -> Result<()> {
         rehearse: !options.sponsor_unrehearsed,
         tokens: options.tokens,
         rules: options.rules,
-        mempool: MempoolConfig {
-            max_operations: options.max_mempool,
-            allowed: options.allow.into_iter().collect(),
-            blocked: options.block.into_iter().collect(),
-            ..MempoolConfig::default()
-        },
+        mempool: mempool(options.max_mempool, options.allow, options.block),
         policies: options.policies,
         admin: options.admin,
         reputation_file: options.reputation_file,
@@ -265,6 +260,11 @@ pub async fn run(options: Options) -> Result<()> {
         task.abort();
     }
     Ok(())
+}
+
+fn mempool(max_operations: usize, allowed: Vec<Address>, blocked: Vec<Address>) -> MempoolConfig {
+    let (allowed, blocked) = (allowed.into_iter().collect(), blocked.into_iter().collect());
+    MempoolConfig { max_operations, allowed, blocked, ..MempoolConfig::default() }
 }
 
 /// What the settings make of the bundler.
@@ -412,3 +412,6 @@ pub fn stop_signal() -> Result<impl Future<Output = Result<()>>> {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use tests::{
     Anvil, Redis, Stack,
     accounts::{SimpleAccount, receipt},
     anvil::KEYS,
+    patience::until,
     stack::{NodeProcess, fabstir},
 };
 use tokio::process::Command;
@@ -246,9 +247,7 @@ async fn operations_are_dropped_cleared_and_cancelled_and_reputations_shown_and_
     let (account, op, hash) = operation(&stack).await;
     stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
     send(&stack, &account, &op).await.unwrap();
-    while status(&stack, hash).await["status"] != "submitted" {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until("it is submitted", async || status(&stack, hash).await["status"] == "submitted").await;
     let in_the_way = admin.call("run", "admin_dropOperation", json!([hash])).await.unwrap_err().1;
     assert!(in_the_way.contains("cancel that nonce"), "{in_the_way}");
     let keys = admin.done("view", "admin_status", json!([])).await["keys"].clone();

@@ -30,6 +30,7 @@ mod estimation;
 mod explain;
 mod explorer;
 mod governance;
+mod hygiene;
 mod idle;
 mod inclusion;
 mod index;

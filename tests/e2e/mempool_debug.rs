@@ -69,7 +69,8 @@ async fn grep_020_a_throttled_paymaster_has_four_pending_and_grep_010_a_banned_o
     }
     let throttled = bench.send(&ops[4]).await.unwrap_err();
     assert_eq!(throttled.code, -32504, "{}", throttled.message);
-    let data = |rule: &str| json!({ "rule": rule, "entity": "paymaster", "entityAddress": paymaster, "paymaster": paymaster });
+    let data =
+        |rule: &str| json!({ "rule": rule, "entity": "paymaster", "entityAddress": paymaster, "paymaster": paymaster });
     assert_eq!(throttled.data, data("GREP-020"));
 
     // 51 are missing, of 50.

@@ -11,6 +11,7 @@ use tests::{
     Bench,
     anvil::KEYS,
     bench::{answer, answer_from, window},
+    patience::until,
     programs::{
         asm::op,
         helpers,
@@ -41,9 +42,8 @@ impl Delegator {
         let list = json!([auth.into_signed(signature)]);
         let tx = json!({ "from": from, "to": helpers::STOP, "gas": "0x30d40", "authorizationList": list });
         let sent = bench.anvil("eth_sendTransaction", vec![tx]).await;
-        while bench.anvil("eth_getTransactionReceipt", vec![sent.clone()]).await.is_null() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        let receipt = async || bench.anvil("eth_getTransactionReceipt", vec![sent.clone()]).await;
+        until("the delegation is mined", async || !receipt().await.is_null()).await;
         let code = bench.anvil("eth_getCode", vec![json!(self.key.address()), json!("latest")]).await;
         assert_eq!(code, json!(helpers::delegation(to)));
     }

@@ -16,7 +16,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, hex, keccak256, utils::parse
 use erc4337::{EntryPointVersion, Paymaster, UserOperation, storage::deposit_slots, wire};
 use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
-use tests::{Anvil, Proxy, Stack, programs::dice::Dice, proxy::Fault};
+use tests::{Anvil, Proxy, Stack, patience::found, programs::dice::Dice, proxy::Fault};
 
 /// `return nonce >> 64 << 160`, of the operation that is the first argument.
 const ECHO: [u8; 15] = hex!("60843560401c60a01b5f5260205ff3");
@@ -106,20 +106,19 @@ impl Ground {
 
     /// Sends it, again as long as that passes by itself.
     async fn send(&self, version: EntryPointVersion, op: &UserOperation) -> Result<B256, (i32, String, Value)> {
-        loop {
+        found("an answer that is not to be asked for again", async || {
             let params = vec![wire::to_json(op, version), json!(self.entry_point(version))];
             match self.stack.node.ask("eth_sendUserOperation", params).await {
-                Ok(hash) => return Ok(serde_json::from_value(hash).unwrap()),
-                Err(ClientError::Call(error)) if error.code() == -32005 => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                Ok(hash) => Some(Ok(serde_json::from_value(hash).unwrap())),
+                Err(ClientError::Call(error)) if error.code() == -32005 => None,
                 Err(ClientError::Call(error)) => {
                     let data = error.data().map_or(Value::Null, |data| serde_json::from_str(data.get()).unwrap());
-                    return Err((error.code(), error.message().to_owned(), data));
+                    Some(Err((error.code(), error.message().to_owned(), data)))
                 }
                 Err(other) => panic!("{other}"),
             }
-        }
+        })
+        .await
     }
 
     async fn status(&self, hash: B256) -> Value {
