@@ -16,6 +16,7 @@ use session_keys::SecretKey;
 use tests::{
     Stack,
     accounts::{SimpleAccount, receipt},
+    stack::any_account,
 };
 
 use crate::attacks::approval;
@@ -119,7 +120,7 @@ fn now() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_v09_an_operation_that_its_user_has_signed_is_sponsored_and_sent_in_one_call() {
-    let stack = Stack::start(&[]).await.unwrap();
+    let stack = Stack::start(&["--policies", &any_account()]).await.unwrap();
     let (account, op) = signed_first(&stack).await;
     let send =
         async |op: &Value| stack.node.ask("fabstir_sponsorAndSend", vec![op.clone(), json!(account.entry_point)]).await;

@@ -115,6 +115,6 @@ pub(super) async fn dry_run(
     let version = admin.service.deployed(asked.entry_point)?.version;
     let operation = UserOperationRequest::from_json(&asked.user_operation, version)
         .map_err(|error| Problem::Field(error.to_string()))?;
-    let scope = Scope { policy, key: asked.key };
+    let scope = Scope { policy, key: asked.key, address: None, context: Value::Null };
     Ok(Json(json!(admin.service.explain(&scope, &operation, asked.entry_point).await?)))
 }

@@ -22,7 +22,7 @@ fn bucket(unit: Unit, limit: u64, period: u64) -> Charge {
 /// A signature for so many wei, which holds for 20 seconds.
 fn reservation(nonce: u64, cost: u64, now: u64, charge: Charge) -> Reservation {
     let (place, cost) = (place(nonce), U256::from(cost));
-    Reservation { place, cost, valid_until: now + 20, charges: vec![charge], price: None, now }
+    Reservation { place, cost, valid_until: now + 20, charges: vec![charge], price: None, now, caller: None, of_strangers: vec![] }
 }
 
 fn block(number: u64, timestamp: u64) -> Block {
