@@ -387,12 +387,13 @@ impl Bundler {
         Ok(Explanation { op, version, screened, examination, block: head.block })
     }
 
-    /// How an address is staked in an EntryPoint, at the head.
+    /// How an address is staked in an EntryPoint, at the node's newest block.
     ///
     /// # Errors
     /// If the EntryPoint is not served here, or state cannot be read.
     pub(crate) async fn stake(&self, address: Address, entry_point: Address) -> Result<DepositInfo, Rejection> {
         let version = entry_point_version(&self.config, entry_point)?;
+        self.catch_up().await?;
         let view = self.head().view;
         let slots = erc4337::storage::deposit_slots(address);
         let wanted = Wanted { slots: slots.map(|slot| (entry_point, slot)).into_iter().collect(), ..Wanted::default() };
@@ -472,12 +473,21 @@ impl Bundler {
         self.ask(Command::Dump).await?
     }
 
-    /// Sends a bundle now; its transaction, or nothing if there was nothing to bundle.
+    /// Sends a bundle now; its transaction, or nothing if there was nothing to bundle. It is made on the node's newest
+    /// block, and the block that came of it where one comes at once has been read when this answers.
     ///
     /// # Errors
-    /// If the bundler has stopped.
+    /// If the bundler has stopped, or the node does not answer.
     pub async fn bundle_now(&self) -> Result<Option<B256>, Rejection> {
-        self.ask(Command::BundleNow).await
+        self.catch_up().await?;
+        let sent = self.ask(Command::BundleNow).await?;
+        self.catch_up().await?;
+        Ok(sent)
+    }
+
+    /// Returns when the node's newest block has been read.
+    async fn catch_up(&self) -> Result<(), Rejection> {
+        self.reach(self.node.latest().await?.number).await
     }
 
     /// What bundles earned, cost and lost since the start.

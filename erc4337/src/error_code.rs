@@ -24,6 +24,8 @@ pub const PAYMASTER_DEPOSIT_TOO_LOW: i32 = -32508;
 pub const EXECUTION_REVERTED: i32 = -32521;
 /// Try again later: a limit that passes by itself.
 pub const LIMIT_EXCEEDED: i32 = -32005;
+/// JSON-RPC 2.0: no such method is served here.
+pub const METHOD_NOT_FOUND: i32 = -32601;
 /// Something of ours failed; the request may be fine.
 pub const INTERNAL: i32 = -32603;
 /// The paymaster's policy says no. Outside the codes that clients retry.

@@ -172,6 +172,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         board: Arc::default(),
         explorer: true,
         debug_rpc: false,
+        forward_reads: true,
         cluster: None,
     };
     // Looked at before: a node that could not listen would hold its folder for a moment longer.

@@ -40,6 +40,7 @@ pub mod dev;
 pub mod doctor;
 mod duration;
 mod explorer;
+pub mod forward;
 pub mod host;
 pub mod keys;
 pub mod ledger;

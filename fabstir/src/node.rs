@@ -16,7 +16,7 @@ use crate::{
     chain,
     cluster::{self, BuilderNode, ClusterOptions, Role},
     deployment::Deployment,
-    explorer, ledger,
+    explorer, forward, ledger,
     observe::{self, Board, ObserveOptions, Watched},
     openrpc,
     serve::{self, SharedQuota},
@@ -94,6 +94,10 @@ pub struct Options {
     /// pending. Anyone who reaches the port sees it.
     #[arg(long, env = "FABSTIR_EXPLORER")]
     explorer: bool,
+    /// Serve the node's own reads too (`eth_call`, `eth_getBalance`, blocks, transactions and receipts), so that a wallet
+    /// needs no other URL. They count for the limit on callers; what the node charges for them is yours.
+    #[arg(long, env = "FABSTIR_FORWARD_READS")]
+    forward_reads: bool,
     /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
     #[arg(long)]
     debug_rpc: bool,
@@ -165,6 +169,8 @@ pub struct Setup {
     pub board: Arc<Board>,
     /// Whether there is a page of operations.
     pub explorer: bool,
+    /// Whether the node's own reads are served.
+    pub forward_reads: bool,
     /// Whether `debug_bundler_*` is served.
     pub debug_rpc: bool,
     /// With whom the work is shared.
@@ -224,6 +230,7 @@ pub async fn run(options: Options) -> Result<()> {
         observe: options.observe,
         board,
         explorer: options.explorer,
+        forward_reads: options.forward_reads,
         debug_rpc: options.debug_rpc,
         cluster,
     };
@@ -311,6 +318,9 @@ impl Node {
 
         let mut module = RpcModule::new(());
         module.merge(bundler::rpc::module(bundler.clone())?)?;
+        if setup.forward_reads {
+            module.merge(forward::module(node.clone())?)?;
+        }
         if setup.explorer {
             let methods = module.clone().into();
             module.merge(explorer::module(bundler.clone(), node.clone(), deployment, methods)?)?;

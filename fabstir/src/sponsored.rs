@@ -35,6 +35,8 @@ use session_keys::rpc::{Hub, RpcError};
 
 use crate::sessions::Local;
 
+mod peers;
+
 /// Recovers to nobody we know, so that validation goes the way it goes with an ECDSA key's signature.
 const STUB_SIGNATURE: [u8; 65] = hex!(
     "fffffffffffffffffffffffffffffff0000000000000000000000000000000007aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1c"
@@ -121,6 +123,7 @@ pub fn preparing(bundler: Bundler, paymaster: Arc<Service>) -> Result<RpcModule<
     module.register_async_method("fabstir_prepareSponsoredUserOperation", |params, both, extensions| async move {
         both.prepare(&params, &extensions).await
     })?;
+    peers::register(&mut module)?;
     Ok(module.remove_context())
 }
 
@@ -153,6 +156,10 @@ struct Asked {
 fn read(paymaster: &Service, params: &Params<'_>, extensions: &Extensions) -> Result<Asked, Refused> {
     let expected = "[userOperation, entryPoint, context?]";
     let params: Vec<Value> = params.parse().map_err(|_| FieldError::Malformed { field: "params", expected })?;
+    asked(paymaster, &params, extensions)
+}
+
+fn asked(paymaster: &Service, params: &[Value], extensions: &Extensions) -> Result<Asked, Refused> {
     let get = |position: usize, field| {
         params.get(position).filter(|value| !value.is_null()).ok_or(FieldError::Missing { field })
     };
@@ -172,7 +179,10 @@ fn read(paymaster: &Service, params: &Params<'_>, extensions: &Extensions) -> Re
 impl Both {
     /// All that an operation lacks but its user's signature.
     async fn prepare(&self, params: &Params<'_>, extensions: &Extensions) -> Result<Value, Refused> {
-        let asked = read(&self.paymaster, params, extensions)?;
+        self.prepare_asked(read(&self.paymaster, params, extensions)?).await
+    }
+
+    async fn prepare_asked(&self, asked: Asked) -> Result<Value, Refused> {
         let head = self.bundler.head();
         match self.prepare_on(&head, asked.clone()).await {
             // Whoever has just seen a transaction mined may build on it at once.

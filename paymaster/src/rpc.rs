@@ -53,6 +53,7 @@ pub fn module(service: Arc<Service>) -> Result<RpcModule<Service>, RegisterMetho
     module.register_async_method("pimlico_getTokenQuotes", |params, service, _| async move {
         quotes(&service, &params).await
     })?;
+    peers::register(&mut module)?;
     Ok(module)
 }
 
@@ -217,5 +218,6 @@ fn render(Terms { paymaster, charge, validity }: &Terms, version: EntryPointVers
     answer
 }
 
+mod peers;
 #[cfg(test)]
 mod tests;

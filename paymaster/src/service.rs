@@ -16,7 +16,7 @@ use std::{
 };
 
 use alloy::primitives::{Address, U256};
-use erc4337::{FieldError, Paymaster, UserOperation, UserOperationRequest, sponsorship::Validity};
+use erc4337::{EntryPointVersion, FieldError, Paymaster, UserOperation, UserOperationRequest, sponsorship::Validity};
 use serde_json::Value;
 
 pub use explain::{Explanation, LimitReport};
@@ -226,6 +226,17 @@ impl Service {
         self.afford(&assessed, ask).await?;
         let paymaster = Paymaster { data: self.sponsor.stub_data(), ..ask.deployed.limits(&op) };
         Ok(Terms { paymaster, charge: None, validity: None })
+    }
+
+    /// What an estimate may be made with before anything is asked for: the sponsoring contract of this EntryPoint, as long
+    /// as a sponsorship is, and worth nothing.
+    ///
+    /// # Errors
+    /// If nothing is sponsored there.
+    pub fn dummy(&self, entry_point: Address) -> Result<(Paymaster, EntryPointVersion), Refusal> {
+        let deployed = self.deployed(entry_point)?;
+        let limits = deployed.limits(&UserOperation::default());
+        Ok((Paymaster { data: self.sponsor.stub_data(), ..limits }, deployed.version))
     }
 
     /// The sponsorship. `rehearsed`: the caller has just run the operation with these limits.

@@ -7,7 +7,7 @@ use erc4337::{EntryPointVersion, UserOperationRequest, pack};
 use serde_json::{Value, json};
 use tests::{
     Anvil, Proxy, Stack,
-    accounts::{SimpleAccount, receipt},
+    accounts::{SimpleAccount, delegate, receipt},
     stack::NodeProcess,
 };
 
@@ -156,6 +156,34 @@ async fn an_operation_in_another_bundlers_nested_bundle_is_found_with_all_it_was
 
     let told = receipt(&stack, hash).await.unwrap();
     assert_eq!((&told["success"], &told["receipt"]["transactionHash"]), (&json!(true), &mined["transactionHash"]));
+    let found = stack.node.ask("eth_getUserOperationByHash", vec![json!(hash)]).await.unwrap();
+    assert_eq!(found["transactionHash"], mined["transactionHash"]);
+    assert_eq!(found["userOperation"], erc4337::wire::to_json(&complete, version));
+}
+
+/// Its hash names a delegate that is nowhere in the transaction: the account's code says it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eip7702_operation_without_its_authorization_is_found_in_another_bundlers_bundle() {
+    let stack = Stack::start(&[]).await.unwrap();
+    let version = EntryPointVersion::V0_8;
+    let delegate = delegate(&stack, version).await.unwrap();
+    let account = SimpleAccount::eip7702(&stack, version, parse_ether("1").unwrap()).await.unwrap();
+    let mut op = account.operation(&stack, Address::repeat_byte(5), U256::ZERO, Bytes::new()).await.unwrap();
+    op["factory"] = json!("0x7702");
+    op["eip7702Auth"] = account.authorize(delegate, 0).unwrap();
+    let first = account.send(&stack, op).await.unwrap();
+    receipt(&stack, first).await.unwrap();
+
+    let mut op = account.operation(&stack, Address::repeat_byte(5), U256::ZERO, Bytes::new()).await.unwrap();
+    op["factory"] = json!("0x7702");
+    op["eip7702Auth"] = account.authorize(delegate, 0).unwrap();
+    let hash = account.finish(&stack, &mut op).await.unwrap();
+    // It has been spent, and the transaction goes without it.
+    op.as_object_mut().unwrap().remove("eip7702Auth");
+    let complete = UserOperationRequest::from_json(&op, version).unwrap().complete(version).unwrap();
+    let bundle = pack::handle_ops(version, [&complete], Address::repeat_byte(0xb0));
+    let mined = stack.anvil.transact(Some(account.entry_point), bundle.to_vec(), U256::ZERO).await.unwrap();
+    receipt(&stack, hash).await.unwrap();
     let found = stack.node.ask("eth_getUserOperationByHash", vec![json!(hash)]).await.unwrap();
     assert_eq!(found["transactionHash"], mined["transactionHash"]);
     assert_eq!(found["userOperation"], erc4337::wire::to_json(&complete, version));

@@ -23,6 +23,7 @@ mod deploy;
 mod docs;
 mod doctor;
 mod entry_points;
+mod envelope;
 #[path = "../../session-keys/tests/contract/escalations.rs"]
 #[allow(unreachable_pub, reason = "shared with the contract's own test")]
 mod escalations;

@@ -93,13 +93,15 @@ impl Document {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_method_is_described_and_answers_as_described() {
-    let world = World::start_with("openrpc", &["--debug-rpc", "--explorer", "--token-price", "3000"]).await;
+    let world =
+        World::start_with("openrpc", &["--debug-rpc", "--explorer", "--forward-reads", "--token-price", "3000"]).await;
     let served = world.stack.node.ask("rpc.discover", vec![]).await.unwrap();
     assert_eq!(served, fabstir::openrpc::whole().unwrap(), "this node serves everything that is described");
     let document = Document::new(served);
     let ask = async |method: &str, params: Vec<Value>| document.ask(&world, method, params).await;
     ask("rpc.discover", vec![]).await;
     bundler(&world, &document).await;
+    node(&world, &document).await;
     paymaster(&world, &document).await;
     session(&world, &document).await;
     debug(&world, &document).await;
@@ -116,7 +118,11 @@ async fn bundler(world: &World, document: &Document) {
     let stack = &world.stack;
     ask("eth_chainId", vec![]).await;
     ask("eth_supportedEntryPoints", vec![]).await;
-    ask("pimlico_getUserOperationGasPrice", vec![]).await;
+    let fees = ["pimlico_getUserOperationGasPrice", "zd_getUserOperationGasPrice", "biconomy_getGasFeeValues"];
+    for fees in fees.into_iter().chain(["skandha_getGasPrice", "rundler_getUserOperationGasPrice"]) {
+        ask(fees, vec![]).await;
+    }
+    ask("rundler_maxPriorityFeePerGas", vec![]).await;
     for version in EntryPointVersion::ALL {
         let account = SimpleAccount::new(stack, version, parse_ether("1").unwrap()).await.unwrap();
         let mut op = account.operation(stack, Address::repeat_byte(5), U256::ZERO, Bytes::new()).await.unwrap();
@@ -127,9 +133,14 @@ async fn bundler(world: &World, document: &Document) {
         for unknown in ["eth_getUserOperationByHash", "eth_getUserOperationReceipt", "fabstir_getUserOperationStatus"] {
             assert_eq!(ask(unknown, vec![hash.clone()]).await, Value::Null);
         }
-        ask("pimlico_getUserOperationStatus", vec![hash.clone()]).await;
+        for status in ["pimlico_getUserOperationStatus", "rundler_getUserOperationStatus"] {
+            ask(status, vec![hash.clone()]).await;
+        }
+        ask("rundler_getPendingUserOperationBySenderNonce", vec![json!(account.address), op["nonce"].clone()]).await;
         if version == EntryPointVersion::V0_8 {
             ask("fabstir_sendUserOperationSync", vec![op, entry_point, json!(60_000)]).await;
+        } else if version == EntryPointVersion::V0_7 {
+            ask("pimlico_sendUserOperationNow", vec![op, entry_point]).await;
         } else {
             ask("eth_sendUserOperation", vec![op, entry_point]).await;
             ask("fabstir_getUserOperationStatus", vec![hash.clone()]).await;
@@ -140,6 +151,8 @@ async fn bundler(world: &World, document: &Document) {
             assert!(!ask(known, vec![hash.clone()]).await.is_null());
         }
         ask("pimlico_getUserOperationStatus", vec![hash.clone()]).await;
+        let mined = ask("rundler_getUserOperationStatus", vec![hash.clone()]).await;
+        assert_eq!((&mined["status"], &mined["receipt"]["userOpHash"]), (&json!("mined"), &hash));
 
         let found = ask("fabstir_explorerSearch", vec![hash.clone()]).await;
         assert_eq!(found["operations"][0]["userOpHash"], hash);
@@ -161,6 +174,42 @@ async fn bundler(world: &World, document: &Document) {
     }
 }
 
+/// What is passed on is what the node says itself.
+async fn node(world: &World, document: &Document) {
+    let anvil = &world.stack.anvil;
+    let (address, block) = (json!(world.stack.deployment.token), json!("latest"));
+    let newest = anvil.ask("eth_getBlockByNumber", vec![block.clone(), json!(false)]).await.unwrap();
+    let (hash, transaction) = (newest["hash"].clone(), newest["transactions"][0].clone());
+    assert!(transaction.is_string(), "{newest}");
+    let supply = json!({ "to": address, "data": "0x18160ddd" });
+    let asked = [
+        ("eth_blockNumber", vec![]),
+        ("eth_gasPrice", vec![]),
+        ("eth_maxPriorityFeePerGas", vec![]),
+        ("eth_feeHistory", vec![json!("0x2"), block.clone(), json!([50])]),
+        ("eth_getBalance", vec![address.clone(), block.clone()]),
+        ("eth_getCode", vec![address.clone(), block.clone()]),
+        ("eth_getStorageAt", vec![address.clone(), json!("0x0"), block.clone()]),
+        ("eth_getTransactionCount", vec![address.clone(), block.clone()]),
+        ("eth_getBlockByNumber", vec![block.clone(), json!(true)]),
+        ("eth_getBlockByHash", vec![hash.clone(), json!(false)]),
+        ("eth_getBlockTransactionCountByNumber", vec![block.clone()]),
+        ("eth_getBlockTransactionCountByHash", vec![hash.clone()]),
+        ("eth_getTransactionByHash", vec![transaction.clone()]),
+        ("eth_getTransactionReceipt", vec![transaction.clone()]),
+        ("eth_call", vec![supply.clone(), block.clone()]),
+        ("eth_estimateGas", vec![supply.clone()]),
+        ("eth_createAccessList", vec![supply.clone(), block]),
+        ("eth_syncing", vec![]),
+        ("net_version", vec![]),
+    ];
+    assert_eq!(asked.len(), fabstir::forward::READS.len());
+    for (method, params) in asked {
+        let itself = anvil.ask(method, params.clone()).await.unwrap();
+        assert_eq!(document.ask(world, method, params).await, itself, "{method}");
+    }
+}
+
 async fn paymaster(world: &World, document: &Document) {
     let ask = async |method: &str, params: Vec<Value>| document.ask(world, method, params).await;
     let stack = &world.stack;
@@ -177,6 +226,16 @@ async fn paymaster(world: &World, document: &Document) {
     ask("pm_validateSponsorshipPolicies", vec![op.clone(), entry_point.clone(), json!(["default", "marketplace"])])
         .await;
     ask("pm_getAcceptedPaymentTokens", vec![entry_point.clone(), chain.clone(), json!({})]).await;
+    ask("pm_chainId", vec![]).await;
+    assert_eq!(ask("pm_supportedEntryPoints", vec![]).await[0], entry_point);
+    let supported = ask("pm_supportedERC20Tokens", vec![entry_point.clone()]).await;
+    assert_eq!(supported["tokens"].as_array().unwrap().len(), 1);
+    let asked = json!({
+        "policyId": "marketplace", "entryPoint": entry_point, "userOperation": op, "dummySignature": op["signature"],
+    });
+    ask("alchemy_requestGasAndPaymasterAndData", vec![asked]).await;
+    let asked = json!({ "chainId": 31_337, "entryPointAddress": entry_point, "userOp": op, "shouldOverrideFee": true });
+    ask("zd_sponsorUserOperation", vec![asked]).await;
     let tokens = json!({ "tokens": [stack.deployment.token] });
     ask("pimlico_getTokenQuotes", vec![tokens, entry_point.clone(), chain]).await;
     let mut bare = json!({ "sender": client.account, "callData": calls::encode(&[approval(stack, 1)]) });

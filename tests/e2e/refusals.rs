@@ -1,15 +1,19 @@
 //! Bad operations get the code of ERC-7769 and the name of the field; the mempool stays as it was.
 
 use alloy::{
-    primitives::{Address, Bytes, U256},
+    primitives::{Address, Bytes, U256, utils::parse_ether},
     sol_types::SolCall,
 };
-use erc4337::{EntryPointVersion, abi::test_usdc, calls::Call};
+use erc4337::{
+    EntryPointVersion,
+    abi::{entry_point_v08, test_usdc},
+    calls::Call,
+};
 use fabstir::Client;
 use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
 use session_keys::SecretKey;
-use tests::Stack;
+use tests::{Stack, accounts::SimpleAccount};
 
 /// A stack that bundles only when asked, with one good operation in its mempool and another ready to be sent.
 struct Fixture {
@@ -191,4 +195,43 @@ async fn what_one_account_may_be_sponsored_in_a_day_has_an_end_and_the_denial_sa
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let resets_at = data["resetsAt"].as_u64().unwrap();
     assert!(resets_at > now && resets_at <= now + 86_400, "{resets_at}");
+}
+
+/// What has no code cannot be asked; which of the two it is, each EntryPoint's callers are told alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_or_a_paymaster_without_code_is_called_that_on_every_entry_point() {
+    let stack = Stack::start(&[]).await.unwrap();
+    let nobody = Address::repeat_byte(0x99);
+    for version in EntryPointVersion::ALL {
+        let account = SimpleAccount::new(&stack, version, parse_ether("1").unwrap()).await.unwrap();
+        let entry_point = json!(account.entry_point);
+        let deposit = entry_point_v08::depositToCall { account: nobody }.abi_encode();
+        stack.anvil.transact(Some(account.entry_point), deposit, parse_ether("1").unwrap()).await.unwrap();
+        let mut op = account.operation(&stack, nobody, U256::ZERO, Bytes::new()).await.unwrap();
+        for (field, gas) in
+            [("verificationGasLimit", 800_000), ("callGasLimit", 100_000), ("preVerificationGas", 200_000)]
+        {
+            op[field] = json!(U256::from(gas));
+        }
+        let mut alone = op.clone();
+        for field in ["factory", "factoryData", "initCode"] {
+            alone.as_object_mut().unwrap().remove(field);
+        }
+        let mut unpaid = op;
+        if version.is_packed() {
+            unpaid["paymaster"] = json!(nobody);
+            unpaid["paymasterData"] = json!("0x");
+            unpaid["paymasterVerificationGasLimit"] = json!("0x186a0");
+            unpaid["paymasterPostOpGasLimit"] = json!("0x0");
+        } else {
+            unpaid["paymasterAndData"] = json!(nobody);
+        }
+        for (op, code, words) in [(alone, -32_500, "AA20 "), (unpaid, -32_501, "AA30 ")] {
+            for method in ["eth_estimateUserOperationGas", "eth_sendUserOperation"] {
+                let error = stack.node.ask(method, vec![op.clone(), entry_point.clone()]).await.unwrap_err();
+                let (given, message, _) = code_message_data(error);
+                assert!(given == code && message.contains(words), "{version} {method}: {given} {message}");
+            }
+        }
+    }
 }

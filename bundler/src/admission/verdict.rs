@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Rejection,
-    evm::{Ending, Run},
+    evm::{Ending, Frame, Run},
     rejection::Entity,
 };
 
@@ -37,7 +37,19 @@ pub(crate) fn verdict(
         return Err(Rejection::Aggregator(data.aggregator));
     }
     match &run.ending {
-        Ending::Reverted(data) => Err(reject_revert(data, op, account, paymaster)),
+        Ending::Reverted(data) => {
+            let selectors = version.selectors();
+            let call = |target: Address, selector: [u8; 4]| {
+                let called = |frame: &Frame| {
+                    frame.caller == entry_point && frame.target == target && frame.selector == Some(selector)
+                };
+                run.trace.children(0).map(|(_, frame)| frame).find(|frame| called(frame))
+            };
+            let validation = call(op.sender, selectors.validate_user_op);
+            let of_paymaster = op.paymaster_address().and_then(|it| call(it, selectors.validate_paymaster_user_op));
+            let missing = nobody_there(op, validation, of_paymaster);
+            Err(missing.unwrap_or_else(|| reject_revert(data, op, account, paymaster)))
+        }
         Ending::Halted(reason) => Err(Rejection::EntryPoint { message: format!("validation halted: {reason:?}") }),
         Ending::Completed(_) => {
             let account = account.ok_or(Rejection::Internal("the account's answer was not seen"))?;
@@ -47,6 +59,21 @@ pub(crate) fn verdict(
             Ok(Validated { account, paymaster, gas_used: run.gas_used })
         }
     }
+}
+
+/// Which of the two has no code, if that is why it failed. The EntryPoint does not always say so itself: before v0.8 it
+/// calls, and reverts without a word when there is nothing to decode; later ones say of a paymaster that it reverted.
+pub(crate) fn nobody_there(
+    op: &UserOperation,
+    validation: Option<&Frame>,
+    paymaster_validation: Option<&Frame>,
+) -> Option<Rejection> {
+    let has_none = |frame: Option<&Frame>| frame.is_some_and(|frame| !frame.has_code);
+    if has_none(validation) {
+        return Some(Rejection::EntryPoint { message: "AA20 account not deployed".into() });
+    }
+    let paymaster = op.paymaster_address().filter(|_| has_none(paymaster_validation))?;
+    Some(Rejection::Paymaster { paymaster, message: "AA30 paymaster not deployed".into() })
 }
 
 /// What account and paymaster answered, as far as they came to it.

@@ -121,10 +121,11 @@ impl Relay {
                 let elsewhere = "this process keeps no mempool and sends nothing: builders do";
                 let _ = answer.send(Err(Rejection::Order(elsewhere.into())));
             }
-            Command::Head(_, brought) => {
+            Command::Head(head, brought) => {
                 brought.inclusions.iter().for_each(|inclusion| self.records.include(inclusion.event()));
+                self.records.confirm(head.block.number);
             }
-            Command::Preconfirmed(transactions) => self.records.preconfirm(&transactions),
+            Command::Preconfirmed { block, transactions } => self.records.preconfirm(block, &transactions),
             Command::Safe(block) => self.records.safe(block),
             Command::Vitals(answer) => {
                 let config = Arc::clone(&self.config);

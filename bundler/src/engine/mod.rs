@@ -90,7 +90,12 @@ pub(crate) enum Command {
     /// The operator wants this; the operations that it is done to.
     Order(Order, Answer<Vec<B256>>),
     /// These transactions are in the block that is being built.
-    Preconfirmed(BTreeSet<B256>),
+    Preconfirmed {
+        /// Its number.
+        block: u64,
+        /// What is in it.
+        transactions: BTreeSet<B256>,
+    },
     /// This block and those before it are safe.
     Safe(u64),
     /// Bundle now, whatever the mode; answers when the bundle is sent, with its transaction.
@@ -351,7 +356,7 @@ impl Engine {
             Command::Order(order, answer) => {
                 let _ = answer.send(self.obey(order));
             }
-            Command::Preconfirmed(transactions) => self.records.preconfirm(&transactions),
+            Command::Preconfirmed { block, transactions } => self.records.preconfirm(block, &transactions),
             Command::Safe(block) => self.records.safe(block),
             Command::BundleNow(answer) => {
                 self.waiting_for_bundle.push(answer);
@@ -408,6 +413,7 @@ impl Engine {
         self.lives.advance(self.head.block.number);
         let gone = brought.from.map(|from| self.unmine(from)).unwrap_or_default();
         self.include(brought.inclusions, gone);
+        self.records.confirm(self.head.block.number);
         self.keep_up(&previous);
         self.finalise();
         if self.keys_matter() {

@@ -135,6 +135,8 @@ pub(crate) struct Records {
     ended: VecDeque<B256>,
     /// Operations on their way, with every transaction they were sent in.
     sent: BTreeMap<B256, Vec<B256>>,
+    /// Operations that a block being built had, with its number and the transaction.
+    preconfirmed: BTreeMap<B256, (u64, B256)>,
     watchers: Watchers,
     interest: watch::Sender<Interest>,
     /// Something is in the mempool.
@@ -150,6 +152,7 @@ impl Records {
             by_hash: HashMap::new(),
             ended: VecDeque::new(),
             sent: BTreeMap::new(),
+            preconfirmed: BTreeMap::new(),
             watchers: Watchers::default(),
             interest,
             pool: false,
@@ -252,13 +255,37 @@ impl Records {
         self.tell_interest();
     }
 
-    /// These transactions are in the block that is being built.
-    pub(crate) fn preconfirm(&mut self, transactions: &BTreeSet<B256>) {
+    /// These transactions are in the block of this number, which is being built.
+    pub(crate) fn preconfirm(&mut self, block: u64, transactions: &BTreeSet<B256>) {
+        self.withdraw(|at, transaction| at == block && !transactions.contains(transaction));
         let seen =
             |(hash, sent): (&B256, &Vec<B256>)| Some((*hash, *sent.iter().find(|it| transactions.contains(*it))?));
         let seen: Vec<(B256, B256)> = self.sent.iter().filter_map(seen).collect();
         for (hash, transaction) in seen {
-            self.set(hash, Status::Preconfirmed { transaction });
+            if self.preconfirmed.insert(hash, (block, transaction)).is_none_or(|(_, before)| before != transaction) {
+                self.set(hash, Status::Preconfirmed { transaction });
+            }
+        }
+    }
+
+    /// The chain has come to this height, and what it has was told: what a block was to have and has not is only sent.
+    pub(crate) fn confirm(&mut self, head: u64) {
+        self.withdraw(|at, _| at <= head);
+    }
+
+    fn withdraw(&mut self, gone: impl Fn(u64, &B256) -> bool) {
+        let back: Vec<(B256, B256)> = self
+            .preconfirmed
+            .extract_if(.., |_, (block, transaction)| gone(*block, transaction))
+            .map(|(hash, (_, transaction))| (hash, transaction))
+            .collect();
+        for (hash, transaction) in back {
+            let Some(record) = self.by_hash.get_mut(&hash) else { continue };
+            if matches!(record.status, Status::Preconfirmed { .. }) {
+                record.status = Status::Submitted { transaction };
+                self.watchers.tell(hash, &Stage::Submitted { transaction });
+                self.tell_interest();
+            }
         }
     }
 
@@ -314,5 +341,53 @@ impl Records {
         {
             self.by_hash.remove(&oldest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(records: &mut Records, operation: B256, transaction: B256) {
+        let record =
+            Record { op: None, entry_point: Address::ZERO, version: None, status: Status::Pending, waits_for: None };
+        records.insert(operation, record);
+        records.set(operation, Status::Submitted { transaction });
+    }
+
+    fn status(records: &Records, operation: B256) -> (&'static str, Option<B256>) {
+        let status = records.get(operation).unwrap().status;
+        (status.name(), status.transaction())
+    }
+
+    #[test]
+    fn what_a_block_was_to_have_and_has_not_is_only_sent_again() {
+        let mut records = Records::new(watch::channel(Interest::default()).0, Arc::default());
+        let [kept, lost, dropped] = [1, 2, 3].map(B256::repeat_byte);
+        let [first, second, third] = [4, 5, 6].map(B256::repeat_byte);
+        for (operation, transaction) in [(kept, first), (lost, second), (dropped, third)] {
+            sent(&mut records, operation, transaction);
+        }
+        records.preconfirm(7, &BTreeSet::from([first, second, third]));
+        assert_eq!(status(&records, lost), ("preconfirmed", Some(second)));
+        // The same block is rebuilt without one of them; and the next has none of them, as this one should.
+        records.preconfirm(7, &BTreeSet::from([first, second]));
+        assert_eq!(status(&records, dropped), ("submitted", Some(third)));
+        records.preconfirm(8, &BTreeSet::new());
+        records.confirm(6);
+        assert_eq!(status(&records, lost), ("preconfirmed", Some(second)));
+        records.include(Event {
+            hash: kept,
+            entry_point: Address::ZERO,
+            transaction: first,
+            block: 7,
+            block_hash: B256::ZERO,
+            log_index: 0,
+            success: true,
+        });
+        records.confirm(7);
+        assert_eq!(status(&records, kept).0, "included");
+        assert_eq!(status(&records, lost), ("submitted", Some(second)));
+        assert!(records.preconfirmed.is_empty());
     }
 }

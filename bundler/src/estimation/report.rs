@@ -6,7 +6,7 @@ use erc4337::{UserOperation, revert::Reason};
 use super::measure::Frames;
 use crate::{
     Rejection,
-    admission::reject_revert,
+    admission::{nobody_there, reject_revert},
     evm::{Ending, Frame, Run, Trace},
     rejection::FailedFrame,
 };
@@ -15,6 +15,10 @@ use crate::{
 pub(super) fn refuse_failure(run: &Run, op: &UserOperation, frames: &Frames<'_>) -> Result<(), Rejection> {
     match &run.ending {
         Ending::Reverted(data) => {
+            let of_paymaster = frames.paymaster_validation.map(|(_, frame)| frame);
+            if let Some(missing) = nobody_there(op, frames.validation, of_paymaster) {
+                return Err(missing);
+            }
             let rejection = reject_revert(data, op, None, None);
             let asked = [frames.creation, frames.validation, frames.paymaster_validation.map(|(_, frame)| frame)];
             let Some(frame) = asked.into_iter().flatten().find(|frame| !frame.success) else {

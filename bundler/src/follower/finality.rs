@@ -22,15 +22,15 @@ pub(crate) async fn preconfirm(
     mut interest: watch::Receiver<Interest>,
     engine: mpsc::WeakSender<Command>,
 ) {
-    let mut told = BTreeSet::new();
+    let mut told = (0, BTreeSet::new());
     while interest.wait_for(|interest| interest.pending).await.is_ok() {
         match node.block(BlockNumberOrTag::Pending).await {
             Ok(Some(block)) => {
-                let seen: BTreeSet<B256> = block.transactions.hashes().collect();
+                let seen: (u64, BTreeSet<B256>) = (block.header.number, block.transactions.hashes().collect());
                 if seen != told {
                     told.clone_from(&seen);
                     let Some(engine) = engine.upgrade() else { return };
-                    let _ = engine.send(Command::Preconfirmed(seen)).await;
+                    let _ = engine.send(Command::Preconfirmed { block: seen.0, transactions: seen.1 }).await;
                 }
             }
             Ok(None) => {}

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use alloy::{consensus::Transaction as _, primitives::B256};
-use erc4337::{HashContext, UserOperation};
+use alloy::{
+    consensus::Transaction as _,
+    primitives::{Address, B256, Bytes},
+};
+use erc4337::{HashContext, Initializer, UserOperation};
 
 use super::{Inclusion, nested};
 use crate::{
@@ -49,9 +52,30 @@ pub(crate) async fn operation(
     let Some(transaction) = node.transaction(event.transaction).await? else { return Ok(None) };
     let context = HashContext { version, entry_point: event.entry_point, chain_id: config.chain.chain_id };
     let authorizations = transaction.authorization_list().unwrap_or_default();
-    Ok(nested::operations(version, transaction.input()).into_iter().find_map(|mut op| {
-        op.eip7702_auth =
-            authorizations.iter().find(|auth| auth.recover_authority().is_ok_and(|who| who == op.sender)).cloned();
-        (op.hash(&context, None) == Ok(event.hash)).then_some(op)
-    }))
+    let operations = nested::operations(version, transaction.input());
+    let is_it = |op: &UserOperation, delegate| op.hash(&context, delegate) == Ok(event.hash);
+    for op in &operations {
+        if is_it(op, None) {
+            return Ok(Some(op.clone()));
+        }
+        let signed = authorizations.iter().filter(|auth| auth.recover_authority().is_ok_and(|who| who == op.sender));
+        let with = signed.map(|auth| UserOperation { eip7702_auth: Some(auth.clone()), ..op.clone() });
+        if let Some(op) = with.into_iter().find(|op| is_it(op, None)) {
+            return Ok(Some(op));
+        }
+    }
+    // An account that had delegated before: its code says to whom, as it was then or, if the node has forgotten, is now.
+    for op in operations.iter().filter(|op| matches!(op.initializer, Some(Initializer::Eip7702 { .. }))) {
+        let then = node.code_at(op.sender, event.block).await.ok();
+        let codes = [then, Some(node.code(op.sender).await?)];
+        if codes.iter().flatten().filter_map(delegate_of).any(|delegate| is_it(op, Some(delegate))) {
+            return Ok(Some(op.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// To whom this code delegates (EIP-7702).
+fn delegate_of(code: &Bytes) -> Option<Address> {
+    code.strip_prefix(&[0xef, 0x01, 0x00]).and_then(|address| Address::try_from(address).ok())
 }

@@ -117,6 +117,19 @@ impl NodeClient {
         self.nodes.chosen().new_heads().await
     }
 
+    /// Asks what somebody else wants to know; the answer as it is. Nothing of it is held against the node: what they ask
+    /// is none of its fault.
+    ///
+    /// # Errors
+    /// If the node does not answer, or with an error.
+    pub async fn ask(&self, method: &'static str, params: Vec<Value>) -> Result<Value, NodeError> {
+        let mut positional = ArrayParams::new();
+        for param in params {
+            positional.insert(param).map_err(|error| NodeError::Unreadable { method, reason: error.to_string() })?;
+        }
+        self.nodes.chosen().request(method, positional).await
+    }
+
     /// EIP-155 chain id.
     pub async fn chain_id(&self) -> Result<u64, NodeError> {
         Ok(self.call::<U64>("eth_chainId", rpc_params![]).await?.to())
@@ -208,6 +221,11 @@ impl NodeClient {
     /// The account's code, at the latest block.
     pub async fn code(&self, account: Address) -> Result<Bytes, NodeError> {
         self.call("eth_getCode", rpc_params![account, "latest"]).await
+    }
+
+    /// The account's code after a block.
+    pub(crate) async fn code_at(&self, account: Address, block: u64) -> Result<Bytes, NodeError> {
+        self.call("eth_getCode", rpc_params![account, U64::from(block)]).await
     }
 
     /// The account's next transaction nonce, mined transactions only.

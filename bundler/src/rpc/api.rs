@@ -8,28 +8,22 @@ use jsonrpsee::{Extensions, RpcModule, server::RegisterMethodError, types::Param
 use serde_json::{Value, json, value::RawValue};
 
 use super::params::Positional;
-use crate::{
-    Bundler, Rejection, admission::entry_point_version, estimation::Estimate, fees::FeeSuggestion, index::Event,
-    service::inclusion_of,
-};
+use crate::{Bundler, Rejection, admission::entry_point_version, estimation::Estimate, index::Event};
 
 pub(super) fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMethodError> {
     let mut module = RpcModule::new(bundler);
     module.register_method("eth_chainId", |_, bundler, _| json!(U256::from(bundler.config.chain.chain_id)))?;
     module.register_method("eth_supportedEntryPoints", |_, bundler, _| {
-        json!(bundler.config.entry_points.keys().collect::<Vec<_>>())
+        // ERC-7769: the preferred one comes first.
+        let preferred = bundler.preferred_entry_point();
+        let others = bundler.config.entry_points.keys().filter(|it| **it != preferred);
+        json!(std::iter::once(&preferred).chain(others).collect::<Vec<_>>())
     })?;
     module.register_async_method("eth_sendUserOperation", send)?;
     module.register_async_method("eth_estimateUserOperationGas", estimate)?;
     module.register_async_method("eth_getUserOperationByHash", by_hash)?;
     module.register_async_method("eth_getUserOperationReceipt", receipt)?;
     module.register_async_method("fabstir_getUserOperationStatus", status)?;
-    module.register_async_method("pimlico_getUserOperationStatus", pimlico_status)?;
-    module.register_method("pimlico_getUserOperationGasPrice", |_, bundler, _| {
-        // Whoever asks is about to send something.
-        bundler.stir();
-        gas_price(bundler.head().fees)
-    })?;
     module.register_async_method("fabstir_explainUserOperation", super::explain::explain)?;
     Ok(module)
 }
@@ -138,54 +132,4 @@ async fn status(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -
         answer["reason"] = json!(waits_for);
     }
     Ok(answer)
-}
-
-/// The same in the words of another bundler, which its clients ask for.
-async fn pimlico_status(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
-    use crate::engine::Status;
-    let hash = Positional::of(&params)?.hash(0, "userOpHash")?;
-    let status = bundler.record(hash).await?.map(|record| record.status);
-    let (status, transaction) = match &status {
-        None => match bundler.executed(hash).await? {
-            Some(event) => ("included", Some(event.transaction)),
-            None => ("not_found", None),
-        },
-        Some(Status::Pending) => ("not_submitted", None),
-        Some(Status::Submitted { transaction } | Status::Preconfirmed { transaction }) => {
-            ("submitted", Some(*transaction))
-        }
-        Some(included @ Status::Included(_)) => ("included", inclusion_of(included).map(|event| event.transaction)),
-        Some(Status::Dropped { .. }) => ("rejected", None),
-    };
-    Ok(json!({ "status": status, "transactionHash": transaction }))
-}
-
-/// Fees to bid: for when there is no hurry, for the next block, and for the next block if the base fee doubles.
-fn gas_price(fees: FeeSuggestion) -> Value {
-    let bid = |base_fee_per_cent: u128, priority: u128| {
-        let priority = priority.max(1);
-        let base_fee = (U256::from(fees.base_fee) * U256::from(base_fee_per_cent)).div_ceil(U256::from(100));
-        json!({
-            "maxFeePerGas": base_fee + U256::from(priority),
-            "maxPriorityFeePerGas": U256::from(priority),
-        })
-    };
-    json!({ "slow": bid(110, fees.slow_priority_fee),
-        "standard": bid(150, fees.priority_fee),
-        "fast": bid(200, fees.fast_priority_fee),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dearer_bids_hold_for_higher_base_fees() {
-        let price = gas_price(FeeSuggestion::flat(1_000, 100));
-        assert_eq!(price["slow"], json!({ "maxFeePerGas": "0x4b0", "maxPriorityFeePerGas": "0x64" }));
-        assert_eq!(price["fast"], json!({ "maxFeePerGas": "0x84d", "maxPriorityFeePerGas": "0x7d" }));
-        let free = gas_price(FeeSuggestion::flat(0, 0));
-        assert_eq!(free["standard"]["maxPriorityFeePerGas"], "0x1", "nothing at all would not be taken");
-    }
 }

@@ -5,6 +5,7 @@ mod debug;
 mod explain;
 pub(crate) mod lives;
 mod params;
+mod peers;
 mod push;
 
 use jsonrpsee::{RpcModule, server::RegisterMethodError, types::ErrorObjectOwned};
@@ -20,6 +21,7 @@ pub fn module(bundler: Bundler) -> Result<RpcModule<Bundler>, RegisterMethodErro
     let mut module = api::module(bundler)?;
     push::register(&mut module)?;
     lives::register(&mut module)?;
+    peers::register(&mut module)?;
     if debug {
         debug::register(&mut module)?;
     }

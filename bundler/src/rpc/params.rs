@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use erc4337::FieldError;
 use jsonrpsee::types::Params;
 use serde_json::Value;
@@ -30,6 +30,12 @@ impl Positional {
     pub(super) fn address(&self, position: usize, field: &'static str) -> Result<Address, Rejection> {
         let text = self.required(position, field)?.as_str().unwrap_or_default();
         text.parse().map_err(|_| FieldError::Malformed { field, expected: "an address of 20 bytes" }.into())
+    }
+
+    pub(super) fn quantity(&self, position: usize, field: &'static str) -> Result<U256, Rejection> {
+        let text = self.required(position, field)?.as_str().unwrap_or_default();
+        let value = text.strip_prefix("0x").and_then(|digits| U256::from_str_radix(digits, 16).ok());
+        value.ok_or_else(|| FieldError::Malformed { field, expected: "a 0x-prefixed hex number" }.into())
     }
 
     /// A number of milliseconds, as a JSON number or in hex.

@@ -92,7 +92,7 @@ fn render(hash: B256, stage: &Stage) -> Value {
 }
 
 /// `(userOperation, entryPoint, timeoutMs?)`: the receipt, or an error that names the hash.
-async fn send_sync(
+pub(super) async fn send_sync(
     params: Params<'static>,
     bundler: Arc<Bundler>,
     _: Extensions,

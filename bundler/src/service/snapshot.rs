@@ -6,7 +6,7 @@ use alloy::{
     primitives::{Address, B256, U256},
     rpc::types::state::StateOverride,
 };
-use erc4337::{UserOperation, UserOperationRequest, storage};
+use erc4337::{EntryPointVersion, UserOperation, UserOperationRequest, storage};
 
 use super::Bundler;
 use crate::{
@@ -136,6 +136,26 @@ impl Bundler {
         let FeeSuggestion { base_fee, priority_fee, .. } = head.fees;
         let priority = priority_fee.max(1);
         (base_fee + base_fee.div_ceil(2) + priority, priority)
+    }
+
+    /// The pending operation of this sender and nonce, of whichever EntryPoint has one.
+    ///
+    /// # Errors
+    /// If the bundler has stopped.
+    pub(crate) async fn pending_of(
+        &self,
+        sender: Address,
+        nonce: U256,
+    ) -> Result<Option<(Arc<UserOperation>, EntryPointVersion)>, Rejection> {
+        // Those ahead of the next nonce: this one is the last of them.
+        let next = UserOperation { sender, nonce: nonce.saturating_add(U256::ONE), ..UserOperation::default() };
+        for (entry_point, version) in &self.config.entry_points {
+            let ahead = self.lane_of(&next, *entry_point).await?;
+            if let Some(op) = ahead.into_iter().find(|op| op.nonce == nonce) {
+                return Ok(Some((op, *version)));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) async fn lane_of(

@@ -10,12 +10,14 @@ use std::{
 use bundler::work;
 use erc4337::error_code;
 use jsonrpsee::{
-    MethodResponse,
+    MethodResponse, Methods,
     core::middleware::{Batch, BatchEntry, BatchEntryErr, Notification, RpcServiceT},
-    types::{ErrorObjectOwned, Request},
+    types::{ErrorObjectOwned, Id, Request},
 };
+use serde_json::json;
 
 use super::SharedQuota;
+use crate::forward;
 
 /// What a call that runs the EVM counts; others count one.
 const HEAVY: u32 = 10;
@@ -67,7 +69,8 @@ impl Limiter {
             return Some(Admitted { limiter: self.clone(), caller, heavy: false });
         }
         // One that waits for its receipt does not run the EVM all that time.
-        let heavy = runs_the_evm(method) && method != "fabstir_sendUserOperationSync";
+        let waits = matches!(method, "fabstir_sendUserOperationSync" | "pimlico_sendUserOperationNow");
+        let heavy = runs_the_evm(method) && !waits;
         let cost = if runs_the_evm(method) { HEAVY } else { 1 };
         if heavy && !self.enter(caller) {
             return None;
@@ -147,6 +150,7 @@ fn runs_the_evm(method: &str) -> bool {
         method,
         "eth_sendUserOperation"
             | "fabstir_sendUserOperationSync"
+            | "pimlico_sendUserOperationNow"
             | "eth_estimateUserOperationGas"
             | "fabstir_explainUserOperation"
             | "fabstir_explorerSearch"
@@ -156,9 +160,12 @@ fn runs_the_evm(method: &str) -> bool {
             | "fabstir_prepareSponsoredUserOperation"
             | "fabstir_sponsorAndSend"
             | "pm_sponsorUserOperation"
+            | "alchemy_requestGasAndPaymasterAndData"
+            | "zd_sponsorUserOperation"
             | "pm_validateSponsorshipPolicies"
             | "fabstir_explainSponsorship"
     ) || session_keys::rpc::HEAVY.contains(&method)
+        || forward::HEAVY.contains(&method)
 }
 
 /// Callers of one network are one caller: with IPv6, each has more addresses than anybody can count.
@@ -178,6 +185,37 @@ pub(super) struct Limited<S> {
     pub(super) inner: S,
     pub(super) limiter: Limiter,
     pub(super) caller: IpAddr,
+    /// What is served.
+    pub(super) methods: Methods,
+}
+
+/// Characters of an unknown method's name that are said back.
+const NAME_SHOWN: usize = 64;
+
+/// Why a method is not there.
+fn unknown(methods: &Methods, name: &str) -> Option<ErrorObjectOwned> {
+    if methods.method(name).is_some() {
+        return None;
+    }
+    let name: String = name.chars().take(NAME_SHOWN).collect();
+    let hint = if forward::READS.contains(&name.as_str()) {
+        ": it is one of the chain's node, which this endpoint asks for you where it is started with --forward-reads"
+    } else {
+        ": rpc.discover lists what is"
+    };
+    let message = format!("the method {name} is not served here{hint}");
+    Some(ErrorObjectOwned::owned(error_code::METHOD_NOT_FOUND, message, Some(json!({ "method": name }))))
+}
+
+/// A request that nobody waits for the answer of, to be run all the same; none for subscriptions, which are answers.
+fn quietly<'a>(notification: Notification<'a>) -> Option<Request<'a>> {
+    if notification.method_name().contains("ubscribe") {
+        return None;
+    }
+    let params = notification.params.map(|params| params.into_owned());
+    let mut request = Request::owned(notification.method.into_owned(), params, Id::Null);
+    request.extensions = notification.extensions;
+    Some(request)
 }
 
 fn refusal() -> ErrorObjectOwned {
@@ -196,27 +234,45 @@ where
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
         let (inner, limiter, caller) = (self.inner.clone(), self.limiter.clone(), self.caller);
+        let unknown = unknown(&self.methods, request.method_name());
         async move {
             let Some(_admitted) = limiter.admit(caller, request.method_name()).await else {
                 return MethodResponse::error(request.id, refusal());
             };
+            if let Some(error) = unknown {
+                return MethodResponse::error(request.id, error);
+            }
             let (answer, gas) = work::counted(inner.call(request)).await;
             limiter.charge(caller, gas).await;
             answer
         }
     }
 
-    fn batch<'a>(&self, mut batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
         let (inner, limiter, caller) = (self.inner.clone(), self.limiter.clone(), self.caller);
+        let (methods, mut batch, whole) = (self.methods.clone(), batch, self.clone());
         async move {
             // One after the other: they are no more than one at once.
             let mut one = None;
             for entry in batch.iter_mut() {
-                let Ok(BatchEntry::Call(request)) = entry else { continue };
-                match limiter.admit(caller, request.method_name()).await {
-                    Some(admitted) if admitted.heavy => one = Some(admitted),
-                    Some(_) => {}
-                    None => *entry = Err(BatchEntryErr::new(request.id.clone(), refusal())),
+                match entry {
+                    Ok(BatchEntry::Call(request)) => {
+                        match limiter.admit(caller, request.method_name()).await {
+                            Some(admitted) if admitted.heavy => one = Some(admitted),
+                            Some(_) => {}
+                            None => {
+                                *entry = Err(BatchEntryErr::new(request.id.clone(), refusal()));
+                                continue;
+                            }
+                        }
+                        if let Some(error) = unknown(&methods, request.method_name()) {
+                            *entry = Err(BatchEntryErr::new(request.id.clone(), error));
+                        }
+                    }
+                    Ok(BatchEntry::Notification(notification)) => {
+                        whole.notification(notification.clone()).await;
+                    }
+                    Err(_) => {}
                 }
             }
             let (answer, gas) = work::counted(inner.batch(batch)).await;
@@ -230,7 +286,13 @@ where
         &self,
         notification: Notification<'a>,
     ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
-        self.inner.notification(notification)
+        let (service, done) = (self.clone(), self.inner.notification(notification.clone()));
+        async move {
+            if let Some(request) = quietly(notification) {
+                service.call(request).await;
+            }
+            done.await
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! The JSON-RPC endpoint: HTTP and WebSocket on one port, with limits on size, batches, connections and callers.
 //!
-//! `connections`: how many each address may have. `limit`: how much each caller may ask, and have simulated.
+//! `connections`: how many each address may have. `envelope`: JSON-RPC 2.0 to the letter. `limit`: how much each caller may
+//! ask, and have simulated.
 
 mod connections;
+mod envelope;
 mod limit;
 mod quota;
 
@@ -33,7 +35,7 @@ use jsonrpsee::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tower::{Service, service_fn};
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowHeaders, CorsLayer};
 
 use crate::sessions;
 use connections::{Connections, Counted, Places};
@@ -48,6 +50,8 @@ const MAX_BATCH: u32 = 50;
 const PING: Duration = Duration::from_secs(30);
 /// How long a connection may take to send a request's head, from when it is opened or has its last answer.
 const IDLE: Duration = Duration::from_secs(75);
+/// How long a browser may remember that it may ask.
+const PREFLIGHT: Duration = Duration::from_secs(7_200);
 /// Pauses after a connection could not be accepted: twice as long each time.
 const REST: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// Calls a second of one caller that run the EVM, by default: about a fifth of what one core validates.
@@ -97,7 +101,7 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
         .build();
     let builder = Server::builder()
         .set_config(config)
-        .set_http_middleware(tower::ServiceBuilder::new().layer(CorsLayer::permissive()))
+        .set_http_middleware(tower::ServiceBuilder::new().layer(cors()))
         .to_service_builder();
     let limiter = Limiter::new(settings.calls_per_second, settings.shared);
     let behind_proxy = settings.behind_proxy;
@@ -147,12 +151,14 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
             request.extensions_mut().insert(of_session);
             let stays = behind_proxy && request.headers().contains_key(hyper::header::UPGRADE);
             let crowded = stays && !take_place(&connections, &places, who);
+            let served = methods.clone();
             let limited = RpcServiceBuilder::new().layer_fn(move |inner| Limited {
                 inner,
                 limiter: limiter.clone(),
                 caller: who,
+                methods: served.clone(),
             });
-            let mut service = builder.clone().set_rpc_middleware(limited).build(methods.clone(), stopped.clone());
+            let service = builder.clone().set_rpc_middleware(limited).build(methods.clone(), stopped.clone());
             async move {
                 match page {
                     _ if crowded => Ok(too_many_connections()),
@@ -160,12 +166,17 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
                         let Ok(response) = pages.call(request.map(axum::body::Body::new)).await;
                         Ok(response.map(HttpBody::new))
                     }
-                    None => service.call(request.map(HttpBody::new)).await,
+                    None => envelope::through(service, request, MAX_REQUEST, MAX_BATCH as usize).await,
                 }
             }
         });
         tokio::spawn(serve(stream, service, asked, stop.clone()));
     }
+}
+
+/// Pages of any origin may ask, with any header: `*` would not stand for `Authorization`, which sessions send.
+fn cors() -> CorsLayer {
+    CorsLayer::permissive().allow_headers(AllowHeaders::mirror_request()).max_age(PREFLIGHT)
 }
 
 /// Serves one connection until it ends, or we do, or it has not `asked` anything for too long.
