@@ -203,10 +203,10 @@ impl Both {
         if json["nonce"].is_null() {
             // Only its sender need be right.
             json["nonce"] = json!(U256::ZERO);
-            let sender = UserOperationRequest::from_json(&json, version)?.sender;
+            let sender = UserOperationRequest::to_be_sponsored(&json, version)?.sender;
             json["nonce"] = json!(self.bundler.next_nonce(sender, U256::ZERO, entry_point, head).await?);
         }
-        let mut operation = UserOperationRequest::from_json(&json, version)?;
+        let mut operation = UserOperationRequest::to_be_sponsored(&json, version)?;
         let (max_fee, priority_fee) = Bundler::suggested_fees(head);
         let max_fee = *operation.max_fee_per_gas.get_or_insert(max_fee);
         operation.max_priority_fee_per_gas.get_or_insert(priority_fee.min(max_fee));

@@ -124,10 +124,7 @@ impl Asked {
 }
 
 fn highest(one: Fees, other: Fees) -> Fees {
-    Fees {
-        base_fee: one.base_fee.max(other.base_fee),
-        priority_fee: one.priority_fee.max(other.priority_fee),
-    }
+    Fees { base_fee: one.base_fee.max(other.base_fee), priority_fee: one.priority_fee.max(other.priority_fee) }
 }
 
 fn fees_of(head: &Head) -> (u64, Fees) {

@@ -114,7 +114,10 @@ impl PolicySet {
                 return Err(PolicyError::whole(format!("{id}: another policy is the default already")));
             }
             if policy.is_default && policy.keys.is_empty() && policy.account.any_existing && policy.allowed.is_empty() {
-                tracing::warn!(policy = id, "whoever asks is sponsored, whatever code the account runs: `existing = \"any\"` in a policy that is the default and needs no key");
+                tracing::warn!(
+                    policy = id,
+                    "whoever asks is sponsored, whatever code the account runs: `existing = \"any\"` in a policy that is the default and needs no key"
+                );
             }
             if set.policies.insert(id.clone(), Arc::new(policy)).is_some() {
                 return Err(PolicyError::whole(format!("two policies are named {id}")));

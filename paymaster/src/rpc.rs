@@ -89,7 +89,7 @@ fn ask(service: &Service, params: &[Value], context: &Value, extensions: &Extens
 fn operation(service: &Service, params: &[Value]) -> Result<(UserOperationRequest, Address), Refusal> {
     let entry_point = entry_point(params, 1)?;
     let version = service.deployed(entry_point)?.version;
-    Ok((UserOperationRequest::from_json(given(params, 0, "userOperation")?, version)?, entry_point))
+    Ok((UserOperationRequest::to_be_sponsored(given(params, 0, "userOperation")?, version)?, entry_point))
 }
 
 fn list(params: &Params<'_>, expected: &'static str) -> Result<Vec<Value>, FieldError> {

@@ -187,7 +187,8 @@ impl Service {
     /// If there is none for it.
     pub fn choose(&self, caller: &Caller, context: &Value, sender: Address) -> Result<Scope, Refusal> {
         // Two names for one thing: ours, and what Pimlico's clients say.
-        let given = ["policyId", "sponsorshipPolicyId"].iter().find_map(|name| context.get(name).filter(|it| !it.is_null()));
+        let given =
+            ["policyId", "sponsorshipPolicyId"].iter().find_map(|name| context.get(name).filter(|it| !it.is_null()));
         let malformed = FieldError::Malformed { field: "context.policyId", expected: "a policy's name, as a string" };
         let named = given.map(|given| given.as_str().ok_or(malformed)).transpose()?;
         let chosen = self.policies.current().choose(caller, named);
@@ -362,7 +363,7 @@ impl Service {
             Unrehearsed::Unknown(_) => Refusal::Unrehearsed(reason),
         })?;
         let gas = &ask.scope.policy.gas;
-        gas.in_proportion(&op, &needs, post_op).map_err(|denial| denied(denial, &ask.scope))
+        gas.in_proportion(&op, &needs, post_op, signatures).map_err(|denial| denied(denial, &ask.scope))
     }
 
     /// Whether there is room for its worst case, before anything is run for it.

@@ -254,7 +254,8 @@ mod tests {
     async fn the_answer_is_the_same_within_a_minute_and_holds_for_one_at_least() {
         let sponsor = Sponsor::of(PrivateKeySigner::random()).unwrap();
         let (op, limits) = operation();
-        let at = async |now| sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, validity(now, 120)).await.unwrap();
+        let at =
+            async |now| sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, validity(now, 120)).await.unwrap();
         assert_eq!(at(1_800_000_000).await, at(1_800_000_059).await);
         assert_ne!(at(1_800_000_000).await, at(1_800_000_060).await);
         let until = u64::from_be_bytes([&[0, 0], &at(1_800_000_059).await[..6]].concat().try_into().unwrap());

@@ -214,7 +214,9 @@ mod tests {
         assert_eq!(alloy::hex::encode(mac.finalize().into_bytes()), digits);
         let signed = signature(b"secret", "1", b"{}").unwrap();
         assert!(signed.starts_with("v1=") && signed.len() == 67);
-        for other in [signature(b"secret", "2", b"{}"), signature(b"secret", "1", b"{ }"), signature(b"other", "1", b"{}")] {
+        for other in
+            [signature(b"secret", "2", b"{}"), signature(b"secret", "1", b"{ }"), signature(b"other", "1", b"{}")]
+        {
             assert_ne!(other.unwrap(), signed);
         }
     }

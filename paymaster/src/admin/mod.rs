@@ -2,6 +2,7 @@
 //!
 //! - [`auth`]: who may do what. `audit`: what was done, in a file that only grows.
 //! - `policies`, `budgets`, `switch`, `events`: the routes. `openapi.json` describes them and is served.
+//! - `guard`: wrong keys are tried slowly.
 //! - `rpc`: JSON-RPC methods that another role of the process brings along ([`Controls`]).
 //! - `console`: pages for people, on the same listener; they use the same routes with the key that is typed in.
 //!
@@ -12,6 +13,7 @@ mod auth;
 mod budgets;
 mod console;
 mod events;
+mod guard;
 pub mod pages;
 mod policies;
 mod rpc;
@@ -44,6 +46,9 @@ pub struct Admin {
     keys: Keys,
     audit: Audit,
     controls: Option<Arc<dyn Controls>>,
+    /// Policies are changed one after the other.
+    changing: tokio::sync::Mutex<()>,
+    failures: guard::Failures,
 }
 
 type Shared = axum::extract::State<Arc<Admin>>;
@@ -54,7 +59,15 @@ impl Admin {
     /// The operator's side of this service. Sponsorship is paused if it was when the log was last written.
     pub fn new(service: Arc<Service>, source: Option<Source>, keys: Keys, audit: Audit) -> Self {
         service.set_paused(audit.was_paused());
-        Self { service, source, keys, audit, controls: None }
+        Self {
+            service,
+            source,
+            keys,
+            audit,
+            controls: None,
+            changing: tokio::sync::Mutex::default(),
+            failures: guard::Failures::default(),
+        }
     }
 
     /// With methods of another role of the process, at `/rpc`.
@@ -66,6 +79,7 @@ impl Admin {
     pub fn serve(self, listener: TcpListener) -> JoinHandle<()> {
         let app = router(Arc::new(self));
         tokio::spawn(async move {
+            let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
             if let Err(error) = axum::serve(listener, app).await {
                 tracing::error!(%error, "the admin API has stopped");
             }
@@ -91,6 +105,7 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/usage", get(budgets::usage))
         .route("/v1/deposits", get(budgets::deposits))
         .route("/rpc", post(rpc::rpc))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))
         .with_state(admin)
         .merge(console::router())
 }

@@ -72,6 +72,7 @@ pub(super) async fn replace(
     text: String,
 ) -> Answer {
     let actor = admin.keys.admit(&headers, Role::Admin)?;
+    let _alone = admin.changing.lock().await;
     let source = source(&admin)?;
     let policy = read(source, &id, &text)?;
     if !source.path.is_dir() && admin.service.policies().current().get(&id).is_none() {

@@ -55,9 +55,9 @@ pub(super) struct Operation {
     /// Of the dearest signature.
     pub(super) cost: U256,
     pub(super) used: Option<Inclusion>,
-    /// Who asked for it first.
+    /// Who asked for it, two at most: of more than one, nobody knows whose request was followed.
     #[serde(default)]
-    pub(super) caller: Option<String>,
+    pub(super) callers: Vec<String>,
 }
 
 /// What one operation holds of one bucket.

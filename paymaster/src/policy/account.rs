@@ -131,11 +131,14 @@ fn takes_effect(
         Ok(authority) => return Err(format!("signed by {authority}, not by the sender {sender}")),
         Err(_) => return Err("its signature does not recover".into()),
     }
-    let is_done = auth.nonce < found.nonce && found.code.strip_prefix(&DELEGATION) == Some(auth.address.as_slice());
-    if auth.nonce != found.nonce && !is_done {
-        return Err(format!("nonce {} is not the sender's next, {}", auth.nonce, found.nonce));
+    if auth.nonce == found.nonce {
+        return Ok(());
     }
-    Ok(())
+    // Its price would be paid to whoever bundles without it.
+    if auth.nonce < found.nonce && found.code.strip_prefix(&DELEGATION) == Some(auth.address.as_slice()) {
+        return Err("the account delegates so already: leave it out".into());
+    }
+    Err(format!("nonce {} is not the sender's next, {}", auth.nonce, found.nonce))
 }
 
 #[cfg(test)]
@@ -224,17 +227,18 @@ mod tests {
         let good = authorized(&key, KNOWN, 1, 0);
         assert_eq!(admit(&good, OnChain::default()), Ok(()));
         assert_eq!(admit(&authorized(&key, KNOWN, 0, 0), OnChain::default()), Ok(()));
-        assert_eq!(admit(&good, delegating(KNOWN)), Ok(()), "done already");
-        let refused = |op: &UserOperation, found: OnChain| {
-            matches!(admit(op, found), Err(Denial::Authorization(_)))
-        };
+        let refused = |op: &UserOperation, found: OnChain| matches!(admit(op, found), Err(Denial::Authorization(_)));
         assert!(refused(&authorized(&key, KNOWN, 2, 0), OnChain::default()), "of another chain");
         assert!(refused(&authorized(&key, KNOWN, 1, 1), OnChain::default()), "not the next nonce");
         assert!(refused(&good, OnChain { nonce: 1, ..OnChain::default() }), "spent");
         let foreign = UserOperation { sender: STRANGER, ..good.clone() };
         assert!(refused(&foreign, OnChain::default()), "of somebody else");
+        assert!(refused(&good, delegating(KNOWN)), "done already");
         let made_up = SignedAuthorization::new_unchecked(
-            good.eip7702_auth.as_ref().unwrap().inner().clone(), 0, U256::from(1), U256::from(1),
+            good.eip7702_auth.as_ref().unwrap().inner().clone(),
+            0,
+            U256::from(1),
+            U256::from(1),
         );
         assert!(refused(&UserOperation { eip7702_auth: Some(made_up), ..good.clone() }, OnChain::default()));
         for version in [EntryPointVersion::V0_6, EntryPointVersion::V0_7] {
@@ -250,10 +254,7 @@ mod tests {
         // Whoever bundles may leave the authorization out: then what is there runs.
         assert_eq!(admit(&authorized(&key, KNOWN, 1, 1), delegating(STRANGER)), Err(Denial::Delegate));
         let later = UserOperation { sender: key.address(), ..UserOperation::default() };
-        let marked = UserOperation {
-            initializer: Some(Initializer::Eip7702 { data: Bytes::new() }),
-            ..later.clone()
-        };
+        let marked = UserOperation { initializer: Some(Initializer::Eip7702 { data: Bytes::new() }), ..later.clone() };
         for op in [&later, &marked] {
             assert_eq!(admit(op, delegating(STRANGER)), Err(Denial::Delegate));
             assert_eq!(admit(op, delegating(KNOWN)), Ok(()));

@@ -311,7 +311,11 @@ impl Compiler<'_> {
         let url = |value: &str| {
             let known = ["https://", "data:image/"].iter().any(|scheme| value.starts_with(scheme));
             let fits = known && value.len() <= MOST_ICON && !value.chars().any(|it| it.is_control() || it == ' ');
-            if fits { Ok(value.to_owned()) } else { Err("an icon is an https:// or data:image/ URL of 32 KiB at most".to_owned()) }
+            if fits {
+                Ok(value.to_owned())
+            } else {
+                Err("an icon is an https:// or data:image/ URL of 32 KiB at most".to_owned())
+            }
         };
         let name = sponsor.name.as_ref().map(|text| self.read(text, short)).transpose()?;
         let icon = sponsor.icon.as_ref().map(|text| self.read(text, url)).transpose()?;
@@ -322,7 +326,11 @@ impl Compiler<'_> {
 /// `90 seconds`.
 fn validity(text: &str) -> Result<u64, String> {
     let seconds = units::period(text)?;
-    if VALIDITIES.contains(&seconds) { Ok(seconds) } else { Err("a signature holds for 20 seconds to 1 hour".to_owned()) }
+    if VALIDITIES.contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("a signature holds for 20 seconds to 1 hour".to_owned())
+    }
 }
 
 /// Goes into URLs and into the names of buckets.

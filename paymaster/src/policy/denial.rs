@@ -86,7 +86,9 @@ pub enum Denial {
         limit: u128,
     },
     /// More for each gas than the chain asks for.
-    #[error("{field} {given} is over {limit}, all that is sponsored at what the chain asks for now: offer at most that")]
+    #[error(
+        "{field} {given} is over {limit}, all that is sponsored at what the chain asks for now: offer at most that"
+    )]
     Price {
         /// Of the operation.
         field: &'static str,

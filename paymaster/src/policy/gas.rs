@@ -3,7 +3,10 @@
 use erc4337::UserOperation;
 
 use super::denial::Denial;
-use crate::{chain::Fees, rehearsal::Needs};
+use crate::{
+    chain::Fees,
+    rehearsal::{Needs, Signatures},
+};
 
 /// Thousandths of what an operation needs that its limits may be, where the policy does not say: what is above the need is
 /// partly paid to whoever bundles (a tenth of it, since v0.7).
@@ -15,6 +18,8 @@ const SLACK: u128 = 10_000;
 const VERIFICATION: u128 = 1_000_000;
 /// Thousandths of what the chain asks for as a tip that are sponsored, where the policy does not say.
 const TIMES_PRIORITY_FEE: u64 = 1_000;
+/// Bytes of a signature, or of what stands for it: passkeys' and sessions' have less.
+const SIGNATURE: u128 = 2_048;
 /// So many times what the chain asks for now it may come to ask before the operation is in a block.
 const FEES_RISE: u128 = 3;
 
@@ -75,13 +80,17 @@ impl GasRules {
                 return Err(Denial::Gas { field, given, limit });
             }
         }
+        // Its bytes are paid for as they are now, and it may be shorter in the end.
+        let (given, limit) = (op.signature.len() as u128, SIGNATURE);
+        if given > limit {
+            return Err(Denial::Gas { field: "signature", given, limit });
+        }
         // A tip that nobody needs is a gift to whoever bundles, and that may be who asks.
         let tip = times(fees.priority_fee, self.times_priority_fee.unwrap_or(TIMES_PRIORITY_FEE)).max(1);
         let fee = fees.base_fee.saturating_add(tip).saturating_mul(FEES_RISE);
-        for (field, given, limit) in [
-            ("maxPriorityFeePerGas", op.max_priority_fee_per_gas, tip),
-            ("maxFeePerGas", op.max_fee_per_gas, fee),
-        ] {
+        for (field, given, limit) in
+            [("maxPriorityFeePerGas", op.max_priority_fee_per_gas, tip), ("maxFeePerGas", op.max_fee_per_gas, fee)]
+        {
             if given > limit {
                 return Err(Denial::Price { field, given, limit });
             }
@@ -90,16 +99,23 @@ impl GasRules {
     }
 
     /// Whether its limits are in proportion to what it needed when it was run. `post_op` is the least limit that the paymaster
-    /// itself insists on.
+    /// itself insists on. What comes with its user's signature is not handed back to be bundled elsewhere.
     ///
     /// # Errors
     /// The first limit that is not.
-    pub fn in_proportion(&self, op: &UserOperation, needs: &Needs, post_op: u128) -> Result<(), Denial> {
+    pub fn in_proportion(
+        &self,
+        op: &UserOperation,
+        needs: &Needs,
+        post_op: u128,
+        signatures: Signatures,
+    ) -> Result<(), Denial> {
         let share = self.times_simulated.unwrap_or(TIMES_NEEDED);
         let with_slack = |needed| times(needed, share) + SLACK;
         let validation = |needed| with_slack(needed).max(VERIFICATION);
         // Paid whether it is used or not: what needs no room has none.
-        let pre_verification = times(needs.pre_verification_gas, self.times_simulated.unwrap_or(1_000));
+        let room = if signatures == Signatures::Given { SLACK } else { 0 };
+        let pre_verification = times(needs.pre_verification_gas, self.times_simulated.unwrap_or(1_000)) + room;
         let after = needs.paymaster_post_op_gas_limit;
         let after_at_most = if after == 0 { post_op } else { with_slack(after).max(post_op) };
         let (paymaster, post_op_given) =
@@ -188,13 +204,14 @@ mod tests {
     #[test]
     fn limits_out_of_proportion_to_what_was_needed_are_denied() {
         let rules = GasRules::default();
-        assert_eq!(rules.in_proportion(&op(), &needs(), 0), Ok(()));
-        let denied = |op: &UserOperation, needs: &Needs| match rules.in_proportion(op, needs, 0) {
+        assert_eq!(rules.in_proportion(&op(), &needs(), 0, Signatures::Awaited), Ok(()));
+        let denied = |op: &UserOperation, needs: &Needs| match rules.in_proportion(op, needs, 0, Signatures::Awaited) {
             Err(Denial::Simulated { field, given, simulated, limit }) => (field, given, simulated, limit),
             other => panic!("{other:?}"),
         };
         let less = Needs { pre_verification_gas: 49_999, ..needs() };
         assert_eq!(denied(&op(), &less), ("preVerificationGas", 50_000, 49_999, 49_999));
+        assert_eq!(rules.in_proportion(&op(), &less, 0, Signatures::Given), Ok(()), "it is bundled by us");
         let less = Needs { call_gas_limit: 170_000, ..needs() };
         assert_eq!(denied(&op(), &less), ("callGasLimit", 200_000, 170_000, 197_000));
         let much = UserOperation { verification_gas_limit: 1_000_001, ..op() };
@@ -204,7 +221,11 @@ mod tests {
             ..op()
         };
         assert_eq!(denied(&with(60_000, 1), &needs()), ("paymasterPostOpGasLimit", 1, 0, 0));
-        assert_eq!(rules.in_proportion(&with(60_000, 60_000), &needs(), 60_000), Ok(()), "the contract insists on it");
+        assert_eq!(
+            rules.in_proportion(&with(60_000, 60_000), &needs(), 60_000, Signatures::Awaited),
+            Ok(()),
+            "the contract insists on it"
+        );
         let used = Needs { paymaster_post_op_gas_limit: 40_000, ..needs() };
         assert_eq!(denied(&with(60_000, 60_001), &used), ("paymasterPostOpGasLimit", 60_001, 40_000, 54_000));
         let field = denied(&with(1_000_001, 0), &needs()).0;
@@ -215,10 +236,10 @@ mod tests {
     fn an_operator_may_be_more_generous() {
         let rules = GasRules { times_simulated: Some(1_500), ..GasRules::default() };
         let less = Needs { pre_verification_gas: 34_000, call_gas_limit: 130_000, ..needs() };
-        assert_eq!(rules.in_proportion(&op(), &less, 0), Ok(()));
+        assert_eq!(rules.in_proportion(&op(), &less, 0, Signatures::Awaited), Ok(()));
         let less = Needs { pre_verification_gas: 33_000, ..less };
         let (field, given, simulated, limit) = ("preVerificationGas", 50_000, 33_000, 49_500);
-        let denied = rules.in_proportion(&op(), &less, 0);
+        let denied = rules.in_proportion(&op(), &less, 0, Signatures::Awaited);
         assert_eq!(denied, Err(Denial::Simulated { field, given, simulated, limit }));
     }
 }

@@ -121,7 +121,10 @@ async fn on_v06_stub_and_answer_are_paymaster_and_data_alone_of_one_length_and_s
 
     let bound = |at: usize| data[at..at + 6].iter().fold(0, |seconds, byte| seconds << 8 | u64::from(*byte));
     let validity = Validity { until: bound(20), after: bound(26) };
-    assert_eq!((&answer["validUntil"], &answer["validAfter"]), (&json!(U256::from(validity.until)), &json!(U256::from(validity.after))));
+    assert_eq!(
+        (&answer["validUntil"], &answer["validAfter"]),
+        (&json!(U256::from(validity.until)), &json!(U256::from(validity.after)))
+    );
     op["signature"] = json!("0x");
     let op = UserOperationRequest::from_json(&op, version).unwrap().complete(version).unwrap();
     let limits = Paymaster { address: PAYMASTER, ..Paymaster::default() };
@@ -229,4 +232,19 @@ async fn the_whole_is_sponsored_if_its_gas_is_set_and_what_it_costs_is_asked_of_
     let mut open = operation(MARKET);
     open["callGasLimit"] = Value::Null;
     assert!(ask(open).await.unwrap_err().to_string().contains("there is none"));
+}
+
+#[tokio::test]
+async fn gas_limits_of_a_paymaster_that_is_yet_to_be_named_are_no_reason_to_refuse() {
+    for version in [EntryPointVersion::V0_7, EntryPointVersion::V0_8, EntryPointVersion::V0_9] {
+        let (module, _) = service(version);
+        let mut op = operation(MARKET);
+        op["paymasterVerificationGasLimit"] = json!("0x7a120");
+        op["paymasterPostOpGasLimit"] = json!("0x0");
+        for method in ["pm_getPaymasterStubData", "pm_getPaymasterData", "fabstir_explainSponsorship"] {
+            ask(&module, method, &op, version).await.unwrap();
+        }
+        op["paymasterData"] = json!("0x01");
+        assert!(ask(&module, "pm_getPaymasterData", &op, version).await.is_err(), "data of nobody is a mistake");
+    }
 }

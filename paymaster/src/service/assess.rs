@@ -121,11 +121,7 @@ impl Service {
         Ok(self.chain.simulate(operation, entry_point).await?)
     }
 
-    async fn answer(
-        &self,
-        questions: &[Question],
-        op: &UserOperation,
-    ) -> Result<(Facts, Option<B256>), Refusal> {
+    async fn answer(&self, questions: &[Question], op: &UserOperation) -> Result<(Facts, Option<B256>), Refusal> {
         let mut facts = Facts { fees: self.chain.fees(), ..Facts::default() };
         let mut reads = Vec::new();
         for question in questions {

@@ -78,7 +78,8 @@ impl Service {
         };
         let assessed = self.assess(scope, &op, entry_point, deployed).await?;
         let (decision, reservation) = (assessed.decision, assessed.reservation);
-        let limits = self.limits(&reservation.all_charges(), decision.cost, scope.policy.price, reservation.now).await?;
+        let limits =
+            self.limits(&reservation.all_charges(), decision.cost, scope.policy.price, reservation.now).await?;
         let verdict = match decision.verdict {
             Ok(()) => match {
                 let charges = reservation.all_charges();

@@ -36,9 +36,8 @@ pub(in crate::ledger) fn reserve(draft: &mut Draft<'_>, asked: &Reservation, rul
     operation.price = operation.price.max(asked.price.unwrap_or_default());
     operation.cost = operation.cost.max(asked.cost);
 
-    if operation.caller.is_none() {
-        operation.caller.clone_from(&asked.caller);
-    }
+    let caller = asked.caller.iter().filter(|caller| !operation.callers.contains(caller)).cloned().next();
+    operation.callers.extend(caller.filter(|_| operation.callers.len() < 2));
 
     for charge in charges {
         let bucket_key = named(charge);

@@ -86,7 +86,10 @@ fn settle(
     if ours && !success && rules.reverts > 0 {
         revert(draft, place.sender, timestamp, rules)?;
     }
-    if ours && success && let Some(caller) = &operation.caller {
+    if ours
+        && success
+        && let [caller] = operation.callers.as_slice()
+    {
         acquaint(draft, place.sender, caller)?;
     }
     operation.used = Some(*inclusion);
