@@ -10,6 +10,7 @@ mod alerts;
 mod attacks;
 mod base_load;
 mod budgets;
+mod cash_out;
 mod chaos;
 mod clients;
 mod clocks;

@@ -10,7 +10,8 @@ use crate::{
     transaction::MAX_BYTES,
 };
 
-pub(super) fn check(
+/// Refuses what cannot be carried, without running it.
+pub(crate) fn check(
     op: &UserOperation,
     version: EntryPointVersion,
     config: &Config,
