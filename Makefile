@@ -265,7 +265,7 @@ bounds: contracts
 
 # FABSTIR_SEED=… for others: docs/simulation.md.
 simulate: contracts
-	FABSTIR_CLUSTERS=1 FABSTIR_SEEDS=$${FABSTIR_SEEDS:-10000} $(SEEDS) $(SIMULATION) --test seeds no_seed -- --nocapture
+	FABSTIR_SEEDS=$${FABSTIR_SEEDS:-10000} $(SEEDS) $(SIMULATION) --test seeds no_seed -- --nocapture
 
 # One seed has one history: in the build of the tests, and in the optimised one.
 same-history: contracts

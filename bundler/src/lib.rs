@@ -57,6 +57,7 @@ mod rejection;
 pub mod rpc;
 pub mod rules;
 mod service;
+mod signal;
 pub mod signer;
 mod submitter;
 mod trail;

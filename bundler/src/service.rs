@@ -3,6 +3,7 @@
 mod lookout;
 mod operator;
 mod snapshot;
+mod unknown;
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -43,6 +44,7 @@ use crate::{
     lives::{Arrival, Lives},
     mempool::store::{self, StoreError},
     node::{NodeClient, NodeError},
+    signal::Signal,
     signer::Signer,
     submitter::Submitter,
     world,
@@ -131,6 +133,8 @@ pub struct Bundler {
     pub(crate) config: Arc<Config>,
     pub(crate) node: NodeClient,
     heads: watch::Receiver<Head>,
+    /// There is another head, or there will be none any more.
+    moved: Signal,
     engine: mpsc::Sender<Command>,
     address: Address,
     /// Operations that may be validated at once to be taken.
@@ -188,11 +192,10 @@ impl Bundler {
         funder: Option<Signer>,
         (journal, replay): (Journal, Replay),
     ) -> Result<(Self, JoinHandle<()>), StartError> {
-        let config = Arc::new(config);
         if signers.is_empty() {
             return Err(StartError::NoKey);
         }
-        check_chain(&config, &node).await?;
+        let config = checked(config, &node).await?;
         node.try_conditions().await;
         for signer in &signers {
             check_key(&config, &node, signer.address()).await?;
@@ -233,8 +236,7 @@ impl Bundler {
         node: NodeClient,
         cluster: ClusterConfig,
     ) -> Result<(Self, JoinHandle<()>), StartError> {
-        let config = Arc::new(config);
-        check_chain(&config, &node).await?;
+        let config = checked(config, &node).await?;
         let connection = Connection::open(cluster, config.chain.chain_id).await?;
         let asks = Asks::start(connection).await?;
         let (lookout, _) = Lookout::start(&config, &node, Vec::new(), None).await?;
@@ -619,14 +621,25 @@ impl Bundler {
     /// # Errors
     /// If it does not come to be in time.
     pub(crate) async fn reach(&self, height: u64) -> Result<(), Rejection> {
-        let mut heads = self.heads.clone();
-        if heads.borrow().block.number < height {
+        if self.heads.borrow().block.number < height {
             self.wake.notify_one();
         }
-        let reached = heads.wait_for(|head| head.block.number >= height);
+        let reached = self.next_head(|head| head.block.number >= height);
         let reached = tokio::time::timeout(CATCH_UP, reached).await;
         let behind = |_| Rejection::Busy("the block it was validated on has not been read yet");
-        reached.map_err(behind)?.map(drop).map_err(|_| Rejection::ShuttingDown)
+        reached.map_err(behind)?.map(drop)
+    }
+
+    /// The first head from now on that is as wanted.
+    async fn next_head(&self, wanted: impl Fn(&Head) -> bool) -> Result<Head, Rejection> {
+        let find = || {
+            let head = self.heads.borrow();
+            if wanted(&head) {
+                return Some(Ok(head.clone()));
+            }
+            self.heads.has_changed().is_err().then_some(Err(Rejection::ShuttingDown))
+        };
+        self.moved.until(find).await
     }
 
     /// The head that follows `known`, if the node has one.
@@ -640,10 +653,8 @@ impl Bundler {
         }
         let behind = || Rejection::Busy("the newest block is still being read");
         self.wake.notify_one();
-        let mut heads = self.heads.clone();
-        let caught_up = heads.wait_for(|head| head.block.hash != known.hash && head.block.number >= latest.number);
-        let caught_up = tokio::time::timeout(CATCH_UP, caught_up).await.map_err(|_| behind())?;
-        Ok(Some(caught_up.map_err(|_| Rejection::ShuttingDown)?.clone()))
+        let caught_up = self.next_head(|head| head.block.hash != known.hash && head.block.number >= latest.number);
+        tokio::time::timeout(CATCH_UP, caught_up).await.map_err(|_| behind())?.map(Some)
     }
 
     pub(crate) async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Rejection> {
@@ -700,6 +711,13 @@ async fn journal_of(config: &Config) -> Result<(Journal, Replay), JournalError> 
     let path = folder.join("journal.redb");
     let file = File::open(Arc::clone(&config.disk), &path, config.chain.chain_id)?;
     Journal::open(Arc::new(file), &path.display().to_string()).await
+}
+
+/// The configuration, if it is for this node, with what only the node tells.
+async fn checked(mut config: Config, node: &NodeClient) -> Result<Arc<Config>, StartError> {
+    check_chain(&config, node).await?;
+    unknown::learn(&mut config.chain, node).await?;
+    Ok(Arc::new(config))
 }
 
 async fn check_chain(config: &Config, node: &NodeClient) -> Result<(), StartError> {

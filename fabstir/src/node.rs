@@ -19,6 +19,7 @@ use crate::{
     explorer, forward, ledger,
     observe::{self, Board, ObserveOptions, Watched},
     openrpc,
+    rules::RuleOptions,
     serve::{self, SharedQuota},
     sessions,
     sponsor_keys::{self, SponsorKeyOptions},
@@ -59,9 +60,8 @@ pub struct Options {
     /// Take the caller's address from X-Forwarded-For: only behind a proxy that sets it.
     #[arg(long, env = "FABSTIR_BEHIND_PROXY")]
     behind_proxy: bool,
-    /// Wei from which an entity counts as staked; else the chain preset's.
-    #[arg(long, env = "FABSTIR_MIN_STAKE")]
-    min_stake: Option<u128>,
+    #[command(flatten)]
+    rules: RuleOptions,
     /// Operations that the mempool holds at most.
     #[arg(long, env = "FABSTIR_MAX_MEMPOOL", default_value_t = MempoolConfig::default().max_operations)]
     max_mempool: usize,
@@ -149,8 +149,8 @@ pub struct Setup {
     pub rehearse: bool,
     /// Gas paid in the deployment's token.
     pub tokens: TokenOptions,
-    /// Wei from which an entity counts as staked, if not the chain preset's.
-    pub min_stake: Option<u128>,
+    /// What counts as staked, and which values ERC-7562's rules are held with.
+    pub rules: RuleOptions,
     /// What the mempool takes; the deployment's paymasters are allowed beside.
     pub mempool: MempoolConfig,
     /// Where policies are read from.
@@ -215,7 +215,7 @@ pub async fn run(options: Options) -> Result<()> {
         sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
         rehearse: !options.sponsor_unrehearsed,
         tokens: options.tokens,
-        min_stake: options.min_stake,
+        rules: options.rules,
         mempool: MempoolConfig {
             max_operations: options.max_mempool,
             allowed: options.allow.into_iter().collect(),
@@ -267,15 +267,14 @@ pub async fn run(options: Options) -> Result<()> {
 /// What the settings make of the bundler.
 fn bundler_config(setup: &Setup) -> Result<bundler::Config> {
     let deployment = &setup.deployment;
-    let mut preset = ChainPreset::for_chain(deployment.chain_id);
-    preset.min_stake = setup.min_stake.unwrap_or(preset.min_stake);
-    let mut config = bundler::Config::new(preset);
+    let mut config = bundler::Config::new(ChainPreset::for_chain(deployment.chain_id));
     setup.chain.apply(&mut config)?;
     setup.bundling.apply(&mut config)?;
     config.entry_points = deployment.entry_point_versions()?;
     config.debug_rpc = setup.debug_rpc;
     config.mempool = setup.mempool.clone();
     config.mempool.allowed.extend(deployment.paymasters.values().chain(deployment.token_paymasters.values()));
+    setup.rules.apply(&mut config)?;
     config.reputation_file.clone_from(&setup.reputation_file);
     Ok(config)
 }

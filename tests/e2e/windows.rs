@@ -286,6 +286,32 @@ async fn what_is_not_valid_yet_is_held_for_half_a_minute_at_most_and_holds_nobod
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn for_ever_is_all_48_bits_in_every_version_and_a_refused_window_names_its_paymaster() {
+    let anvil = Anvil::start_with(&["--block-time", "0.2"]).await.unwrap();
+    let url = anvil.url.clone();
+    let ground = Ground::on(anvil, &url).await;
+    const FOR_EVER: u64 = (1 << 48) - 1;
+    for version in EntryPointVersion::ALL {
+        for whose in [Whose::Account, Whose::Paymaster] {
+            let (_, now) = ground.head().await;
+            // From 2^47 on a bound has the bit that says "block" in v0.9, where both have it.
+            for (after, until) in [(0, FOR_EVER), (now - 1, FOR_EVER), (0, BY_BLOCK), (0, BY_BLOCK | now)] {
+                let op = ground.operation(version, whose, after, until);
+                let hash = ground.send(version, &op).await.unwrap_or_else(|refused| {
+                    panic!("{version} {whose:?} ({after}, {until}): {refused:?}");
+                });
+                ground.mined(hash).await.unwrap();
+            }
+            let over = ground.operation(version, whose, 0, now + 5);
+            let (code, message, data) = ground.send(version, &over).await.unwrap_err();
+            assert_eq!((code, &data["validUntil"]), (-32503, &json!(now + 5)), "{message}: {data}");
+            let paymaster = over.paymaster_address().filter(|_| whose == Whose::Paymaster);
+            assert_eq!(data["paymaster"], json!(paymaster), "{version} {whose:?}: {data}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_a_chain_that_mines_on_demand_the_clock_makes_it_valid() {
     let anvil = Anvil::start().await.unwrap();
     let url = anvil.url.clone();

@@ -37,6 +37,18 @@ return redis.call('XADD', KEYS[1], '*', 'request', ARGV[2])
 
 type Pending = Mutex<HashMap<u64, oneshot::Sender<Result<Value, Refusal>>>>;
 
+/// A question that somebody waits for the answer to, or did.
+struct Asked<'a> {
+    pending: &'a Pending,
+    id: u64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
 /// See [`Asks::start`].
 #[derive(Debug)]
 pub(crate) struct Asks {
@@ -44,12 +56,13 @@ pub(crate) struct Asks {
     submit: Script,
     next: AtomicU64,
     pending: Arc<Pending>,
-    reader: tokio::task::JoinHandle<()>,
+    /// One for each partition: what two lists have in common need not be on one server.
+    readers: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Drop for Asks {
     fn drop(&mut self) {
-        self.reader.abort();
+        self.readers.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
@@ -60,8 +73,12 @@ impl Asks {
     /// If Redis does not answer.
     pub(crate) async fn start(connection: Connection) -> Result<Self, ClusterError> {
         let pending = Arc::<Pending>::default();
-        let reader = tokio::spawn(listen(connection.waiting().await?, connection.answers(), Arc::clone(&pending)));
-        Ok(Self { connection, submit: Script::new(SUBMIT), next: AtomicU64::new(0), pending, reader })
+        let mut readers = Vec::new();
+        for partition in 0..connection.config().partitions {
+            let (redis, list) = (connection.waiting().await?, connection.answers(partition));
+            readers.push(tokio::spawn(listen(redis, list, Arc::clone(&pending))));
+        }
+        Ok(Self { connection, submit: Script::new(SUBMIT), next: AtomicU64::new(0), pending, readers })
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -79,12 +96,12 @@ impl Asks {
     /// What it says, or that there is no answer: whether it did what it was asked is not known then.
     pub(super) async fn ask<T: DeserializeOwned>(&self, partition: u16, ask: Ask) -> Result<T, Rejection> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let request = Request { id, answers: self.connection.answers(), ask };
+        let request = Request { id, answers: self.connection.answers(partition), asked: None, ask };
         let request = serde_json::to_vec(&request).map_err(|_| Rejection::Internal("a request that is no JSON"))?;
         let (sender, answered) = oneshot::channel();
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
+        let _asked = Asked { pending: &self.pending, id };
         let answer = self.submit(partition, request, answered).await;
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         serde_json::from_value(answer?).map_err(|_| Rejection::Internal("an answer of a builder's that is not ours"))
     }
 

@@ -14,6 +14,8 @@ use crate::world;
 
 /// How long Redis may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Milliseconds that replicas have to take a write.
+const REPLICATION: u64 = 1_000;
 
 /// See [`Connection::open`]. Cheap to clone.
 #[derive(Clone)]
@@ -147,6 +149,22 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether as many replicas as wanted have all that was written before.
+    ///
+    /// # Errors
+    /// If Redis does not answer.
+    pub(crate) async fn replicated(&self) -> Result<bool, redis::RedisError> {
+        let wanted = self.config.replicas;
+        if wanted > 0 {
+            let mut wait = redis::cmd("WAIT");
+            let have: u32 = wait.arg(wanted).arg(REPLICATION).query_async(&mut self.redis()).await?;
+            if have < wanted {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// To ask with.
     pub(crate) fn redis(&self) -> Redis {
         self.manager.clone()
@@ -177,9 +195,9 @@ impl Connection {
         format!("{{fabstir:{}:{partition}}}:{name}", self.chain)
     }
 
-    /// Where answers for this process go.
-    pub(crate) fn answers(&self) -> String {
-        format!("fabstir:{}:answers:{}", self.chain, self.instance)
+    /// Where a partition's answers for this process go.
+    pub(crate) fn answers(&self, partition: u16) -> String {
+        self.key(partition, &format!("answers:{}", self.instance))
     }
 
     /// Milliseconds since 1970 by the clock of Redis, which numbers the requests.

@@ -54,8 +54,17 @@ impl Lease {
             .arg(millis(connection.config().lease))
             .invoke_async(&mut connection.redis())
             .await?;
+        if token == 0 {
+            return Ok(None);
+        }
         let (connection, lost) = (connection.clone(), watch::Sender::new(false));
-        Ok((token > 0).then_some(Self { connection, partition, token, lost }))
+        let lease = Self { connection, partition, token, lost };
+        // Before anything is told by it: a failover that forgot it would give the partition back to whoever had it before.
+        if !lease.connection.replicated().await? {
+            lease.release().await;
+            return Err(ClusterError::Redis("too few replicas have the lease".into()));
+        }
+        Ok(Some(lease))
     }
 
     /// The token: each holder's is greater than those of all before it.
@@ -116,10 +125,6 @@ impl Lease {
         if !self.lost.send_replace(true) {
             tracing::error!(self.partition, self.token, "another builder has taken this partition: given up");
         }
-    }
-
-    pub(crate) fn is_lost(&self) -> bool {
-        *self.lost.borrow()
     }
 
     /// Returns when it is lost.

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy::primitives::B256;
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
@@ -190,18 +190,24 @@ fn partitions(asks: &Asks) -> std::ops::Range<u16> {
     0..asks.connection().config().partitions
 }
 
-/// Whoever has it knows.
+/// Whoever has it knows, and nobody else is waited for then. The others know what they have seen mined of it: that counts
+/// only where nobody has it.
 async fn look(asks: &Asks, hash: B256) -> Result<Option<Record>, Rejection> {
-    let answers = join_all(partitions(asks).map(|it| asks.ask::<Option<Seen>>(it, Ask::Look(hash)))).await;
-    let mut failure = None;
-    for answer in answers {
+    let mut answers: FuturesUnordered<_> =
+        partitions(asks).map(|it| asks.ask::<Option<Seen>>(it, Ask::Look(hash))).collect();
+    let (mut mined, mut failure) = (None, None);
+    while let Some(answer) = answers.next().await {
         match answer {
-            Ok(Some(seen)) => return seen.record().map(Some).map_err(unreadable),
-            Ok(None) => {}
+            Ok(Some(seen)) if !seen.is_only_seen_mined() => return seen.record().map(Some).map_err(unreadable),
+            Ok(seen) => mined = mined.or(seen),
             Err(error) => failure = Some(error),
         }
     }
-    failure.map_or(Ok(None), Err)
+    match (mined, failure) {
+        (Some(seen), None) => seen.record().map(Some).map_err(unreadable),
+        (None, None) => Ok(None),
+        (_, Some(error)) => Err(error),
+    }
 }
 
 async fn dump(asks: &Asks) -> Result<Vec<Admitted>, Rejection> {

@@ -1,13 +1,16 @@
 //! A builder: it takes partitions that nobody holds, and does their work until somebody else does.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use redis::{Script, streams::StreamReadReply};
 use serde_json::{Value, json};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::{
     Asks, ClusterConfig, ClusterError, Connection, Lease, SharedStore,
@@ -19,6 +22,7 @@ use crate::{
     journal::Journal,
     node::NodeClient,
     service::{Bundler, StartError},
+    signal::Signal,
 };
 
 /// Requests that are read at once.
@@ -34,6 +38,19 @@ const FORGOTTEN: u64 = 60_000;
 const TAKEN: &str = r"
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('XTRIM', KEYS[1], 'MINID', ARGV[2])
+";
+
+/// KEYS: answers, holder, requests. ARGV: holder, answer, milliseconds, request. Only the holder answers, and it is so in
+/// the same moment: whoever stood still for longer than its lease may know less than what the next holder has told. What
+/// it was asked is asked of that one.
+const ANSWER: &str = r"
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+  redis.call('XADD', KEYS[3], '*', 'request', ARGV[4])
+  return 0
+end
+redis.call('RPUSH', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
 ";
 
 /// What becomes of one partition here.
@@ -56,7 +73,7 @@ struct Shared {
     connection: Connection,
     states: Mutex<Vec<SeatState>>,
     left: Mutex<Vec<Left>>,
-    stopping: watch::Sender<bool>,
+    stopping: (AtomicBool, Signal),
 }
 
 /// A running builder.
@@ -86,7 +103,7 @@ impl Builder {
         // What outlives the process is on Redis; the index of a builder is for what it has sent itself.
         let config = Config { data_dir: None, reputation_file: None, ..config };
         let states = Mutex::new(vec![SeatState::Waiting; partitions.into()]);
-        let (left, stopping) = (Mutex::default(), watch::Sender::new(false));
+        let (left, stopping) = (Mutex::default(), Default::default());
         let shared = Arc::new(Shared { config, node, signers, funder, connection, states, left, stopping });
         let seats = (0..partitions).map(|it| tokio::spawn(Arc::clone(&shared).keep(it))).collect();
         Ok(Self { shared, seats: Mutex::new(seats) })
@@ -112,7 +129,9 @@ impl Builder {
 
     /// Takes nothing more, sends what there is, gives the partitions back; what was not seen mined.
     pub async fn stop(&self) -> Vec<Left> {
-        self.shared.stopping.send_replace(true);
+        let (stopping, signal) = &self.shared.stopping;
+        stopping.store(true, Ordering::Relaxed);
+        signal.give();
         let seats = std::mem::take(&mut *self.seats.lock().unwrap_or_else(PoisonError::into_inner));
         for seat in seats {
             let _ = seat.await;
@@ -123,11 +142,10 @@ impl Builder {
 
 impl Shared {
     async fn keep(self: Arc<Self>, partition: u16) {
-        let mut stopping = self.stopping.subscribe();
-        while !*stopping.borrow() {
+        while !self.stopping.0.load(Ordering::Relaxed) {
             tokio::select! {
                 biased;
-                () = stopped(&mut stopping) => return,
+                () = self.stopped() => return,
                 () = tokio::time::sleep(self.patience()) => {}
             }
             match Lease::take(&self.connection, partition).await {
@@ -176,11 +194,10 @@ impl Shared {
         let (config, node, funder) = (self.config.clone(), self.node.clone(), self.funder.clone());
         let (bundler, engine) = Bundler::start_on(config, node, signers, funder, (journal, replay)).await?;
         self.set(partition, SeatState::Held(lease.token()));
-        let mut stopping = self.stopping.subscribe();
         tokio::select! {
             biased;
             () = lease.lost() => {}
-            () = stopped(&mut stopping) => {
+            () = self.stopped() => {
                 let left = bundler.drain().await;
                 self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
             }
@@ -189,6 +206,12 @@ impl Shared {
         drop(bundler);
         engine.abort();
         Ok(())
+    }
+
+    /// Returns when all is to stop.
+    async fn stopped(&self) {
+        let (stopping, signal) = &self.stopping;
+        signal.until(|| stopping.load(Ordering::Relaxed).then_some(())).await;
     }
 
     fn states_len(&self) -> usize {
@@ -217,13 +240,16 @@ impl Shared {
             let patience = u64::try_from(Asks::patience(&self.connection).as_millis()).unwrap_or(u64::MAX);
             let oldest = self.connection.now().await.unwrap_or_default().saturating_sub(patience);
             for request in requests {
-                let asked = request.id.split('-').next().and_then(|millis| millis.parse().ok()).unwrap_or(0_u64);
-                let body: Option<Vec<u8>> = request.get("request");
-                let Some(body) = body.filter(|_| asked >= oldest) else { continue };
-                let Ok(request) = serde_json::from_slice::<Request>(&body) else {
+                let written = request.id.split('-').next().and_then(|millis| millis.parse().ok()).unwrap_or(0_u64);
+                let body: Vec<u8> = request.get("request").unwrap_or_default();
+                let Ok(mut request) = serde_json::from_slice::<Request>(&body) else {
                     tracing::error!(id = request.id, "a request that is none");
                     continue;
                 };
+                let asked = *request.asked.get_or_insert(written);
+                if asked < oldest {
+                    continue;
+                }
                 tokio::spawn(answer(request, bundler.clone(), lease.clone()));
             }
             self.taken(lease, &last).await;
@@ -244,23 +270,19 @@ impl Shared {
     }
 }
 
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // The sender is held by all seats.
-    let _ = stopping.wait_for(|stop| *stop).await;
-}
-
 async fn answer(request: Request, bundler: Bundler, lease: Lease) {
-    let Request { id, answers, ask } = request;
+    let Ok(again) = serde_json::to_vec(&request) else { return };
+    let Request { id, answers, ask, .. } = request;
     let result = act(ask, &bundler).await.map_err(|rejection| Refusal::from(&rejection));
-    // Whoever has taken the partition answers.
-    if lease.is_lost() {
-        return;
-    }
     let Ok(answer) = serde_json::to_vec(&Answer { id, result }) else { return };
-    let mut push = redis::pipe();
-    push.cmd("RPUSH").arg(&answers).arg(answer).ignore().cmd("PEXPIRE").arg(&answers).arg(FORGOTTEN).ignore();
-    if let Err(error) = push.query_async::<()>(&mut lease.connection().redis()).await {
-        tracing::warn!(error = error.category(), "redis takes no answers");
+    let script = Script::new(ANSWER);
+    let mut call = script.prepare_invoke();
+    call.key(answers).key(lease.key("holder")).key(lease.key("requests"));
+    call.arg(lease.holder()).arg(answer).arg(FORGOTTEN).arg(again);
+    match call.invoke_async::<u8>(&mut lease.connection().redis()).await {
+        Ok(0) => lease.lose(),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(error = error.category(), "redis takes no answers"),
     }
 }
 

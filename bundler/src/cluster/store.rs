@@ -21,9 +21,6 @@ for i = 2 * written + 3, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
 return 1
 ";
 
-/// Milliseconds that replicas have to take a write.
-const REPLICATION: u64 = 1_000;
-
 /// See [`SharedStore::open`].
 #[derive(Debug)]
 pub(crate) struct SharedStore {
@@ -101,14 +98,8 @@ impl SharedStore {
             return Err(JournalError::Fenced { place: self.place(), token: self.lease.token() });
         }
         crash_point("amid commit");
-        let wanted = self.lease.connection().config().replicas;
-        if wanted > 0 {
-            let mut wait = redis::cmd("WAIT");
-            let have: u32 =
-                wait.arg(wanted).arg(REPLICATION).query_async(&mut redis).await.map_err(|error| failed(&error))?;
-            if have < wanted {
-                return Err(JournalError::Storage(format!("{have} of {wanted} replicas of redis have the write")));
-            }
+        if !self.lease.connection().replicated().await.map_err(|error| failed(&error))? {
+            return Err(JournalError::Storage("too few replicas of redis have the write".into()));
         }
         crash_point("after commit");
         Ok(())

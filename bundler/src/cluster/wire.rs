@@ -21,6 +21,9 @@ pub(super) struct Request {
     pub(super) id: u64,
     /// The list that the answer goes to.
     pub(super) answers: String,
+    /// When it was asked first, in milliseconds by the clock of Redis; none if that is when it was written.
+    #[serde(default)]
+    pub(super) asked: Option<u64>,
     pub(super) ask: Ask,
 }
 
@@ -166,6 +169,11 @@ impl From<Record> for Seen {
 }
 
 impl Seen {
+    /// Whether nothing is known of it but that it was mined.
+    pub(super) fn is_only_seen_mined(&self) -> bool {
+        self.operation.is_none() && matches!(self.stands, Stands::Included(_))
+    }
+
     pub(super) fn record(self) -> Result<Record, String> {
         let read = self.operation.map(|written| written.read()).transpose()?;
         let status = match self.stands {

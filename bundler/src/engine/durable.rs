@@ -9,7 +9,7 @@ use std::{
 use alloy::primitives::{Address, B256};
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Command, Engine, Left, Record, Report, Screened, Screening, Status};
+use super::{Answer, Command, Engine, Left, Record, Report, Screened, Screening, Status};
 use crate::{
     Rejection,
     admission::Admitted,
@@ -93,10 +93,11 @@ impl Engine {
             self.records.restore_dropped(hash, entry_point, reason);
         }
         let pending = operations.len();
+        let mut replaced = Vec::new();
         for admitted in operations {
             self.lives.resume(admitted.hash, admitted.op.sender, admitted.entry_point);
             self.records.insert(admitted.hash, Record::pending(&admitted));
-            self.mempool.restore(admitted, &self.head.block);
+            replaced.extend(self.mempool.restore(admitted, &self.head.block));
         }
         let in_flight = self.flow.in_flight();
         if pending > 0 {
@@ -107,6 +108,7 @@ impl Engine {
             self.records.set(hash, Status::Submitted { transaction });
         }
         self.include(inclusions, BTreeMap::new());
+        self.record_drops(replaced);
         self.act(actions);
         self.write();
     }
@@ -158,6 +160,19 @@ impl Engine {
         }
     }
 
+    /// Tells what has become of an operation. That it was dropped is told when that is durable: a restart must not take up
+    /// again what its sender has given up.
+    pub(super) fn tell(&mut self, hash: B256, answer: Answer<Option<Record>>) {
+        let record = self.look(hash);
+        if !record.as_ref().is_some_and(|record| matches!(record.status, Status::Dropped { .. })) {
+            return drop(answer.send(Ok(record)));
+        }
+        self.note_records();
+        if let Some(Awaiting::Tell(_, answer)) = self.journal.when_kept(hash, Awaiting::Tell(hash, answer)) {
+            drop(answer.send(Ok(record)));
+        }
+    }
+
     /// What was waited for is durable.
     pub(super) fn go_on(&mut self, awaiting: Awaiting) {
         match awaiting {
@@ -171,6 +186,7 @@ impl Engine {
                 crash_point("before broadcast");
                 self.broadcast(place, attempt);
             }
+            Awaiting::Tell(hash, answer) => self.tell(hash, answer),
             Awaiting::Left(left, answer) => drop(answer.send(left)),
         }
     }
@@ -210,6 +226,7 @@ impl Engine {
                             let _ = answer.send(Err(Rejection::Unwritable));
                         }
                         Awaiting::Known(answer) => drop(answer.send(Err(Rejection::Unwritable))),
+                        Awaiting::Tell(_, answer) => drop(answer.send(Err(Rejection::Unwritable))),
                         Awaiting::Broadcast(..) | Awaiting::Left(..) => {}
                     }
                 }

@@ -33,8 +33,23 @@ pub(super) struct Recent {
     transaction: B256,
     /// Wei that it paid.
     paid: u128,
+    before: Before,
+}
+
+/// What a mined operation was before it was mined.
+#[derive(Debug, Default)]
+pub(super) struct Before {
     /// What it was in the mempool, if it was there.
     admitted: Option<Admitted>,
+    /// Why it had been given up, if it had been.
+    dropped: Option<String>,
+}
+
+impl Before {
+    /// Of the two, what is known.
+    fn or(self, other: Self) -> Self {
+        Self { admitted: self.admitted.or(other.admitted), dropped: self.dropped.or(other.dropped) }
+    }
 }
 
 impl Engine {
@@ -45,7 +60,7 @@ impl Engine {
                 Action::SignAgain { place, bundle, fees } => self.prove_again(place, bundle, fees),
                 Action::Broadcast { place, attempt } => {
                     let transaction = attempt.transaction;
-                    if let Some(now) = self.journal.when_signed(transaction, Awaiting::Broadcast(place, attempt)) {
+                    if let Some(now) = self.journal.when_kept(transaction, Awaiting::Broadcast(place, attempt)) {
                         self.go_on(now);
                     }
                 }
@@ -245,7 +260,7 @@ impl Engine {
     }
 
     /// Takes what is mined out of the mempool, and remembers it for as long as its block may leave the chain.
-    pub(super) fn include(&mut self, inclusions: Vec<Inclusion>, mut gone: BTreeMap<B256, Option<Admitted>>) {
+    pub(super) fn include(&mut self, inclusions: Vec<Inclusion>, mut gone: BTreeMap<B256, Before>) {
         for inclusion in inclusions {
             let (hash, transaction) = (inclusion.hash, inclusion.transaction());
             let admitted = self.mempool.remove_included(hash);
@@ -255,23 +270,42 @@ impl Engine {
                     success = inclusion.event.success, "included"
                 );
             }
-            let admitted = admitted.map(|it| it.summary()).or_else(|| gone.remove(&hash).flatten());
-            gone.remove(&hash);
+            let dropped = match self.records.get(hash).map(|record| record.status) {
+                Some(Status::Dropped { reason }) => Some(reason),
+                _ => None,
+            };
+            let before = Before { admitted: admitted.map(|it| it.summary()), dropped };
+            let before = before.or(gone.remove(&hash).unwrap_or_default());
             let paid = u128::try_from(inclusion.event.actualGasCost).unwrap_or(u128::MAX);
             let block = inclusion.receipt.block_number.unwrap_or(self.head.block.number);
-            self.recent.entry(block).or_default().push(Recent { hash, transaction, paid, admitted });
+            let recent = self.recent.entry(block).or_default();
+            // It was told already by whoever sought it.
+            if !recent.iter().any(|other| other.hash == hash) {
+                recent.push(Recent { hash, transaction, paid, before });
+            }
             self.records.include(inclusion.event());
         }
-        for (hash, admitted) in gone {
-            tracing::warn!(user_op_hash = %hash, "its block has left the chain: pending again");
-            self.records.reopen(hash, Status::Pending);
-            match admitted {
-                Some(admitted) => self.take_back(admitted),
+        for (hash, Before { admitted, dropped }) in gone {
+            match (admitted, dropped) {
+                (Some(admitted), _) => {
+                    tracing::warn!(user_op_hash = %hash, "its block has left the chain: pending again");
+                    self.records.reopen(hash, Status::Pending);
+                    self.take_back(admitted);
+                }
                 // It was given up before it was mined. If a transaction of ours has it still, that takes it back.
-                None => {
+                (None, Some(before)) => {
+                    self.records.reopen(hash, Status::Pending);
+                    let reason = format!("its block has left the chain, and it had been given up before: {before}");
+                    self.records.set(hash, Status::Dropped { reason });
+                }
+                // Ours, and not at hand any more when it was seen to be mined.
+                (None, None) if self.records.get(hash).is_some_and(|record| record.op.is_some()) => {
+                    self.records.reopen(hash, Status::Pending);
                     let reason = "its block has left the chain, and it had been given up before".into();
                     self.records.set(hash, Status::Dropped { reason });
                 }
+                // It never was ours to tell of: another bundler's, or of another partition.
+                (None, None) => self.records.forget(hash),
             }
         }
         let oldest = self.head.block.number.saturating_sub(self.config.reorg_blocks());
@@ -279,10 +313,14 @@ impl Engine {
     }
 
     /// What was mined from this block on, which is not on the chain unless it is found there again.
-    pub(super) fn unmine(&mut self, from: u64) -> BTreeMap<B256, Option<Admitted>> {
+    pub(super) fn unmine(&mut self, from: u64) -> BTreeMap<B256, Before> {
         self.reorganised = true;
         let gone = self.recent.split_off(&from).into_values().flatten();
-        gone.map(|recent| (recent.hash, recent.admitted)).collect()
+        gone.fold(BTreeMap::new(), |mut all, Recent { hash, before, .. }| {
+            let other: Before = all.remove(&hash).unwrap_or_default();
+            all.insert(hash, other.or(before));
+            all
+        })
     }
 
     /// Back into the mempool, to be validated again.

@@ -336,9 +336,7 @@ impl Engine {
             Command::Lane { entry_point, sender, nonce, answer } => {
                 let _ = answer.send(Ok(self.mempool.lane(entry_point, sender, nonce)));
             }
-            Command::Look(hash, answer) => {
-                let _ = answer.send(Ok(self.look(hash)));
-            }
+            Command::Look(hash, answer) => self.tell(hash, answer),
             Command::Dump(answer) => {
                 let _ = answer.send(Ok(self.mempool.all().cloned().collect()));
             }
@@ -469,7 +467,7 @@ impl Engine {
         // In turns, so that neither waits for more than one bundle of the other kind.
         let first = !self.native_had_its_turn;
         self.flow.next_keys().into_iter().find_map(|key| {
-            let room = Room::new(&self.head, &self.config.chain, self.spare(key));
+            let room = Room::new(&self.head, &self.config.chain, self.spare(key)).within(&self.config.rules);
             self.flow.openings(key).into_iter().find_map(|Opening { place, least_bid, quiet }| {
                 let choose = |native| {
                     let terms = Terms { room: &room, fees: self.head.fees, native, least_bid, quiet };

@@ -255,6 +255,14 @@ impl Records {
         self.tell_interest();
     }
 
+    /// What was mined was not ours, and is not mined any more: nothing is known of it.
+    pub(crate) fn forget(&mut self, hash: B256) {
+        if self.by_hash.remove(&hash).is_some() {
+            self.ended.retain(|ended| *ended != hash);
+            self.watchers.tell(hash, &Stage::Pending);
+        }
+    }
+
     /// These transactions are in the block of this number, which is being built.
     pub(crate) fn preconfirm(&mut self, block: u64, transactions: &BTreeSet<B256>) {
         self.withdraw(|at, transaction| at == block && !transactions.contains(transaction));

@@ -42,6 +42,17 @@ impl Limits {
         }
     }
 
+    /// Room where all checks of signatures have been seen to pass: only where a list was found to have its signer, or how
+    /// a contract found it good, may yet be another way.
+    pub(super) fn with_room_for_another_way(self) -> Self {
+        let room = |limit: u128| limit + limit / 50 + 1_000;
+        Self {
+            verification: room(self.verification),
+            paymaster_verification: room(self.paymaster_verification),
+            ..self
+        }
+    }
+
     /// These limits with what admission asks for beyond what suffices.
     pub(super) fn with_slack(mut self, op: &UserOperation, version: EntryPointVersion, context: usize) -> Self {
         let paymaster = op.paymaster.is_some();

@@ -102,8 +102,9 @@ impl Forecast {
         let sender = U256::from_be_bytes(op.sender.into_word().0);
         let open = |word: U256| Word::with_sender_open(word, sender, trace, NESTING);
         let account = |address: &Address| open(U256::from_be_bytes(address.into_word().0));
-        let accounts = reads.accounts.iter().map(|address| (account(address), None));
-        let slots = reads.slots.iter().map(|(address, slot)| (account(address), Some(open(*slot))));
+        let (accounts, slots) = reads.in_order();
+        let accounts = accounts.iter().map(|address| (account(address), None));
+        let slots = slots.iter().map(|(address, slot)| (account(address), Some(open(*slot))));
         let places: Vec<_> = accounts.chain(slots).take(PLACES).collect();
         let mut shapes = self.lock();
         if shapes.count + places.len() >= ALL_PLACES {

@@ -57,6 +57,15 @@ impl Wanted {
         self.len() == 0
     }
 
+    /// The accounts and the slots, in an order that is the same each time: what is cut off or split is, too.
+    pub(super) fn in_order(&self) -> (Vec<Address>, Vec<(Address, U256)>) {
+        let (mut accounts, mut slots): (Vec<_>, Vec<_>) =
+            (self.accounts.iter().copied().collect(), self.slots.iter().copied().collect());
+        accounts.sort_unstable();
+        slots.sort_unstable();
+        (accounts, slots)
+    }
+
     /// Adds all of another.
     pub fn extend(&mut self, other: Self) {
         self.accounts.extend(other.accounts);
@@ -140,8 +149,12 @@ impl Used {
         kept.retain(now.saturating_sub(WARM));
         if kept.accounts.len() * 3 + kept.slots.len() > CARRIED {
             kept.retain(last);
-            kept.accounts = kept.accounts.into_iter().take(CARRIED / 6).collect();
-            kept.slots = kept.slots.into_iter().take(CARRIED / 2).collect();
+            let (accounts, slots) = kept.since(0).in_order();
+            let (accounts, slots) = (accounts.into_iter().take(CARRIED / 6), slots.into_iter().take(CARRIED / 2));
+            kept = Self {
+                accounts: accounts.map(|account| (account, last)).collect(),
+                slots: slots.map(|slot| (slot, last)).collect(),
+            };
         }
         kept
     }
@@ -265,8 +278,7 @@ impl StateView {
             known.block_hashes.extend(wanted.block_hashes.iter().map(|number| (*number, B256::ZERO)));
             return Ok(());
         }
-        let accounts: Vec<_> = wanted.accounts.iter().copied().collect();
-        let slots: Vec<_> = wanted.slots.iter().copied().collect();
+        let (accounts, slots) = wanted.in_order();
         let (mut accounts, mut slots) = (accounts.chunks(BATCH / 3), slots.chunks(BATCH));
         loop {
             match (accounts.next(), slots.next()) {

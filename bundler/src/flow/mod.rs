@@ -24,7 +24,7 @@ mod slot;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -600,7 +600,8 @@ impl Flow {
 
     /// Operations bound to a nonce, with their transaction.
     pub(crate) fn in_flight(&self) -> Vec<(B256, B256)> {
-        self.held.keys().filter_map(|hash| Some((*hash, self.transaction_of(*hash)?))).collect()
+        let held: BTreeSet<B256> = self.held.keys().copied().collect();
+        held.into_iter().filter_map(|hash| Some((hash, self.transaction_of(hash)?))).collect()
     }
 
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {

@@ -17,7 +17,10 @@ use alloy::{
     rpc::types::{Header, TransactionReceipt},
 };
 use futures::future::try_join_all;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
 
 pub(crate) use heads::Activity;
 use heads::{HeadTimer, Look};
@@ -42,6 +45,9 @@ const PRICES_LAST: Duration = Duration::from_secs(1);
 const PRICES_LAST_IDLE: Duration = Duration::from_secs(60);
 /// Base fees in a row that were not what the header led to, after which the node is asked with each head.
 const DOUBTS: u32 = 3;
+/// How long a look at the head may take before it is begun anew: four times what the last one took, within these. A
+/// question that nobody answers holds up nobody for longer, and a slow node is still followed.
+const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
 /// Blocks between two heads whose headers are asked for, to see how they hang together; past this, that is asked.
 const STRIDE: u64 = 64;
 /// Blocks whose logs are asked for by their hashes, one by one; more are asked for as a range.
@@ -159,6 +165,7 @@ impl Follower {
     ) {
         let (block_time, fixed) = (self.config.chain.block_time, self.config.poll_interval);
         let mut timer = HeadTimer::new(self.node.clone(), fixed, block_time, wake, interest.clone(), activity);
+        let mut patience = PATIENCE.0;
         loop {
             let look = timer.next().await;
             if engine.strong_count() == 0 {
@@ -167,7 +174,14 @@ impl Follower {
             let previous = heads.borrow().clone();
             timer.saw(previous.block.number, previous.time);
             let rests = Rests { busy: timer.is_busy(), pool: interest.borrow().pool };
-            match self.step(&previous, look, rests).await {
+            let begun = Instant::now();
+            let Ok(looked) = tokio::time::timeout(patience, self.step(&previous, look, rests)).await else {
+                patience = (patience * 2).min(PATIENCE.1);
+                tracing::warn!("the node does not answer what the head is; asking again");
+                continue;
+            };
+            patience = (begun.elapsed() * 4).clamp(PATIENCE.0, PATIENCE.1);
+            match looked {
                 Ok(None) => {}
                 Ok(Some((head, mined))) => {
                     let Some(engine) = engine.upgrade() else { return };

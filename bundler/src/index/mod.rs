@@ -185,7 +185,11 @@ impl Index {
     ) -> Result<(), IndexError> {
         let (number, hash) = head;
         let mut state = self.state();
-        self.revive(&mut state)?;
+        if let Err(error) = self.revive(&mut state) {
+            // What it has of these blocks may be of another branch by the time that it is open again.
+            state.unflushed = Some(state.unflushed.map_or(from, |first| first.min(from)));
+            return Err(error);
+        }
         let reorganised = state.top.is_some_and(|top| top.number >= from);
         let mut coverage = state.coverage.clone();
         coverage.cut(from);

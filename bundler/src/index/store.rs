@@ -141,7 +141,7 @@ impl Store {
     }
 
     /// Nothing more is to be had of it before it is opened anew.
-    fn close(&self) {
+    pub(super) fn close(&self) {
         self.db.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 

@@ -1,5 +1,30 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{Builder, Database, DatabaseError, StorageError};
+
 use super::{store::FORMAT, *};
 use crate::world::SystemDisk;
+
+/// The system's, while it can be read.
+#[derive(Debug, Default)]
+struct Shut(AtomicBool);
+
+impl Disk for Shut {
+    fn database(&self, builder: &Builder, path: &Path) -> Result<Database, DatabaseError> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(StorageError::Io(std::io::ErrorKind::StorageFull.into()).into());
+        }
+        SystemDisk.database(builder, path)
+    }
+
+    fn temporary(&self, builder: &Builder) -> Result<Database, DatabaseError> {
+        SystemDisk.temporary(builder)
+    }
+
+    fn length(&self, path: &Path) -> u64 {
+        SystemDisk.length(path)
+    }
+}
 
 fn event(n: u8, block: u64) -> Event {
     Event {
@@ -138,4 +163,24 @@ fn what_is_wanted_for_a_time_is_so_many_blocks_of_the_chain() {
     let minute = Some(Duration::from_secs(60));
     let wanted = Wanted::of(&Config { index_retention: minute, ..Config::new(erc4337::ChainPreset::base()) });
     assert_eq!((wanted.retention, wanted.lookback), (Some(300), 108_000), "five a second");
+}
+
+#[test]
+fn what_left_the_chain_while_the_index_was_closed_is_not_told_when_it_is_open_again() {
+    let (file, disk, own) = (file("closed"), Arc::new(Shut::default()), BTreeSet::new());
+    let index = Index::open(Arc::clone(&disk) as Arc<dyn Disk>, Some(&file), 7, wanted(Some(1), None)).unwrap();
+    index.advance(head(10), 10, &[], &own).unwrap();
+    index.fill(&index.gap().unwrap(), 1..=9, &[event(1, 4), event(2, 5)]).unwrap();
+    disk.0.store(true, Ordering::Relaxed);
+    index.store.close();
+    assert!(index.advance(head(11), 5, &[], &own).is_err(), "blocks from 5 on are others now");
+    assert!(index.advance(head(12), 12, &[], &own).is_err());
+    disk.0.store(false, Ordering::Relaxed);
+    index.advance(head(13), 13, &[], &own).unwrap();
+    assert_eq!(index.find(B256::repeat_byte(1)).unwrap(), Some(event(1, 4)));
+    assert_eq!(index.find(B256::repeat_byte(2)).unwrap(), None);
+    let gap = index.gap().unwrap();
+    assert_eq!((gap.from, gap.to), (5, 12));
+    drop(index);
+    std::fs::remove_file(&file).unwrap();
 }

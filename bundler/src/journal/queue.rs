@@ -9,7 +9,12 @@ use alloy::primitives::B256;
 use tokio::sync::oneshot;
 
 use super::{Book, Entry, JournalError, JournalStore, Replay, Rows};
-use crate::{Rejection, engine::Left, engine::Screened, flow::Place, submitter::Attempt};
+use crate::{
+    Rejection,
+    engine::{Answer, Left, Record, Screened},
+    flow::Place,
+    submitter::Attempt,
+};
 
 /// Rows that may wait to be written before no more operations are taken.
 const MOST: usize = 8_192;
@@ -23,6 +28,8 @@ pub(crate) enum Awaiting {
     Known(oneshot::Sender<Result<Screened, Rejection>>),
     /// Send this transaction.
     Broadcast(Place, Attempt),
+    /// Tell what has become of this operation.
+    Tell(B256, Answer<Option<Record>>),
     /// Let the process end.
     Left(Vec<Left>, oneshot::Sender<Vec<Left>>),
 }
@@ -38,7 +45,7 @@ pub(crate) struct Journal {
     writing: Option<u64>,
     written: u64,
     waiting: VecDeque<(u64, Awaiting)>,
-    /// Signed transactions that are not durable yet.
+    /// Signed transactions, and operations that were dropped, of which that is not durable yet.
     unwritten: HashMap<B256, u64>,
     failure: Option<String>,
     /// After a failure, for a while.
@@ -68,8 +75,10 @@ impl Journal {
             return;
         }
         self.noted += 1;
-        if let Entry::Signed { attempt, .. } = &entry {
-            self.unwritten.insert(attempt.transaction, self.noted);
+        if let Entry::Signed { attempt: Attempt { transaction: what, .. }, .. } | Entry::Dropped { hash: what, .. } =
+            &entry
+        {
+            self.unwritten.insert(*what, self.noted);
         }
         self.book.apply(entry, &mut self.queued);
     }
@@ -102,9 +111,9 @@ impl Journal {
         self.when(self.noted, then)
     }
 
-    /// The same for what rests on this transaction alone.
-    pub(crate) fn when_signed(&mut self, transaction: B256, then: Awaiting) -> Option<Awaiting> {
-        self.when(self.unwritten.get(&transaction).copied().unwrap_or(0), then)
+    /// The same for what rests on this transaction, or on the end of this operation, alone.
+    pub(crate) fn when_kept(&mut self, what: B256, then: Awaiting) -> Option<Awaiting> {
+        self.when(self.unwritten.get(&what).copied().unwrap_or(0), then)
     }
 
     fn when(&mut self, number: u64, then: Awaiting) -> Option<Awaiting> {
@@ -137,7 +146,8 @@ impl Journal {
     }
 
     /// The batch is not known to be durable: it is written again with what came meanwhile. Whoever waits to hear that
-    /// an operation was taken is to be told that it was not; the rest waits on.
+    /// an operation was taken is to be told that it was not, and whoever waits to hear of its end that it is not known;
+    /// the rest waits on.
     pub(crate) fn failed(&mut self, rows: Rows, error: &JournalError) -> Vec<Awaiting> {
         self.writing = None;
         self.resting = true;
@@ -146,7 +156,9 @@ impl Journal {
             // What came later counts.
             self.queued.entry(key).or_insert(value);
         }
-        let senders = |awaiting: &Awaiting| matches!(awaiting, Awaiting::Acknowledge(..) | Awaiting::Known(_));
+        let senders = |awaiting: &Awaiting| {
+            matches!(awaiting, Awaiting::Acknowledge(..) | Awaiting::Known(_) | Awaiting::Tell(..))
+        };
         let (refused, rest): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|(_, then)| senders(then));
         self.waiting = rest;

@@ -149,8 +149,8 @@ fn an_operation_of_any_version_comes_back_as_it_was() {
                 signature: Bytes::from_static(&[8; 65]),
             };
             let mut before = admitted(1, op, version);
-            let staked = Party { address: key(1), standing: Standing::Staked };
-            let paymaster = Some(Party { address: key(2), standing: Standing::Unstaked });
+            let staked = Party::new(key(1), Standing::Staked);
+            let paymaster = Some(Party::new(key(2), Standing::Unstaked));
             let parties = Parties { account: staked, paymaster, ..Parties::default() };
             let code_hashes = vec![(key(1), hash(9))];
             before.evidence = Arc::new(Evidence { parties, code_hashes, ..Evidence::default() });
@@ -331,12 +331,12 @@ async fn nobody_hears_that_an_operation_is_taken_and_no_transaction_is_sent_befo
     let (_, first) = journal.batch().unwrap();
     // While that is being written, more comes: it waits for the next batch.
     journal.note(Entry::Signed { key: key(1), nonce: 0, operations: vec![hash(1)], attempt: attempt(2) });
-    assert!(journal.when_signed(hash(2), Awaiting::Broadcast(place, attempt(2))).is_none());
+    assert!(journal.when_kept(hash(2), Awaiting::Broadcast(place, attempt(2))).is_none());
     assert!(journal.batch().is_none(), "one at a time");
     store.commit(&first).await.unwrap();
     assert!(matches!(journal.written()[..], [Awaiting::Acknowledge(..)]));
     assert!(matches!(write(&mut journal).await[..], [Awaiting::Broadcast(..)]));
-    assert!(journal.when_signed(hash(2), Awaiting::Broadcast(place, attempt(2))).is_some(), "again, at once");
+    assert!(journal.when_kept(hash(2), Awaiting::Broadcast(place, attempt(2))).is_some(), "again, at once");
     assert!(journal.is_written() && journal.batch().is_none());
 }
 
@@ -349,7 +349,7 @@ async fn on_a_full_disk_nothing_is_taken_and_what_waits_is_written_when_there_is
     journal.note(plain(1));
     journal.note(Entry::Signed { key: key(1), nonce: 0, operations: vec![hash(1)], attempt: attempt(2) });
     assert!(journal.when_written(Awaiting::Acknowledge(hash(1), oneshot::channel().0)).is_none());
-    assert!(journal.when_signed(hash(2), Awaiting::Broadcast(place, attempt(2))).is_none());
+    assert!(journal.when_kept(hash(2), Awaiting::Broadcast(place, attempt(2))).is_none());
     assert!(matches!(write(&mut journal).await[..], [Awaiting::Acknowledge(..)]), "its sender is told no");
     assert!(matches!(journal.refusal(), Some(Rejection::Unwritable)) && journal.failure().is_some());
     assert!(journal.batch().is_none(), "not at once again");

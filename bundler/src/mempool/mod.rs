@@ -205,12 +205,18 @@ impl Mempool {
         dropped
     }
 
-    /// Takes an operation again from before a restart, whatever the limits; it has been counted for whom it names.
-    pub(crate) fn restore(&mut self, admitted: Admitted, head: &BlockPin) {
-        if !self.entries.contains_key(&admitted.hash) && !self.slots.contains_key(&Slot::of(&admitted)) {
-            let counted = accountable(&admitted).collect();
-            self.put(admitted, head, counted);
+    /// Takes an operation again from before a restart, whatever the limits; it has been counted for whom it names. Gives
+    /// the earlier one out that it had replaced, if it was not known yet what had become of that.
+    pub(crate) fn restore(&mut self, admitted: Admitted, head: &BlockPin) -> Vec<Dropped> {
+        if self.entries.contains_key(&admitted.hash) {
+            return Vec::new();
         }
+        let replaced = self.slots.get(&Slot::of(&admitted)).copied();
+        let why = format!("replaced by {}", admitted.hash);
+        let dropped = replaced.map(|hash| self.take_out(hash, why, None)).unwrap_or_default();
+        let counted = accountable(&admitted).collect();
+        self.put(admitted, head, counted);
+        dropped
     }
 
     /// Counts it for whom it names. Of those `before`, for whom its sender and nonce have been counted, whom it names too

@@ -14,6 +14,7 @@ use crate::{
     index::{self, Index, Logs, Wanted},
     lives::Lives,
     node::NodeClient,
+    signal::Signal,
 };
 
 /// What follows the chain, before anybody listens.
@@ -69,6 +70,15 @@ impl Lookout {
         let activity = Arc::<Activity>::default();
         let (woken, asked) = (Arc::clone(&wake), Arc::clone(&activity));
         tokio::spawn(follower.run(heads_sender, engine.downgrade(), woken, interested, asked));
+        let moved = Signal::default();
+        let (mut newer, signal) = (heads.clone(), moved.clone());
+        tokio::spawn(async move {
+            while newer.changed().await.is_ok() {
+                signal.give();
+            }
+            // Nothing more comes.
+            signal.give();
+        });
         let lanes = Arc::new(Semaphore::new(config.max_concurrent_validations));
         let studies = Arc::new(Semaphore::new(config.max_concurrent_estimates));
         let intake_paused = Arc::new(AtomicBool::new(config.intake_paused));
@@ -76,6 +86,7 @@ impl Lookout {
             config,
             node,
             heads,
+            moved,
             engine,
             address,
             lanes,

@@ -65,6 +65,22 @@ impl Charged {
     pub(super) fn new(charge: &Charge, now: u64) -> Self {
         Self { key: bucket(&charge.bucket, charge.window(now)), unit: charge.unit, amount: U256::ZERO }
     }
+
+    /// Name and period of its bucket.
+    fn name_and_window(&self) -> Option<(&str, u64)> {
+        let (window, name) = self.key.strip_prefix("bucket/")?.split_once('/')?;
+        Some((name, window.parse().ok()?))
+    }
+}
+
+impl Operation {
+    /// Whether this bucket bears what the operation came to: of one name's periods in which it was signed for, the last
+    /// does, which has the most set aside. What was spent once is spent in one period.
+    pub(super) fn is_borne_by(&self, charged: &Charged) -> bool {
+        let Some((name, window)) = charged.name_and_window() else { return true };
+        let later = |other: &Charged| other.name_and_window().is_some_and(|(its, at)| its == name && at > window);
+        !self.charged.iter().any(later)
+    }
 }
 
 /// How a sender's sponsored operations went.

@@ -51,14 +51,24 @@ async fn usage(ledger: &Ledger, unit: Unit, period: u64, now: u64) -> (u64, u64)
 }
 
 #[tokio::test]
-async fn a_dearer_signature_of_the_next_period_does_not_overspend_the_last_one() {
-    let ledger = ledger();
-    mine(&ledger, 90, &[]).await;
-    ledger.reserve(reservation(0, 10, 95, bucket(Unit::Wei, 10, PERIOD))).await.unwrap();
-    ledger.reserve(reservation(0, 30, 105, bucket(Unit::Wei, 30, PERIOD))).await.unwrap();
-    mine(&ledger, 106, &[used(0, 30)]).await;
-    assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 95).await, (0, 10));
-    assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 105).await, (0, 30));
+async fn what_was_signed_for_in_two_periods_is_spent_in_the_last_one_alone() {
+    for (first, second) in [(10, 30), (30, 10)] {
+        let ledger = ledger();
+        mine(&ledger, 90, &[]).await;
+        ledger.reserve(reservation(0, first, 95, bucket(Unit::Wei, 30, PERIOD))).await.unwrap();
+        ledger.reserve(reservation(0, second, 105, bucket(Unit::Wei, 30, PERIOD))).await.unwrap();
+        mine(&ledger, 106, &[used(0, 25)]).await;
+        assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 95).await, (first, 0), "held until it is final");
+        assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 105).await, (5, 25));
+        ledger.rewind(0).await.unwrap();
+        assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 95).await, (first, 0));
+        assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 105).await, (30, 0));
+        for timestamp in [107, 200, 201, 202] {
+            mine(&ledger, timestamp, &if timestamp == 107 { vec![used(0, 25)] } else { vec![] }).await;
+        }
+        assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 95).await, (0, 0));
+        assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 105).await, (0, 25), "what was spent once is spent once");
+    }
 }
 
 #[tokio::test]

@@ -177,6 +177,21 @@ impl Wire for Way {
     fn ask(&self, questions: Vec<Question>) -> BoxFuture<'_, Result<Vec<Reply>, String>> {
         async move {
             let (fate, [there, back], behind) = self.fate();
+            if std::env::var_os("FABSTIR_WIRES").is_some() {
+                let text: Vec<String> = questions
+                    .iter()
+                    .map(|(method, params)| {
+                        format!(
+                            "{method} {}",
+                            params
+                                .as_ref()
+                                .map(|it| it.get().chars().take(150).collect::<String>())
+                                .unwrap_or_default()
+                        )
+                    })
+                    .collect();
+                println!("WIRE {} {fate:?} {there:?} {back:?} {}", self.clock.now(), text.join(" | "));
+            }
             // Where nobody can wait, nothing takes time.
             if is_blocking() {
                 return match fate {

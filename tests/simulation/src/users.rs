@@ -54,6 +54,16 @@ pub struct Users {
     taken: BTreeMap<(Address, u64), BTreeMap<u64, Signed>>,
     /// What was acknowledged, oldest first.
     all: Vec<Signed>,
+    /// The `preVerificationGas` that was found to be needed, and a tenth more.
+    pre_verification_gas: u128,
+}
+
+impl Signed {
+    /// Whose it is, and which nonce it has: for people.
+    pub fn place(&self) -> String {
+        let op = &self.draft.op;
+        format!("{} of {}, nonce {}/{}", self.draft.version, op.sender, op.nonce >> 64, self.draft.sequence)
+    }
 }
 
 fn account(intent: &Intent) -> &'static Owned {
@@ -101,7 +111,7 @@ impl Users {
             call_data: executeCall { dest: to, value: U256::ZERO, func }.abi_encode().into(),
             call_gas_limit: 80_000,
             verification_gas_limit: if initializer.is_some() { 500_000 } else { 120_000 },
-            pre_verification_gas: 70_000 + chain.beside_gas().div_ceil(fees.0.max(1)),
+            pre_verification_gas: (70_000 + chain.beside_gas().div_ceil(fees.0.max(1))).max(self.pre_verification_gas),
             max_fee_per_gas: fees.0,
             max_priority_fee_per_gas: fees.1,
             paymaster: paymaster.map(|address| Paymaster {
@@ -114,6 +124,13 @@ impl Users {
             ..UserOperation::default()
         };
         Some(Draft { op, version: intent.version, sequence, owned, chain_id: chain.preset.chain_id })
+    }
+
+    /// It was refused: as a wallet does, the next ones are given the gas that this asked for.
+    pub fn refused(&mut self, message: &str) {
+        let needed = message.strip_prefix("preVerificationGas: ").and_then(|rest| rest.strip_suffix(" is needed"));
+        let needed = needed.and_then(|rest| rest.rsplit(' ').next()?.parse::<u128>().ok());
+        self.pre_verification_gas = self.pre_verification_gas.max(needed.map_or(0, |gas| gas + gas / 10));
     }
 
     /// It was acknowledged.

@@ -116,10 +116,11 @@ fn charge(draft: &mut Draft<'_>, operation: &Operation, used: &Inclusion, forth:
 
 /// What an executed operation takes of one bucket for good.
 ///
-/// Never more than was set aside there: signatures of another period, or under another policy, may have been dearer,
-/// and then it is their buckets that bear the rest.
+/// Signed for in several periods, it takes of the last alone. Never more than was set aside there: signatures under
+/// another policy may have been dearer, and then it is its buckets that bear the rest.
 fn came_to(operation: &Operation, charged: &Charged, used: &Inclusion) -> U256 {
-    let amount = if used.ours { charged.unit.amount(used.cost, operation.price) } else { U256::ZERO };
+    let borne = used.ours && operation.is_borne_by(charged);
+    let amount = if borne { charged.unit.amount(used.cost, operation.price) } else { U256::ZERO };
     amount.min(charged.amount)
 }
 
@@ -147,8 +148,7 @@ fn finish(draft: &mut Draft<'_>, block: Block) -> Result<(), Stop> {
         let Some(operation) = draft.get::<Operation>(&key)? else { continue };
         draft.want(operation.charged.iter().map(|charged| charged.key.clone()))?;
         for charged in operation.charged.iter().filter(|charged| charged.unit != Unit::InFlight) {
-            let came_to =
-                if inclusion.ours { charged.unit.amount(inclusion.cost, operation.price) } else { U256::ZERO };
+            let came_to = came_to(&operation, charged, inclusion);
             let rest = charged.amount.saturating_sub(came_to);
             bucket(draft, &charged.key, |usage| usage.reserved = usage.reserved.saturating_sub(rest))?;
         }

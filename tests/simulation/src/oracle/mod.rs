@@ -38,11 +38,10 @@ pub struct Oracle {
     reorganised: Vec<u64>,
     /// Since when, in milliseconds, nothing has been wrong with anything.
     quiet_since: u64,
+    /// From when until when, in milliseconds, the node's questions to the chain were slow or came to nothing.
+    deaf: Vec<(u64, u64)>,
     /// Milliseconds within which the bundler hears of what happens, if nothing is wrong.
     hears_within: u64,
-    /// Until when, in milliseconds, a builder that stood still may tell what it knew before: it hears only with the next
-    /// renewal that another has its partition.
-    stale_until: u64,
     /// What the paymaster may promise, and has.
     pub budgets: Option<Budgets>,
     counts: figures::Figures,
@@ -74,9 +73,23 @@ impl Oracle {
         self.quiet_since = self.quiet_since.max(until);
     }
 
-    /// A builder may be one of the past until then.
-    pub fn stale(&mut self, until: u64) {
-        self.stale_until = self.stale_until.max(until);
+    /// The node's questions come to nothing, or are slow, from now until then.
+    pub fn deaf(&mut self, from: u64, until: u64) {
+        self.deaf.push((from, until));
+    }
+
+    /// Since when, at the latest, the node may not have heard of what happened when it told something at this time: a
+    /// while before that, or before its questions began to come to nothing.
+    fn may_not_have_heard_since(&self, when: u64) -> u64 {
+        let mut since = when.saturating_sub(GRACE);
+        let mut deaf = self.deaf.clone();
+        deaf.sort_unstable();
+        for (from, until) in deaf.into_iter().rev().filter(|(from, _)| *from <= when) {
+            if until + self.hears_within > since {
+                since = since.min(from.saturating_sub(GRACE));
+            }
+        }
+        since
     }
 
     fn reorganised_since(&self, at: u64) -> bool {
@@ -131,12 +144,15 @@ impl Oracle {
         self.told.entry(hash).or_default().acknowledged.get_or_insert(at);
     }
 
-    /// The answer of `fabstir_getUserOperationStatus`, to what was asked a moment ago.
-    pub fn status(&mut self, at: u64, hash: B256, answer: &Value, log: &ExecutionLog) {
+    /// The answer of `fabstir_getUserOperationStatus`, to what was asked then. Of two questions that were on their way at
+    /// the same time either may be answered as of before the other.
+    pub fn status(&mut self, (asked, at): (u64, u64), hash: B256, answer: &Value, log: &ExecutionLog) {
         let word = answer["status"].as_str().unwrap_or("unknown").to_owned();
         self.note(at, &format!("status {hash} {word} {}", answer["reason"].as_str().unwrap_or_default()));
         let Some(told) = self.told.get_mut(&hash).filter(|told| told.acknowledged.is_some()) else { return };
-        let before = told.status.replace((at, word.clone()));
+        let ended = |status: &str| status == "included" || status == "dropped";
+        let overtaken = told.status.as_ref().is_some_and(|(when, old)| *when > asked && ended(old) && *old != word);
+        let before = if overtaken { None } else { told.status.replace((at, word.clone())) };
         if word == "dropped" && told.dropped.is_none() {
             told.dropped = Some((at, answer["reason"].as_str().unwrap_or_default().to_owned()));
         }
@@ -148,15 +164,11 @@ impl Oracle {
             self.wrong(at, format!("{hash} was acknowledged and is not known"));
         }
         if let Some((when, old)) = before
-            && (old == "included" || old == "dropped")
+            && ended(&old)
             && old != word
         {
-            let since = when.saturating_sub(GRACE);
-            let excused = if old == "included" {
-                log.gone_since(hash, since) || (at < self.stale_until && word != "dropped" && word != "unknown")
-            } else {
-                self.reorganised_since(since)
-            };
+            let since = self.may_not_have_heard_since(when);
+            let excused = if old == "included" { log.gone_since(hash, since) } else { self.reorganised_since(since) };
             if !excused {
                 self.wrong(at, format!("{hash} was {old} at {when} ms and is {word}, with no reorganisation between"));
             }
@@ -189,7 +201,7 @@ impl Oracle {
         if let Some((when, old)) = before
             && !old.is_null()
             && old != *answer
-            && !log.gone_since(hash, when.saturating_sub(GRACE))
+            && !log.gone_since(hash, self.may_not_have_heard_since(when))
         {
             self.wrong(at, format!("the receipt of {hash} is another one than at {when} ms"));
         }
@@ -255,7 +267,7 @@ impl Oracle {
                 (other, None) => self.wrong(at, format!("{hash} is {other} at the end: it has come to none")),
             }
             if let (Some((when, reason)), Some(_)) = (&self.told[&hash].dropped.clone(), on_chain)
-                && !self.reorganised_since(when.saturating_sub(GRACE))
+                && !self.reorganised_since(self.may_not_have_heard_since(*when))
             {
                 self.wrong(at, format!("{hash} was dropped at {when} ms ({reason}) and executed after all"));
             }

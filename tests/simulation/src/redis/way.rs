@@ -131,6 +131,19 @@ impl world::Redis for RedisWay {
     fn ask(&self, commands: Vec<Vec<Vec<u8>>>) -> BoxFuture<'_, Result<Vec<Value>, RedisError>> {
         async move {
             let (lost, unanswered, [there, back], away) = self.draw();
+            if std::env::var_os("FABSTIR_WIRES").is_some() {
+                let text: Vec<String> = commands
+                    .iter()
+                    .map(|command| {
+                        command
+                            .iter()
+                            .map(|it| String::from_utf8_lossy(it).chars().take(120).collect::<String>())
+                            .collect::<Vec<_>>()
+                            .join(" ")
+                    })
+                    .collect();
+                println!("WIRE {} redis {}", self.clock.now(), text.join(" | "));
+            }
             self.pass(there).await;
             if away || lost > 0 {
                 self.pass(50).await;

@@ -57,7 +57,7 @@ impl World {
                 }
             }
             Due::Ask(hash) => match node {
-                Some(node) => calls.push(status(node, hash)),
+                Some(node) => calls.push(status(node, hash, now)),
                 None => self.at(now + 500, Due::Ask(hash)),
             },
             Due::Look => {
@@ -65,7 +65,7 @@ impl World {
                     let taken = lock(&self.oracle).taken();
                     for _ in 0..ASKED_AGAIN.min(taken.len() as u64) {
                         let hash = taken[self.random.below(taken.len() as u64) as usize];
-                        calls.push(status(node, hash));
+                        calls.push(status(node, hash, now));
                     }
                     calls.push(counts(node, false));
                 }
@@ -95,7 +95,7 @@ impl World {
     }
 
     fn send(&mut self, intent: usize, attempt: u32, signed: Signed, node: &Node, calls: &mut Vec<Call>) {
-        self.note(&format!("send {} attempt {attempt}", signed.hash));
+        self.note(&format!("send {} attempt {attempt}: {}", signed.hash, signed.place()));
         // Some are sent twice at once.
         let times = if self.plan.intents[intent].repeated { 2 } else { 1 };
         for time in 0..times {
@@ -115,7 +115,7 @@ impl World {
                 calls.push(counts(&started, true));
                 // What it said before it went away still holds.
                 for hash in lock(&self.oracle).taken() {
-                    calls.push(status(&started, hash));
+                    calls.push(status(&started, hash, now));
                 }
                 *node = Some(started);
             }
@@ -143,13 +143,13 @@ impl World {
             Called::Sent { intent, attempt, again, signed, answer } => {
                 self.sent(intent, attempt, again, &signed, &answer)
             }
-            Called::Status(hash, answer) => {
+            Called::Status(hash, asked, answer) => {
                 if answer.get("error").is_some() {
                     self.at(now + self.plan.block_time, Due::Ask(hash));
                     return None;
                 }
                 let status = &answer["result"];
-                lock(&self.oracle).status(now, hash, status, &lock(&self.chain).log);
+                lock(&self.oracle).status((asked, now), hash, status, &lock(&self.chain).log);
                 let included = status["status"] == "included";
                 if included && let Some(node) = node {
                     let call = ask(&node.rpc, "eth_getUserOperationReceipt", json!([hash]));
@@ -220,6 +220,7 @@ impl World {
     fn refused(&mut self, answer: &Value) -> String {
         let message = answer["error"]["message"].as_str().unwrap_or("no answer").to_owned();
         self.note(&format!("refused {message}"));
+        self.users.refused(&message);
         let words: Vec<&str> = message.split(' ').filter(|word| !word.chars().any(|c| c.is_ascii_digit())).collect();
         *self.refusals.entry(words.join(" ")).or_default() += 1;
         message
@@ -255,9 +256,9 @@ impl World {
     }
 }
 
-fn status(node: &Node, hash: B256) -> Call {
+fn status(node: &Node, hash: B256, now: u64) -> Call {
     let call = ask(&node.rpc, "fabstir_getUserOperationStatus", json!([hash]));
-    call.map(move |answer| Called::Status(hash, answer)).boxed_local()
+    call.map(move |answer| Called::Status(hash, now, answer)).boxed_local()
 }
 
 fn counts(node: &Node, started: bool) -> Call {

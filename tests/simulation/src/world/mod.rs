@@ -20,6 +20,7 @@ use bundler::Builder;
 use erc4337::{ChainPreset, EntryPointVersion};
 use futures::future::LocalBoxFuture;
 use serde_json::Value;
+use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
 use self::cluster::Cluster;
 use crate::{
@@ -90,7 +91,8 @@ enum Called {
         signed: Box<Signed>,
         answer: Value,
     },
-    Status(B256, Value),
+    /// Of what was asked at this time.
+    Status(B256, u64, Value),
     Receipt(B256, Value),
     /// What it counts of whom; whether it has just started.
     Counts(Value, bool),
@@ -152,10 +154,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Milliseconds of the world, before lines of the bundler's own log.
+struct WorldTime;
+
+impl FormatTime for WorldTime {
+    fn format_time(&self, to: &mut Writer<'_>) -> std::fmt::Result {
+        // All worlds begin at a whole hundred thousand seconds, or some hours after it.
+        write!(to, "{}", bundler::world::unix().as_millis() % 100_000_000)
+    }
+}
+
 /// Runs a seed to its end.
 pub fn run(plan: &Plan) -> Outcome {
     if let Ok(filter) = std::env::var("FABSTIR_TRACE") {
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let timed = tracing_subscriber::fmt().with_env_filter(filter).with_timer(WorldTime).with_ansi(false);
+        let _ = timed.with_test_writer().try_init();
     }
     let mut preset = ChainPreset::named(plan.chain).expect("a preset");
     preset.block_time = Duration::from_millis(plan.block_time);
@@ -315,8 +328,8 @@ impl World {
     /// It is down for so long.
     fn away(&mut self, down: u64) {
         let back = self.clock.now() + down;
-        // Whatever start was due comes after this one.
-        self.due.retain(|_, due| !matches!(due, Due::Start));
+        // Whatever start was due comes after this one, and builders after it.
+        self.due.retain(|_, due| !matches!(due, Due::Start | Due::Build(_)));
         self.at(back, Due::Start);
         let mut oracle = lock(&self.oracle);
         oracle.disturbed(back);

@@ -84,11 +84,10 @@ impl World {
                     cluster.lives[builder].freeze(now + lasts);
                 }
                 self.handover(lasts);
-                let lease = self.plan.cluster.map_or(0, |cluster| cluster.lease);
-                lock(&self.oracle).stale(now + lasts + 2 * lease + 2_000);
             }
             Trouble::Network { lasts, ills, .. } => {
                 lock(&self.network).ills = ills;
+                lock(&self.oracle).deaf(now, now + lasts);
                 self.lasts(index, lasts);
             }
             Trouble::Disk { lasts, ills, .. } => {
