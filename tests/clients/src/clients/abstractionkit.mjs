@@ -28,7 +28,8 @@ const eoa = privateKeyToAccount(eoaKey);
 const simple = new Simple7702Account(eoa.address);
 const delegating = async () => {
   if (await client.getCode({ address: eoa.address })) return {};
-  return { eip7702Auth: createAndSignEip7702DelegationAuthorization(chainId, Simple7702Account.DEFAULT_DELEGATEE_ADDRESS, 0n, eoaKey) };
+  const signed = createAndSignEip7702DelegationAuthorization(chainId, Simple7702Account.DEFAULT_DELEGATEE_ADDRESS, 0n, eoaKey);
+  return { eip7702Auth: { ...signed, chainId, nonce: 0n } };
 };
 await row("abstractionkit", "Simple7702", {
   entryPoint: "v0.8", address: eoa.address, open: open(simple, (operation) => simple.signUserOperation(operation, eoaKey, chainId), delegating),

@@ -47,4 +47,7 @@ const open = async (sponsor) => {
   };
 };
 const address = await (await pack()).protocolKit.getAddress();
-await row("Safe's relay kit", "Safe", { entryPoint: "v0.7", address, open });
+await row("Safe's relay kit", "Safe", {
+  entryPoint: "v0.7", address, open,
+  refused: { sponsor: ["paymasterPostOpGasLimit: missing", "the client's fault: it sends null for a paymasterPostOpGasLimit of zero, and ERC-7769 says of the paymaster's four fields “Must provide either all of these parameters, or none”"] },
+});
