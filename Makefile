@@ -32,6 +32,7 @@
 #   make pictures  the documentation's pictures of the web console, from the tests that use it in a browser
 #   make alerts  the alert rules, read by promtool
 #   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
+#   make clients  the table of client libraries and kinds of account in docs/clients.md, made anew
 #   make verify  recompiles every contract of deploy/addresses/local.json from its bundle and compares it with a chain
 #   make reference  docs/settings.md, docs/rpc.md, docs/contracts.md, docs/addresses.md and deploy/addresses/local.json made anew; make book  the site
 #   make build  contracts, then Rust
@@ -39,10 +40,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quick quickstart tests-built base-load siege simulate same-history faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants mutants-rust hygiene oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help clients quick quickstart tests-built base-load siege simulate same-history faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants mutants-rust hygiene oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
+CLIENTS := tests/clients
 BROWSER := tests/browser
 SDK := sdk
 # The program itself rather than npm's wrapper around it, which ends with 0 when tests have failed. The shell looks it up
@@ -74,6 +76,11 @@ $(VIEM)/node_modules/.installed: $(VIEM)/package-lock.json
 	cd $(VIEM) && $(NPM_INSTALL)
 	touch $@
 
+# Every client library that the table of docs/clients.md is about, and the accounts' code.
+$(CLIENTS)/node_modules/.installed: $(CLIENTS)/package-lock.json
+	cd $(CLIENTS) && $(NPM_INSTALL)
+	touch $@
+
 # Brings no browser along: that is `chromium` below.
 $(BROWSER)/node_modules/.installed: $(BROWSER)/package-lock.json
 	cd $(BROWSER) && $(NPM_INSTALL)
@@ -84,7 +91,7 @@ $(SDK)/node_modules/.installed: $(SDK)/package-lock.json
 	touch $@
 
 # A virtual environment beside each requirements.txt. `ensurepip` is a Debian package of its own.
-$(CONTRACTS)/%/.venv/.installed: $(CONTRACTS)/%/requirements.txt
+%/.venv/.installed: %/requirements.txt
 	python3 -m venv $(@D) || { \
 		sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq python3-venv && python3 -m venv $(@D); }
@@ -157,7 +164,7 @@ tests-built: contracts
 	$(RUST_TESTS) --no-run
 
 # The end-to-end tests come last and close the run with their summary.
-NEEDED := redis prometheus chromium $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
+NEEDED := redis prometheus chromium $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json $(CLIENTS)/node_modules/.installed $(CLIENTS)/.venv/.installed
 test-rust: tests-built $(CONTRACTS)/out/.tests-built $(NEEDED)
 	$(RUST_TESTS)
 
@@ -213,6 +220,9 @@ reference: build
 	FABSTIR_WRITE_DEPLOYMENTS=1 cargo test --workspace --locked --test e2e the_program_tells_first
 	FABSTIR_WRITE_DOCS=1 cargo test --workspace --locked --test e2e the_reference_page_is_current
 	node $(CONTRACTS)/tools/reference.js --write
+
+clients: build $(CLIENTS)/node_modules/.installed $(CLIENTS)/.venv/.installed
+	FABSTIR_WRITE_DOCS=1 cargo test --workspace --locked --test e2e client_table
 
 # mdBook from crates.io, which takes minutes to compile; the pages are plain Markdown without it.
 book:

@@ -27,8 +27,7 @@ pub fn module(service: Arc<Service>) -> Result<RpcModule<Service>, RegisterMetho
         stub(&service, &params, &extensions).await
     })?;
     module.register_async_method("pm_getPaymasterData", |params, service, extensions| async move {
-        let ask = read(&service, &params, &extensions)?;
-        Ok::<_, Refusal>(render(&service.grant(&ask, false).await?, ask.deployed.version))
+        final_data(&service, read(&service, &params, &extensions)?).await
     })?;
     module.register_async_method("fabstir_explainSponsorship", |params, service, extensions| async move {
         let ask = read(&service, &params, &extensions)?;
@@ -96,10 +95,26 @@ fn list(params: &Params<'_>, expected: &'static str) -> Result<Vec<Value>, Field
     params.parse().map_err(|_| FieldError::Malformed { field: "params", expected })
 }
 
+/// What is signed is final. Limits of zero are no limits that could be meant: viem sends them for a paymaster client
+/// without stub data, as abstractjs' is, and takes those of the answer.
+async fn final_data(service: &Service, mut ask: Ask) -> Result<Value, Refusal> {
+    let operation = &mut ask.operation;
+    let limits =
+        [&mut operation.call_gas_limit, &mut operation.verification_gas_limit, &mut operation.pre_verification_gas];
+    if limits.iter().all(|limit| **limit == Some(0)) {
+        limits.into_iter().for_each(|limit| *limit = None);
+        return with_gas(service, ask).await;
+    }
+    Ok(render(&service.grant(&ask, false).await?, ask.deployed.version))
+}
+
 /// `[userOperation, entryPoint, context]`: gas that is open is estimated, then all of it sponsored.
 async fn sponsor_whole(service: &Service, params: &Params<'_>, extensions: &Extensions) -> Result<Value, Refusal> {
     let params = list(params, "[userOperation, entryPoint, context]")?;
-    let mut ask = ask(service, &params, params.get(2).unwrap_or(&Value::Null), extensions)?;
+    with_gas(service, ask(service, &params, params.get(2).unwrap_or(&Value::Null), extensions)?).await
+}
+
+async fn with_gas(service: &Service, mut ask: Ask) -> Result<Value, Refusal> {
     // Refused before anything is run for it.
     service.stub(&ask).await?;
     service.fill_gas(&mut ask.operation, ask.entry_point).await?;

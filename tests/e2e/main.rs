@@ -12,6 +12,7 @@ mod base_load;
 mod budgets;
 mod cash_out;
 mod chaos;
+mod client_table;
 mod clients;
 mod clocks;
 mod conditional;

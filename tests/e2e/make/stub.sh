@@ -57,10 +57,12 @@ cargo)
 	"test "*" --lib --bins --tests")
 		need contracts/out/with-tests
 		need target/debug/fabstir
-		for folder in tests/viem tests/browser sdk; do need $folder/node_modules; done
+		for folder in tests/viem tests/browser tests/clients sdk; do need $folder/node_modules; done
+		need tests/clients/.venv/bin/python
 		need "$FABSTIR_EZKL_PYTHON"
 		need "$FABSTIR_EZKL_TINY"
 		;;
+	"test "*client_table*) need tests/clients/node_modules && need tests/clients/.venv/bin/python ;;
 	"test "*no_seed*) [ -z "${FABSTIR_HASHES:-}" ] || echo "hash of 1: 0x1" ;;
 	"test "*pictures* | "test "*console*) need tests/browser/node_modules ;;
 	"bench "*rpc*) need tests/viem/node_modules ;;
