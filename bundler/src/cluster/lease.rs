@@ -176,6 +176,12 @@ mod tests {
         assert!(second.renew().await.unwrap());
     }
 
+    impl Lease {
+        pub(in crate::cluster) fn is_lost(&self) -> bool {
+            *self.lost.borrow()
+        }
+    }
+
     #[tokio::test]
     async fn an_expired_one_that_nobody_took_is_still_ours() {
         let server = Server::start().await;
