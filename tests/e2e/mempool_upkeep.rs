@@ -97,8 +97,9 @@ async fn cod_010_a_sender_that_delegates_anew_is_validated_afresh() {
     let sender = own.key.address();
     // Delegates of the sender: two that agree to everything, and one that says "signature failed".
     let agreeing = bench.account(vec![Piece::opcode(op::ADDRESS)]);
-    let all = [bench.account(vec![]), agreeing, bench.account(vec![answer(U256::ONE)])];
-    let [first, second, refusing] = bench.place(all).await.try_into().unwrap();
+    let calls = bench.account(vec![Piece::call(CallKind::Call, Who::Literal(sender))]);
+    let all = [bench.account(vec![]), agreeing, bench.account(vec![answer(U256::ONE)]), calls];
+    let [first, second, refusing, caller] = bench.place(all).await.try_into().unwrap();
     let deposit = Bytes::from(depositToCall { account: sender }.abi_encode());
     bench.stack.anvil.transact(Some(bench.entry_point), deposit, parse_ether("1").unwrap()).await.unwrap();
     own.delegate(&bench, first.sender).await;
@@ -111,8 +112,6 @@ async fn cod_010_a_sender_that_delegates_anew_is_validated_afresh() {
     let reason = bench.reason(hash).await;
     assert!(reason.contains("AA24"), "{reason}");
     // And what it calls may not be such an account.
-    let calls = Piece::call(CallKind::Call, Who::Literal(sender));
-    let [caller] = bench.place([bench.account(vec![calls])]).await.try_into().unwrap();
     let refused = bench.send(&caller).await.unwrap_err();
     assert_eq!((refused.code, &refused.data["rule"]), (-32502, &json!("AUTH-030")), "{}", refused.message);
 }

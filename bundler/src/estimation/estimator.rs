@@ -249,7 +249,7 @@ impl Estimator {
                 let taken = prefund.saturating_sub(deposit);
                 let left = balance.saturating_sub(taken);
                 let reason = format!(
-                    "{reason}; of the account's {balance} wei up to {taken} pay for the operation first, which leaves                      {left} for the call"
+                    "{reason}; of the account's {balance} wei up to {taken} pay for the operation first; {left} are left for the call"
                 );
                 Err(Rejection::ExecutionReverted { reason, data, frame })
             }

@@ -45,7 +45,7 @@ impl Limits {
     /// Room where all checks of signatures have been seen to pass: only where a list was found to have its signer, or how
     /// a contract found it good, may yet be another way.
     pub(super) fn with_room_for_another_way(self) -> Self {
-        let room = |limit: u128| limit + limit / 50 + 1_000;
+        let room = |limit: u128| limit + limit / 100;
         Self {
             verification: room(self.verification),
             paymaster_verification: room(self.paymaster_verification),
