@@ -8,6 +8,8 @@
 #   make deep   the invariants of the marketplace at 1,000 runs of 500 steps; takes long
 #   make coverage  what the tests reach of the marketplace's contracts: all of it, or it fails
 #   make symbolic  properties of escrow, parameters and session keys for all inputs, by halmos; takes five minutes
+#   make mutants-rust  120 small faults in the product's Rust, and how many of them the tests notice; takes hours
+#   make hygiene  each end-to-end test killed, stopped and made to fail: that its run ends, names it and leaves nothing; takes hours
 #   make mutants   300 small faults in the marketplace's contracts and how many of them the tests notice; takes 15 minutes
 #   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make accuracy  how exact gas estimates are: 1,000 operations estimated, sent and executed
@@ -16,7 +18,7 @@
 #   make load   a minute of hostile operations on a running node: what honest ones notice of it
 #   make idle   what a node costs that nobody uses, for a minute: questions to its chain's node, and CPU
 #   make inclusion  2,000 operations of 200 senders over one-second blocks; make chaos  20 seeds of trouble on a real chain
-#   make siege  attackers on a hard chain beside honest users: what each cost the bundler, the users and himself
+#   make siege  sixty attackers on a hard chain beside honest users, each alone and in mixtures by seed: what each cost the bundler, the users and himself
 #   make base-load  Base as it is for ten minutes, half of each block taken by others: 20 operations a second, how long each took
 #   make windows    operations valid from or until about now, at a thousand moments: none is mined outside its window
 #   make simulate  10,000 seeds of a bundler in a simulated world; make faults  what it finds of faults planted on purpose
@@ -37,7 +39,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help quick quickstart tests-built base-load siege simulate same-history faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help quick quickstart tests-built base-load siege simulate same-history faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants mutants-rust hygiene oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -144,7 +146,9 @@ test-contracts: $(CONTRACTS)/out/.tests-built
 	cd $(CONTRACTS) && $(FORGE) test --offline
 
 # All of the workspace at once, so that features and with them compiled dependencies are those of `build`.
-RUST_TESTS := cargo test --workspace --locked --lib --bins --tests
+# `tests/run` ends what takes longer than FABSTIR_TEST_SECONDS, and whatever a program of tests leaves behind.
+RUNNER := --config 'target."cfg(unix)".runner=["$(abspath tests/run)"]'
+RUST_TESTS := cargo test --workspace --locked $(RUNNER) --lib --bins --tests
 
 # The program too: the end-to-end tests start it, and cargo does not know that.
 tests-built: contracts
@@ -153,8 +157,17 @@ tests-built: contracts
 	$(RUST_TESTS) --no-run
 
 # The end-to-end tests come last and close the run with their summary.
-test-rust: tests-built $(CONTRACTS)/out/.tests-built redis prometheus chromium $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
+NEEDED := redis prometheus chromium $(VIEM)/node_modules/.installed $(BROWSER)/node_modules/.installed $(SDK)/node_modules/.installed $(TINY)/stamp.json
+test-rust: tests-built $(CONTRACTS)/out/.tests-built $(NEEDED)
 	$(RUST_TESTS)
+
+# Each end-to-end test, or FABSTIR_HYGIENE=… of them drawn by FABSTIR_SEED=….
+hygiene: build $(NEEDED)
+	FABSTIR_HYGIENE=$${FABSTIR_HYGIENE:-all} cargo test --workspace --locked --test e2e hygiene -- --nocapture
+
+# FABSTIR_MUTANTS=… for more, FABSTIR_SEED=… for others: docs/mutants.md.
+mutants-rust: contracts redis
+	cargo run --locked --package mutants
 
 # A real one for the tests, which start it on ports of their own.
 redis:
@@ -327,9 +340,12 @@ clean:
 	cargo clean
 	rm -rf $(CONTRACTS)/out $(CONTRACTS)/cache .dev
 
-# FABSTIR_SIEGE=… for one attacker alone.
+# FABSTIR_SIEGE=… for some attackers alone, with commas; FABSTIR_SEED=… for other mixtures. A hundred blocks for each of
+# them, 30 mixtures on a real chain, 500 in the simulated world.
 siege: build
-	FABSTIR_SIEGE_ROUNDS=$${FABSTIR_SIEGE_ROUNDS:-20} cargo test --workspace --locked --test e2e siege:: -- --nocapture
+	FABSTIR_SIEGE_ROUNDS=$${FABSTIR_SIEGE_ROUNDS:-25} FABSTIR_SIEGE_SEEDS=$${FABSTIR_SIEGE_SEEDS:-30} \
+		cargo test --workspace --locked --test e2e siege:: -- --nocapture
+	FABSTIR_SEEDS=$${FABSTIR_SIMULATED:-500} cargo test --workspace --locked --test siege -- --nocapture
 
 # FABSTIR_LOAD_RATE=… for more a second, FABSTIR_SEED=… for other moments.
 base-load: build

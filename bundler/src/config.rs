@@ -9,6 +9,7 @@ use crate::{
     Keeping, chain_time,
     fees::FeePolicy,
     mempool::MempoolConfig,
+    rules::RuleConfig,
     world::{Disk, SystemDisk},
 };
 
@@ -29,8 +30,10 @@ pub struct Config {
     pub bundling: BundlingMode,
     /// Whether `debug_bundler_*` is served.
     pub debug_rpc: bool,
-    /// Gas that one operation's validation may use at most.
+    /// Gas that each verification limit must be lower than (`MAX_VERIFICATION_GAS`, LIM-060).
     pub max_verification_gas: u128,
+    /// The rest of ERC-7562's limits.
+    pub rules: RuleConfig,
     /// Steps that one operation's validation may make in our EVM, which runs it again for each trip to the node.
     pub max_validation_steps: u64,
     /// Values of state that one operation's validation may have fetched.
@@ -103,6 +106,7 @@ impl Config {
             bundling: BundlingMode::Auto,
             debug_rpc: false,
             max_verification_gas: 5_000_000,
+            rules: RuleConfig::default(),
             max_validation_steps: 20_000_000,
             max_validation_reads: 512,
             max_concurrent_validations: 64,
@@ -130,6 +134,11 @@ impl Config {
             reorg_window: Duration::from_secs(128),
             drain_timeout: Duration::from_secs(4),
         }
+    }
+
+    /// The highest verification limit that is taken (LIM-060).
+    pub(crate) fn most_verification_gas(&self) -> u128 {
+        self.max_verification_gas.saturating_sub(1)
     }
 
     /// [`Self::reorg_window`] in blocks: what is settled, journalled and indexed goes by height.

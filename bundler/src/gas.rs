@@ -3,8 +3,11 @@
 
 use std::ops::Add;
 
-use alloy::{eips::eip7702::SignedAuthorization, primitives::U256};
-use erc4337::{EntryPointVersion, UserOperation};
+use alloy::{
+    eips::eip7702::SignedAuthorization,
+    primitives::{Address, U256},
+};
+use erc4337::{EntryPointVersion, UserOperation, pack};
 
 use crate::{
     Head, bounds,
@@ -58,6 +61,12 @@ pub fn pre_verification_gas(op: &UserOperation, version: EntryPointVersion, head
 /// The same with room for prices on L1 to move.
 pub fn estimated_pre_verification_gas(op: &UserOperation, version: EntryPointVersion, head: &Head) -> u128 {
     Alone::new(op, version).with_room(op, version, head, L1_ROOM)
+}
+
+/// The most that [`estimated_pre_verification_gas`] may have been a little while ago: whatever is above it is paid for
+/// nothing, to whoever bundles.
+pub(crate) fn most_pre_verification_gas(op: &UserOperation, version: EntryPointVersion, head: &Head) -> u128 {
+    Alone::new(op, version).with_room(op, version, head, 2 * L1_ROOM)
 }
 
 /// Bytes that FastLZ may leave more of an operation than of the noise for it, as it finds other matches: 28 were seen.
@@ -139,6 +148,27 @@ fn filled(op: &UserOperation, seed: u64) -> UserOperation {
     op
 }
 
+/// Bytes of the operation as the EntryPoint of this version takes it, ABI-encoded: its offset, its fields, and the bytes
+/// that these point to.
+pub(crate) fn encoded_size(op: &UserOperation, version: EntryPointVersion) -> usize {
+    let fields = if version.is_packed() { 9 } else { 11 };
+    let paymaster = op.paymaster.as_ref().map_or(0, |_| op.paymaster_and_data(version).len());
+    let initializer = op.initializer.as_ref().map_or(0, |_| op.init_code().len());
+    let padded = |length: usize| 32 + length.next_multiple_of(32);
+    32 + 32 * fields
+        + [initializer, op.call_data.len(), paymaster, op.signature.len()].map(padded).iter().sum::<usize>()
+}
+
+/// Gas of the calldata that the operation is, with noise for what is not known before it is complete: four for a byte of
+/// zero, 16 for any other.
+pub(crate) fn serialized(op: &UserOperation, version: EntryPointVersion) -> u128 {
+    let call = pack::handle_ops(version, [&filled(op, 0)], Address::ZERO);
+    // The selector, and where the operations and the first of them begin: what goes with each bundle once.
+    let own = call.get(call.len().saturating_sub(encoded_size(op, version))..).unwrap_or_default();
+    let zeros = own.iter().filter(|byte| **byte == 0).count() as u128;
+    PER_TOKEN * (4 * (own.len() as u128 - zeros) + zeros)
+}
+
 /// What operations add to the transaction that carries them. Sums are those of a bundle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
@@ -160,13 +190,7 @@ impl Load {
     pub fn of(op: &UserOperation, version: EntryPointVersion) -> Self {
         // v0.6 wants room for the verification gas once more before it executes.
         let again = if version == EntryPointVersion::V0_6 { op.verification_gas_limit } else { 0 };
-        let fields = if version.is_packed() { 9 } else { 11 };
-        let paymaster = op.paymaster.as_ref().map_or(0, |_| op.paymaster_and_data(version).len());
-        let initializer = op.initializer.as_ref().map_or(0, |_| op.init_code().len());
-        let padded = |length: usize| 32 + length.next_multiple_of(32);
-        let calldata = 32
-            + 32 * fields
-            + [initializer, op.call_data.len(), paymaster, op.signature.len()].map(padded).iter().sum::<usize>();
+        let calldata = encoded_size(op, version);
         let words = (calldata / 32) as u128;
         let (authorization, authorization_bytes) =
             if op.eip7702_auth.is_some() { (AUTHORIZATION, AUTHORIZATION_BYTES) } else { (0, 0) };
@@ -232,7 +256,7 @@ pub fn bundle_gas_limit<'a>(
 mod tests {
     use std::sync::Arc;
 
-    use alloy::{eips::eip7702::Authorization, primitives::Address};
+    use alloy::eips::eip7702::Authorization;
     use erc4337::{Initializer, Paymaster};
 
     use super::*;

@@ -4,7 +4,12 @@ use alloy::primitives::{Address, FixedBytes, U256};
 use erc4337::{FieldError, error_code};
 use serde_json::{Value, json};
 
-use crate::{cluster::Refusal, evm::SimulationError, node::NodeError, rules::Violation};
+use crate::{
+    cluster::Refusal,
+    evm::SimulationError,
+    node::NodeError,
+    rules::{Minimum, Violation},
+};
 
 /// Who an error is about (ERC-7562's entities).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,7 +83,14 @@ pub enum Rejection {
     #[error("paymasterData: {message}")]
     PaymasterSignature { paymaster: Address, message: String },
     #[error("{entity}: {message}")]
-    TimeRange { entity: Entity, message: String, valid_after: Option<u64>, valid_until: Option<u64> },
+    TimeRange {
+        entity: Entity,
+        message: String,
+        valid_after: Option<u64>,
+        valid_until: Option<u64>,
+        /// The paymaster, if it is its window.
+        paymaster: Option<Address>,
+    },
     #[error("account: aggregator {0} is not supported")]
     Aggregator(Address),
     #[error("paymaster: {message}")]
@@ -104,11 +116,16 @@ pub enum Rejection {
     #[error("{entity}: {address} is on this bundler's block list")]
     Blocked { entity: Entity, address: Address },
     #[error("{entity}: {address} has {count} operations pending and would have to be staked for more ({rule})")]
-    TooManyPending { entity: Entity, address: Address, count: usize, rule: &'static str },
+    TooManyPending { entity: Entity, address: Address, count: usize, rule: &'static str, minimum: Minimum },
     #[error("{entity}: {address} is the sender of another pending operation (STO-040)")]
     EntityIsSender { entity: Entity, address: Address },
     #[error("sender: {address} is the {entity} of another pending operation (STO-040)")]
     SenderIsEntity { entity: Entity, address: Address },
+    #[error(
+        "eip7702Auth: delegates to {delegate}, where a pending operation of this sender delegates to {pending}; one \
+         delegate at a time (AUTH-040)"
+    )]
+    OtherDelegate { delegate: Address, pending: Address },
     #[error("account: uses storage in {contract}, the sender of another pending operation (STO-041)")]
     StorageOfSender { contract: Address },
     #[error(
@@ -164,9 +181,10 @@ impl Rejection {
             Self::PaymasterDeposit { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
             Self::ExecutionReverted { .. } | Self::Unsteady => error_code::EXECUTION_REVERTED,
             Self::Rule(violation) => violation.code(),
-            Self::EntityIsSender { .. } | Self::SenderIsEntity { .. } | Self::StorageOfSender { .. } => {
-                error_code::RULE_VIOLATION
-            }
+            Self::EntityIsSender { .. }
+            | Self::SenderIsEntity { .. }
+            | Self::OtherDelegate { .. }
+            | Self::StorageOfSender { .. } => error_code::RULE_VIOLATION,
             Self::Throttled { .. } | Self::Banned { .. } | Self::Blocked { .. } => error_code::THROTTLED_OR_BANNED,
             Self::TooManyPending { .. } => error_code::STAKE_TOO_LOW,
             Self::Overdrawn { .. } => error_code::PAYMASTER_DEPOSIT_TOO_LOW,
@@ -265,8 +283,12 @@ impl Rejection {
             Self::Paymaster { paymaster, .. }
             | Self::PaymasterSignature { paymaster, .. }
             | Self::PaymasterDeposit { paymaster, .. } => Some(json!({ "paymaster": paymaster })),
-            Self::TimeRange { valid_after, valid_until, .. } => {
-                Some(json!({ "validAfter": valid_after, "validUntil": valid_until }))
+            Self::TimeRange { valid_after, valid_until, paymaster, .. } => {
+                let mut data = json!({ "validAfter": valid_after, "validUntil": valid_until });
+                if let Some(paymaster) = paymaster {
+                    data["paymaster"] = json!(paymaster);
+                }
+                Some(data)
             }
             Self::Aggregator(aggregator) => Some(json!({ "aggregator": aggregator })),
             Self::ExecutionReverted { data, frame, .. } => Some(json!({
@@ -280,9 +302,17 @@ impl Rejection {
             Self::Throttled { entity, address, .. } => Some(named("GREP-020", *entity, *address)),
             Self::Banned { entity, address } => Some(named("GREP-010", *entity, *address)),
             Self::Blocked { entity, address } => Some(named("block list", *entity, *address)),
-            Self::TooManyPending { entity, address, rule, .. } => Some(named(rule, *entity, *address)),
+            Self::TooManyPending { entity, address, rule, minimum, .. } => {
+                let mut data = named(rule, *entity, *address);
+                data["minimumStake"] = json!(U256::from(minimum.stake));
+                data["minimumUnstakeDelay"] = json!(U256::from(minimum.unstake_delay));
+                Some(data)
+            }
             Self::EntityIsSender { entity, address } => Some(named("STO-040", *entity, *address)),
             Self::SenderIsEntity { address, .. } => Some(named("STO-040", Entity::Account, *address)),
+            Self::OtherDelegate { delegate, pending } => {
+                Some(json!({ "rule": "AUTH-040", "delegate": delegate, "pending": pending }))
+            }
             Self::StorageOfSender { contract } => Some(json!({ "rule": "STO-041", "contract": contract })),
             Self::Overdrawn { paymaster, deposit, required } => Some(json!({
                 "rule": "EREP-010", "paymaster": paymaster, "deposit": deposit, "required": required,
@@ -300,5 +330,9 @@ impl Rejection {
 }
 
 fn named(rule: &str, entity: Entity, address: Address) -> Value {
-    json!({ "rule": rule, "entity": entity.to_string(), "entityAddress": address })
+    let mut data = json!({ "rule": rule, "entity": entity.to_string(), "entityAddress": address });
+    if entity == Entity::Paymaster {
+        data["paymaster"] = json!(address);
+    }
+    data
 }

@@ -3,6 +3,7 @@
 mod lookout;
 mod operator;
 mod snapshot;
+mod unknown;
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -191,11 +192,10 @@ impl Bundler {
         funder: Option<Signer>,
         (journal, replay): (Journal, Replay),
     ) -> Result<(Self, JoinHandle<()>), StartError> {
-        let config = Arc::new(config);
         if signers.is_empty() {
             return Err(StartError::NoKey);
         }
-        check_chain(&config, &node).await?;
+        let config = checked(config, &node).await?;
         node.try_conditions().await;
         for signer in &signers {
             check_key(&config, &node, signer.address()).await?;
@@ -236,8 +236,7 @@ impl Bundler {
         node: NodeClient,
         cluster: ClusterConfig,
     ) -> Result<(Self, JoinHandle<()>), StartError> {
-        let config = Arc::new(config);
-        check_chain(&config, &node).await?;
+        let config = checked(config, &node).await?;
         let connection = Connection::open(cluster, config.chain.chain_id).await?;
         let asks = Asks::start(connection).await?;
         let (lookout, _) = Lookout::start(&config, &node, Vec::new(), None).await?;
@@ -712,6 +711,13 @@ async fn journal_of(config: &Config) -> Result<(Journal, Replay), JournalError> 
     let path = folder.join("journal.redb");
     let file = File::open(Arc::clone(&config.disk), &path, config.chain.chain_id)?;
     Journal::open(Arc::new(file), &path.display().to_string()).await
+}
+
+/// The configuration, if it is for this node, with what only the node tells.
+async fn checked(mut config: Config, node: &NodeClient) -> Result<Arc<Config>, StartError> {
+    check_chain(&config, node).await?;
+    unknown::learn(&mut config.chain, node).await?;
+    Ok(Arc::new(config))
 }
 
 async fn check_chain(config: &Config, node: &NodeClient) -> Result<(), StartError> {

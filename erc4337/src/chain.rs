@@ -16,6 +16,9 @@ const FILES: [&str; 5] = [
     include_str!("../../deploy/chains/unichain.toml"),
 ];
 
+/// The name of a chain that has no file.
+const UNKNOWN: &str = "unknown";
+
 #[expect(clippy::expect_used, reason = "the files are part of the program, and a test reads each of them")]
 static PRESETS: LazyLock<Vec<ChainPreset>> = LazyLock::new(|| {
     FILES.iter().map(|text| ChainPreset::parse(text).expect("a preset that is compiled in")).collect()
@@ -61,6 +64,9 @@ pub struct ChainPreset {
     pub max_bid: u128,
     /// Wei from which an entity counts as staked (`MIN_STAKE_VALUE` of ERC-7562: about 1,000 US$).
     pub min_stake: u128,
+    /// Seconds that a stake must stay locked after its owner wants it back (`MIN_UNSTAKE_DELAY` of ERC-7562).
+    #[serde(default = "one_day")]
+    pub min_unstake_delay: u32,
     /// How our contracts are deployed there; without, by hand only.
     #[serde(default)]
     pub deploy: Option<DeployPreset>,
@@ -123,7 +129,12 @@ impl ChainPreset {
     /// The preset of a chain id; an unknown chain gets Base's rules, which are the strictest, under its own id.
     pub fn for_chain(chain_id: u64) -> Self {
         let known = Self::all().iter().find(|preset| preset.chain_id == chain_id);
-        known.cloned().unwrap_or_else(|| Self { chain_id, name: "unknown".into(), deploy: None, ..Self::base() })
+        known.cloned().unwrap_or_else(|| Self { chain_id, name: UNKNOWN.into(), deploy: None, ..Self::base() })
+    }
+
+    /// Whether there is no preset of this chain, and all but its id is assumed.
+    pub fn is_assumed(&self) -> bool {
+        self.name == UNKNOWN
     }
 
     /// The preset of this name.
@@ -140,6 +151,11 @@ impl ChainPreset {
     pub fn local() -> Self {
         Self::for_chain(31_337)
     }
+}
+
+/// What ERC-7562 says.
+const fn one_day() -> u32 {
+    86_400
 }
 
 fn millis<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -173,6 +189,7 @@ mod tests {
     #[test]
     fn an_unknown_chain_keeps_its_id() {
         let preset = ChainPreset::for_chain(4_242);
+        assert!(preset.is_assumed());
         assert_eq!((preset.chain_id, preset.deploy), (4_242, None));
     }
 

@@ -158,3 +158,10 @@ fn what_is_rendered_reads_back_the_same() {
         assert_eq!(parse(&wire::to_json(&op, version), version).unwrap().complete(version).unwrap(), op);
     }
 }
+
+#[test]
+fn a_list_of_authorizations_is_refused() {
+    // AUTH-010: there is one at most.
+    let refused = parse(&with(&[("eip7702Auth", json!([]))]), V0_8).unwrap_err();
+    assert_eq!(refused.field(), "eip7702Auth");
+}

@@ -1,11 +1,12 @@
 //! Settings of the admin API: the paymaster's routes, and the bundler's controls.
 
+mod builder;
 mod controls;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
-use bundler::Bundler;
+use bundler::{Builder, Bundler};
 use paymaster::{
     Service,
     admin::{Admin, Audit, Keys},
@@ -73,6 +74,17 @@ impl Opened {
             let (intake, bundling) = (config.intake_paused, config.bundling_paused);
             tracing::warn!(intake, bundling, "paused by the operator before this start, and still");
         }
+    }
+
+    /// Serves a builder's controls, and nothing else.
+    ///
+    /// # Errors
+    /// If the address is not to be had any more.
+    pub(crate) fn serve_builder(self, builder: Arc<Builder>) -> Result<Running> {
+        let Self { keys, audit, listener } = self;
+        let address = listener.local_addr()?;
+        let controls = Arc::new(builder::BuilderControls(builder));
+        Ok(Running { address, task: paymaster::admin::serve_controls(keys, audit, controls, listener) })
     }
 
     /// Serves it, and its web console.

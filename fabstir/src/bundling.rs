@@ -140,3 +140,109 @@ pub(crate) async fn kms(key: &str, _chain_id: u64) -> Result<Signer> {
 pub fn ether(text: &str) -> Result<U256, String> {
     parse_ether(text).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use erc4337::ChainPreset;
+
+    use super::*;
+
+    fn config() -> Config {
+        Config::new(ChainPreset::for_chain(8_453))
+    }
+
+    fn refused(options: &BundlingOptions) -> String {
+        options.apply(&mut config()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_not_set_stays_as_the_preset_has_it() {
+        let (mut applied, preset) = (config(), config());
+        BundlingOptions::default().apply(&mut applied).unwrap();
+        assert_eq!(applied.fees.min_priority_fee, preset.fees.min_priority_fee);
+        assert_eq!((applied.fees.cap, applied.fees.accept_per_cent), (preset.fees.cap, preset.fees.accept_per_cent));
+        assert_eq!((applied.keeping.low, applied.keeping.target), (preset.keeping.low, preset.keeping.target));
+        assert_eq!((applied.escalate_after, applied.cancel_after), (preset.escalate_after, preset.cancel_after));
+        assert_eq!(applied.keeping.max_fee, preset.fees.cap, "a key is kept for what may be bid");
+    }
+
+    #[test]
+    fn what_is_set_is_what_is_bid_and_kept() {
+        let mut applied = config();
+        let options = BundlingOptions {
+            key_low: Some(U256::from(7)),
+            key_target: Some(U256::from(8)),
+            min_priority_fee: Some(11),
+            max_bid: Some(12),
+            accept_per_cent: Some(91),
+            escalate_after: Some(Duration::from_secs(13)),
+            cancel_after: Some(Duration::from_secs(14)),
+            ..BundlingOptions::default()
+        };
+        options.apply(&mut applied).unwrap();
+        assert_eq!((applied.keeping.low, applied.keeping.target), (U256::from(7), U256::from(8)));
+        assert_eq!((applied.fees.min_priority_fee, applied.fees.cap, applied.keeping.max_fee), (11, 12, 12));
+        assert_eq!(applied.fees.accept_per_cent, 91);
+        assert_eq!(applied.escalate_after, Duration::from_secs(13));
+        assert_eq!(applied.cancel_after, Duration::from_secs(14));
+    }
+
+    #[test]
+    fn a_key_that_runs_low_earlier_is_filled_up_to_five_times_that() {
+        let (mut applied, low) = (config(), config().keeping.target);
+        BundlingOptions { key_low: Some(low), ..BundlingOptions::default() }.apply(&mut applied).unwrap();
+        assert_eq!(applied.keeping.target, low * U256::from(5));
+        let (mut applied, target) = (config(), config().keeping.target);
+        BundlingOptions { key_low: Some(U256::from(1)), ..BundlingOptions::default() }.apply(&mut applied).unwrap();
+        assert_eq!(applied.keeping.target, target, "and to no less than by default");
+    }
+
+    #[test]
+    fn bounds_that_contradict_each_other_are_refused_by_name_and_equal_ones_are_not() {
+        let time = |seconds| Some(Duration::from_secs(seconds));
+        let of = |escalate_after, cancel_after| BundlingOptions { escalate_after, cancel_after, ..Default::default() };
+        assert!(refused(&of(time(0), None)).contains("--escalate-after"));
+        assert!(refused(&of(time(9), time(8))).contains("--cancel-after is below"));
+        of(time(9), time(9)).apply(&mut config()).unwrap();
+        let of = |low, target| BundlingOptions {
+            key_low: Some(U256::from(low)),
+            key_target: Some(U256::from(target)),
+            ..Default::default()
+        };
+        assert!(refused(&of(9, 8)).contains("--key-target is below"));
+        of(9, 9).apply(&mut config()).unwrap();
+        let of = |tip, bid| BundlingOptions { min_priority_fee: Some(tip), max_bid: Some(bid), ..Default::default() };
+        assert!(refused(&of(9, 8)).contains("--max-bid is below"));
+        of(9, 9).apply(&mut config()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn keys_are_taken_in_their_order_and_none_twice() {
+        let folder = std::env::temp_dir().join(format!("fabstir-bundling-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = |byte: u8| {
+            let (path, text) =
+                (folder.join(format!("key-{byte}")), format!("0x{}\n", format!("{byte:02x}").repeat(32)));
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let of = |keys: &[u8], funder: Option<u8>| BundlingOptions {
+            bundler_key_file: keys.iter().map(|byte| file(*byte)).collect(),
+            funder_key_file: funder.map(file),
+            ..BundlingOptions::default()
+        };
+        let addresses = async |keys: &[u8]| {
+            let signers = of(keys, None).signers(1).await.unwrap();
+            signers.bundlers.iter().map(Signer::address).collect::<Vec<_>>()
+        };
+        let (one, two) = (addresses(&[1, 2]).await, addresses(&[2, 1]).await);
+        assert_eq!(one, two.into_iter().rev().collect::<Vec<_>>());
+        let twice = of(&[1, 2, 1], None).signers(1).await.unwrap_err();
+        assert!(twice.to_string().contains("given twice"), "{twice}");
+        let funder = of(&[1, 2], Some(2)).signers(1).await.unwrap_err();
+        assert!(funder.to_string().contains("the funder is a bundler key too"), "{funder}");
+        let signers = of(&[1], Some(2)).signers(1).await.unwrap();
+        assert_eq!(signers.funder.map(|it| it.address()), Some(one[1]));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -97,3 +97,53 @@ impl ChainOptions {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use erc4337::ChainPreset;
+
+    use super::*;
+
+    fn applied(options: &ChainOptions) -> Config {
+        let mut config = Config::new(ChainPreset::for_chain(8_453));
+        options.apply(&mut config).unwrap();
+        config
+    }
+
+    #[test]
+    fn what_is_set_is_what_is_done_and_what_is_not_is_the_preset_s() {
+        let preset = ChainPreset::for_chain(8_453);
+        let config = applied(&ChainOptions::of("http://node"));
+        assert_eq!(config.chain.conditional_send, preset.conditional_send);
+        assert_eq!((config.poll_interval, config.index_start, config.index_retention), (None, None, None));
+        assert_eq!(config.data_dir, None);
+
+        let folder = std::env::temp_dir().join(format!("fabstir-chain-{}/data", std::process::id()));
+        let set = ChainOptions {
+            conditional_send: Some(Conditional::Never),
+            data_dir: Some(folder.clone()),
+            index_start: Some(5),
+            index_retention: Some(Duration::from_secs(6)),
+            poll_ms: 1,
+            ..ChainOptions::default()
+        };
+        let config = applied(&set);
+        assert_eq!(config.chain.conditional_send, ConditionalSend::Never);
+        assert_eq!(config.poll_interval, Some(Duration::from_millis(1)));
+        assert_eq!((config.index_start, config.index_retention), (Some(5), Some(Duration::from_secs(6))));
+        assert_eq!(config.data_dir.as_ref(), Some(&folder));
+        assert!(folder.is_dir(), "what is kept there finds it");
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn each_word_for_conditions_means_itself() {
+        for (word, meant) in [
+            (Conditional::Auto, ConditionalSend::Auto),
+            (Conditional::Always, ConditionalSend::Always),
+            (Conditional::Never, ConditionalSend::Never),
+        ] {
+            assert_eq!(ConditionalSend::from(word), meant);
+        }
+    }
+}

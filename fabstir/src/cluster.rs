@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::{
+    admin,
     bundling::Signers,
     observe::{self, Board},
     serve,
@@ -79,6 +80,8 @@ pub struct BuilderNode {
     builder: Arc<Builder>,
     server: ServerHandle,
     watching: JoinHandle<()>,
+    /// Its admin API, if it has one.
+    pub admin: Option<admin::Running>,
 }
 
 impl BuilderNode {
@@ -86,13 +89,13 @@ impl BuilderNode {
     ///
     /// # Errors
     /// If Redis, the keys or the address to serve on cannot be used.
-    pub async fn start(
+    pub(crate) async fn start(
         config: Config,
         node: NodeClient,
         signers: Signers,
         cluster: ClusterConfig,
         settings: serve::Settings,
-        board: Arc<Board>,
+        (board, admin): (Arc<Board>, Option<admin::Opened>),
     ) -> Result<Self> {
         let builder = Builder::start(config, node, signers.bundlers, signers.funder, cluster).await?;
         let builder = Arc::new(builder);
@@ -100,8 +103,9 @@ impl BuilderNode {
         module.register_method("fabstir_partitions", |_, builder, _| states(builder))?;
         let (address, server) = serve::start(settings, module, observe::pages(&board)).await?;
         board.started();
+        let admin = admin.map(|admin| admin.serve_builder(Arc::clone(&builder))).transpose()?;
         let watching = tokio::spawn(watch(Arc::clone(&builder), board));
-        Ok(Self { address, builder, server, watching })
+        Ok(Self { address, builder, server, watching, admin })
     }
 
     /// Takes nothing more, sends what there is, and says what is left.
@@ -109,6 +113,9 @@ impl BuilderNode {
         report(&self.builder.stop().await);
         let _ = self.server.stop();
         self.watching.abort();
+        if let Some(admin) = self.admin {
+            admin.task.abort();
+        }
     }
 }
 
@@ -133,4 +140,22 @@ pub fn report(left: &[bundler::Left]) {
         }
     }
     println!("stopped: {} accepted operations not mined", left.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_works_with_others_needs_a_redis_and_who_is_alone_takes_none() {
+        let of = |role| ClusterOptions { role, partitions: 7, lease_ms: 1_234, redis_replicas: 3 };
+        assert!(of(Role::Alone).config(Some("redis://a")).unwrap().is_none());
+        assert!(of(Role::Alone).config(None).unwrap().is_none());
+        for role in [Role::Rpc, Role::Builder, Role::Both] {
+            assert!(of(role).config(None).unwrap_err().to_string().contains("--redis"));
+            let (told, config) = of(role).config(Some("redis://a")).unwrap().unwrap();
+            assert_eq!((told, config.url.as_str(), config.partitions), (role, "redis://a", 7));
+            assert_eq!((config.lease, config.replicas), (Duration::from_millis(1_234), 3));
+        }
+    }
 }

@@ -32,6 +32,7 @@ use crate::{
     host,
     node::{self, Node, Setup, stop_signal},
     observe::ObserveOptions,
+    rules::RuleOptions,
     serve, sessions,
     token_gas::TokenOptions,
 };
@@ -157,7 +158,7 @@ async fn bring_up(options: &Options, node_url: String) -> Result<Up> {
         sponsor_limits,
         rehearse: true,
         tokens: TokenOptions::at(DEMO_TOKEN_PRICE),
-        min_stake: None,
+        rules: RuleOptions::default(),
         mempool: MempoolConfig::default(),
         policies: Some(console.policies.clone()),
         admin: console.admin.clone(),

@@ -44,3 +44,32 @@ pub fn password(file: Option<&Path>, variable: &str) -> Result<Zeroizing<String>
         .map(Zeroizing::new)
         .with_context(|| format!("no password: give a password file, or set {variable}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody sets it.
+    const NOWHERE: &str = "FABSTIR_NO_SUCH_VARIABLE";
+
+    #[test]
+    fn a_password_is_what_its_file_says_but_for_the_end_of_the_line() {
+        let file = std::env::temp_dir().join(format!("fabstir-password-{}", std::process::id()));
+        for (text, password) in [("p w\n", "p w"), ("p w \r\n", "p w "), ("p w", "p w")] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(&*super::password(Some(&file), NOWHERE).unwrap(), password);
+        }
+        std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let named = |error: anyhow::Error| assert!(format!("{error:#}").contains(NOWHERE), "{error:#}");
+        named(read(None, NOWHERE).unwrap_err());
+        named(read_all(&[], NOWHERE).unwrap_err());
+        named(password(None, NOWHERE).unwrap_err());
+        let missing = Path::new("/nowhere/key");
+        assert!(format!("{:#}", read(Some(missing), NOWHERE).unwrap_err()).contains("/nowhere/key"));
+        assert!(format!("{:#}", password(Some(missing), NOWHERE).unwrap_err()).contains("/nowhere/key"));
+    }
+}

@@ -294,3 +294,17 @@ impl Follower {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_are_shared_where_there_is_a_redis_and_else_on_the_disk() {
+        let (redis, folder) = (Some("redis://a".to_owned()), Some(PathBuf::from("/data")));
+        assert!(matches!(Place::chosen(redis.clone(), folder.clone()), Place::Redis(url) if url == "redis://a"));
+        assert!(matches!(Place::chosen(redis, None), Place::Redis(_)));
+        assert!(matches!(Place::chosen(None, folder), Place::Folder(path) if path.to_str() == Some("/data")));
+        assert!(matches!(Place::chosen(None, None), Place::Memory));
+    }
+}

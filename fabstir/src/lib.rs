@@ -52,6 +52,7 @@ pub mod openrpc;
 pub mod operate;
 pub mod prove;
 pub mod reference;
+pub mod rules;
 pub mod serve;
 pub mod sessions;
 pub mod sponsor_keys;

@@ -19,6 +19,7 @@ use crate::{
     explorer, forward, ledger,
     observe::{self, Board, ObserveOptions, Watched},
     openrpc,
+    rules::RuleOptions,
     serve::{self, SharedQuota},
     sessions,
     sponsor_keys::{self, SponsorKeyOptions},
@@ -48,7 +49,8 @@ pub struct Options {
     /// The same for each account.
     #[arg(long, env = "FABSTIR_SPONSOR_PER_ACCOUNT", default_value = SPONSOR_PER_ACCOUNT, value_parser = ether)]
     sponsor_per_account: U256,
-    /// Sign for operations that were not run first: their execution may revert, at our cost.
+    /// Sign for operations that were not run first, for tests: their execution may revert, and their gas limits be a gain for
+    /// whoever bundles them, at our cost.
     #[arg(long, env = "FABSTIR_SPONSOR_UNREHEARSED")]
     sponsor_unrehearsed: bool,
     #[command(flatten)]
@@ -59,9 +61,8 @@ pub struct Options {
     /// Take the caller's address from X-Forwarded-For: only behind a proxy that sets it.
     #[arg(long, env = "FABSTIR_BEHIND_PROXY")]
     behind_proxy: bool,
-    /// Wei from which an entity counts as staked; else the chain preset's.
-    #[arg(long, env = "FABSTIR_MIN_STAKE")]
-    min_stake: Option<u128>,
+    #[command(flatten)]
+    rules: RuleOptions,
     /// Operations that the mempool holds at most.
     #[arg(long, env = "FABSTIR_MAX_MEMPOOL", default_value_t = MempoolConfig::default().max_operations)]
     max_mempool: usize,
@@ -94,8 +95,8 @@ pub struct Options {
     /// pending. Anyone who reaches the port sees it.
     #[arg(long, env = "FABSTIR_EXPLORER")]
     explorer: bool,
-    /// Serve the node's own reads too (`eth_call`, `eth_getBalance`, blocks, transactions and receipts), so that a wallet
-    /// needs no other URL. They count for the limit on callers; what the node charges for them is yours.
+    /// Serve the node's own reads too (`eth_call`, `eth_getBalance`, `eth_getTransactionReceipt` and others), so that a
+    /// wallet needs no other URL. They count for the limit on callers; what the node charges for them is yours.
     #[arg(long, env = "FABSTIR_FORWARD_READS")]
     forward_reads: bool,
     /// Serve debug_bundler_*. Anyone who reaches the port can then steer the bundler.
@@ -149,8 +150,8 @@ pub struct Setup {
     pub rehearse: bool,
     /// Gas paid in the deployment's token.
     pub tokens: TokenOptions,
-    /// Wei from which an entity counts as staked, if not the chain preset's.
-    pub min_stake: Option<u128>,
+    /// What counts as staked, and which values ERC-7562's rules are held with.
+    pub rules: RuleOptions,
     /// What the mempool takes; the deployment's paymasters are allowed beside.
     pub mempool: MempoolConfig,
     /// Where policies are read from.
@@ -215,13 +216,8 @@ pub async fn run(options: Options) -> Result<()> {
         sponsor_limits: paymaster::Limits { total: options.sponsor_per_day, per_sender: options.sponsor_per_account },
         rehearse: !options.sponsor_unrehearsed,
         tokens: options.tokens,
-        min_stake: options.min_stake,
-        mempool: MempoolConfig {
-            max_operations: options.max_mempool,
-            allowed: options.allow.into_iter().collect(),
-            blocked: options.block.into_iter().collect(),
-            ..MempoolConfig::default()
-        },
+        rules: options.rules,
+        mempool: mempool(options.max_mempool, options.allow, options.block),
         policies: options.policies,
         admin: options.admin,
         reputation_file: options.reputation_file,
@@ -238,6 +234,9 @@ pub async fn run(options: Options) -> Result<()> {
         let builder = start_builder(setup).await?;
         if let Some((address, _)) = &metrics {
             println!("metrics: http://{address}/metrics");
+        }
+        if let Some(admin) = &builder.admin {
+            println!("admin: http://{}", admin.address);
         }
         println!("ready: http://{}", builder.address);
         stop.await?;
@@ -264,27 +263,33 @@ pub async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
+fn mempool(max_operations: usize, allowed: Vec<Address>, blocked: Vec<Address>) -> MempoolConfig {
+    let (allowed, blocked) = (allowed.into_iter().collect(), blocked.into_iter().collect());
+    MempoolConfig { max_operations, allowed, blocked, ..MempoolConfig::default() }
+}
+
 /// What the settings make of the bundler.
 fn bundler_config(setup: &Setup) -> Result<bundler::Config> {
     let deployment = &setup.deployment;
-    let mut preset = ChainPreset::for_chain(deployment.chain_id);
-    preset.min_stake = setup.min_stake.unwrap_or(preset.min_stake);
-    let mut config = bundler::Config::new(preset);
+    let mut config = bundler::Config::new(ChainPreset::for_chain(deployment.chain_id));
     setup.chain.apply(&mut config)?;
     setup.bundling.apply(&mut config)?;
     config.entry_points = deployment.entry_point_versions()?;
     config.debug_rpc = setup.debug_rpc;
     config.mempool = setup.mempool.clone();
     config.mempool.allowed.extend(deployment.paymasters.values().chain(deployment.token_paymasters.values()));
+    setup.rules.apply(&mut config)?;
     config.reputation_file.clone_from(&setup.reputation_file);
     Ok(config)
 }
 
 async fn start_builder(setup: Setup) -> Result<BuilderNode> {
-    let config = bundler_config(&setup)?;
+    let mut config = bundler_config(&setup)?;
+    let admin = setup.admin.open(setup.chain.data_dir.clone()).await?;
+    admin.iter().for_each(|admin| admin.apply(&mut config));
     let node = setup.chain.client(&config)?;
     let (_, cluster) = setup.cluster.context("a builder without others")?;
-    BuilderNode::start(config, node, setup.signers, cluster, setup.serve, setup.board).await
+    BuilderNode::start(config, node, setup.signers, cluster, setup.serve, (setup.board, admin)).await
 }
 
 impl Node {
@@ -408,3 +413,6 @@ pub fn stop_signal() -> Result<impl Future<Output = Result<()>>> {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests;

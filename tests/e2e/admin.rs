@@ -42,7 +42,7 @@ impl Admin {
         (status, answer)
     }
 
-    async fn ask_unseen(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
+    pub(crate) async fn ask_unseen(&self, method: Method, path: &str, key: Option<&str>, body: &str) -> (u16, Value) {
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         if let Some(key) = key {
@@ -74,29 +74,29 @@ fn digest(key: &str) -> String {
     alloy::hex::encode(sha2::Sha256::digest(key))
 }
 
+/// Arguments of an admin API whose files are in this folder; where it is, and its log.
+pub(crate) fn arguments(folder: &std::path::Path) -> (Admin, PathBuf, Vec<String>) {
+    let keys = folder.join("keys");
+    let text = KEYS.replace("VIEW", &digest("view")).replace("RUN", &digest("run")).replace("RULE", &digest("rule"));
+    std::fs::write(&keys, text).unwrap();
+    let log = folder.join("audit.jsonl");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = port.to_string();
+    let arguments = [
+        ["--admin-listen", &listen],
+        ["--admin-keys", keys.to_str().unwrap()],
+        ["--admin-audit", log.to_str().unwrap()],
+    ];
+    let arguments = arguments.concat().into_iter().map(str::to_owned).collect();
+    (Admin { url: format!("http://{listen}") }, log, arguments)
+}
+
 /// A stack with an admin API, whose files are in the folder of its policies.
 pub(crate) async fn start(name: &str) -> (Policies, PathBuf, Vec<String>, Admin, Stack) {
     let policies = Policies::new(name);
-    let keys = policies.0.join("keys");
-    let text = KEYS.replace("VIEW", &digest("view")).replace("RUN", &digest("run")).replace("RULE", &digest("rule"));
-    std::fs::write(&keys, text).unwrap();
-    let log = policies.0.join("audit.jsonl");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let listen = port.to_string();
-    let arguments: Vec<String> = [
-        "--policies",
-        policies.path(),
-        "--admin-listen",
-        &listen,
-        "--admin-keys",
-        keys.to_str().unwrap(),
-        "--admin-audit",
-        log.to_str().unwrap(),
-    ]
-    .map(str::to_owned)
-    .into();
+    let (admin, log, mut arguments) = arguments(&policies.0);
+    arguments.extend(["--policies", policies.path()].map(str::to_owned));
     let stack = Stack::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await.unwrap();
-    let admin = Admin { url: format!("http://{listen}") };
     (policies, log, arguments, admin, stack)
 }
 

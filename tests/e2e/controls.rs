@@ -6,13 +6,15 @@ use erc4337::EntryPointVersion;
 use hyper::Method;
 use serde_json::{Value, json};
 use tests::{
-    Stack,
+    Anvil, Redis, Stack,
     accounts::{SimpleAccount, receipt},
+    anvil::KEYS,
+    patience::until,
     stack::{NodeProcess, fabstir},
 };
 use tokio::process::Command;
 
-use crate::admin::{Admin, start};
+use crate::admin::{self, Admin, start};
 
 const VERSION: EntryPointVersion = EntryPointVersion::V0_8;
 
@@ -131,6 +133,90 @@ async fn a_paused_intake_refuses_by_its_name_and_pauses_outlive_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_an_operator_has_paused_is_lost_when_the_node_is_killed() {
+    let (policies, _, mut arguments, admin, mut stack) = start("controls-kill").await;
+    let data = policies.0.join("data");
+    arguments.extend(["--data-dir".to_owned(), data.to_string_lossy().into_owned()]);
+    let again = async |stack: &mut Stack| {
+        stack.node.kill().await.unwrap();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        stack.node = NodeProcess::start(&stack.anvil.url, &stack.deployment_file, &arguments).await.unwrap();
+    };
+    again(&mut stack).await;
+    let mut sent = Vec::new();
+    admin.done("run", "admin_pauseBundling", json!([])).await;
+    for _ in 0..3 {
+        let (account, op, hash) = operation(&stack).await;
+        send(&stack, &account, &op).await.unwrap();
+        sent.push(hash);
+        again(&mut stack).await;
+        let told = admin.done("view", "admin_status", json!([])).await;
+        assert_eq!([&told["bundlingPaused"], &told["pending"]], [&json!(true), &json!(sent.len())]);
+    }
+    for hash in &sent {
+        let told = status(&stack, *hash).await;
+        assert_eq!([&told["status"], &told["reason"]], [&json!("pending"), &json!("bundling is paused")]);
+    }
+    admin.done("run", "admin_resumeBundling", json!([])).await;
+    for hash in sent {
+        assert_eq!(receipt(&stack, hash).await.unwrap()["success"], true);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_only_builds_has_its_controls_too() {
+    let folder = tests::chain::own("controls-builder");
+    std::fs::create_dir_all(&folder).unwrap();
+    let (admin, log, controls) = admin::arguments(&folder);
+    let (redis, anvil) = (Redis::durable().await.unwrap(), Anvil::start().await.unwrap());
+    let role = |role: &'static str| ["--redis", &redis.url, "--role", role, "--lease-ms", "1500"];
+    let url = anvil.url.clone();
+    let stack = Stack::on(anvil, &url, &role("rpc")).await.unwrap();
+    let keys = [KEYS[1], KEYS[3]].join(",");
+    let arguments: Vec<_> = role("builder").into_iter().chain(controls.iter().map(String::as_str)).collect();
+    let start = async || {
+        let environment = [("FABSTIR_BUNDLER_KEY", keys.as_str())];
+        NodeProcess::with(&stack.anvil.url, &stack.deployment_file, &arguments, &environment).await.unwrap()
+    };
+    let mut builder = start().await;
+    let call = async |key: &str, method: &str, params: Value| {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        admin.ask_unseen(Method::POST, "/rpc", Some(key), &body).await.1
+    };
+    // Paused before it holds anything: what it comes to hold is paused.
+    call("run", "admin_pauseBundling", json!([])).await;
+    let held = async || loop {
+        let told = call("view", "admin_status", json!([])).await;
+        let partitions = told["result"]["partitions"].as_array().cloned().unwrap_or_default();
+        if partitions.len() == 2 {
+            break partitions;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert!(held().await.iter().all(|partition| partition["bundlingPaused"] == true));
+    let (account, op, hash) = operation(&stack).await;
+    send(&stack, &account, &op).await.unwrap();
+    builder.kill().await.unwrap();
+    builder = start().await;
+    assert!(held().await.iter().all(|partition| partition["bundlingPaused"] == true), "it outlives a kill");
+    assert_eq!(status(&stack, hash).await["status"], "pending");
+    let refused = |answer: &Value| answer["error"]["code"].clone();
+    assert_eq!(refused(&call("view", "admin_resumeBundling", json!([])).await), -32003);
+    assert_eq!(refused(&call("run", "admin_pauseIntake", json!([])).await), -32601, "that is the rpc nodes' to pause");
+    let (other, other_op, other_hash) = operation(&stack).await;
+    send(&stack, &other, &other_op).await.unwrap();
+    let dropped = call("run", "admin_dropOperation", json!([other_hash])).await;
+    assert_eq!(dropped["result"]["dropped"], json!([other_hash]), "{dropped}");
+    assert_eq!(call("run", "admin_clearSender", json!([other.address])).await["result"]["dropped"], json!([]));
+    call("run", "admin_resumeBundling", json!([])).await;
+    assert_eq!(receipt(&stack, hash).await.unwrap()["success"], true);
+    let audit = std::fs::read_to_string(&log).unwrap();
+    assert!(audit.contains("admin_pauseBundling") && audit.contains("admin_dropOperation"), "{audit}");
+    drop(builder);
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn operations_are_dropped_cleared_and_cancelled_and_reputations_shown_and_set() {
     let (_policies, _, _, admin, stack) = start("controls-drop").await;
     admin.done("run", "admin_pauseBundling", json!([])).await;
@@ -161,9 +247,7 @@ async fn operations_are_dropped_cleared_and_cancelled_and_reputations_shown_and_
     let (account, op, hash) = operation(&stack).await;
     stack.anvil.ask("evm_setAutomine", vec![json!(false)]).await.unwrap();
     send(&stack, &account, &op).await.unwrap();
-    while status(&stack, hash).await["status"] != "submitted" {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until("it is submitted", async || status(&stack, hash).await["status"] == "submitted").await;
     let in_the_way = admin.call("run", "admin_dropOperation", json!([hash])).await.unwrap_err().1;
     assert!(in_the_way.contains("cancel that nonce"), "{in_the_way}");
     let keys = admin.done("view", "admin_status", json!([])).await["keys"].clone();

@@ -17,6 +17,7 @@ use session_keys::SecretKey;
 use tests::{
     Anvil,
     anvil::KEYS,
+    patience::{until, within},
     stack::{fabstir, root},
 };
 use tokio::process::Command;
@@ -125,10 +126,11 @@ async fn a_deployment_killed_with_a_transaction_in_the_air_goes_on() {
             anvil.ask("eth_getTransactionCount", vec![json!(address(KEYS[0])), json!("pending")]).await.unwrap();
         serde_json::from_value::<U256>(count).unwrap()
     };
-    while pending().await.is_zero() {
+    until("it has sent something", async || {
         assert!(process.try_wait().unwrap().is_none(), "it ended before it sent anything");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        !pending().await.is_zero()
+    })
+    .await;
     process.kill().await.unwrap();
 
     let (mut second, file) = program(&anvil, "resumed", &["--broadcast"]);
@@ -138,7 +140,7 @@ async fn a_deployment_killed_with_a_transaction_in_the_air_goes_on() {
     assert_eq!(pending().await, U256::ONE);
     anvil.ask("evm_setAutomine", vec![json!(true)]).await.unwrap();
     anvil.ask("evm_mine", vec![]).await.unwrap();
-    assert!(running.wait_with_output().await.unwrap().status.success());
+    assert!(within("the second run", running.wait_with_output()).await.unwrap().status.success());
     assert_eq!(
         Deployment::read(&file).unwrap(),
         Deployment::read(&root().join("deploy/addresses/local.json")).unwrap()

@@ -10,6 +10,7 @@ use tests::{
     Anvil, Stack,
     accounts::{SimpleAccount, receipt},
     anvil::KEYS,
+    patience::until,
     stack::NodeProcess,
 };
 
@@ -45,16 +46,6 @@ async fn stack(arguments: &[&str]) -> (Stack, SimpleAccount) {
 async fn send(stack: &Stack, account: &SimpleAccount) -> B256 {
     let op = account.operation(stack, Address::repeat_byte(5), U256::ZERO, Bytes::new()).await.unwrap();
     account.send(stack, op).await.unwrap()
-}
-
-async fn until(what: &str, met: impl AsyncFn() -> bool) {
-    for _ in 0..1_000 {
-        if met().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("not in 20 s: {what}");
 }
 
 /// Lets so much of the chain's time pass that keys are looked at which nothing uses.

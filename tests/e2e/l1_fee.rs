@@ -21,6 +21,7 @@ use tests::{
     Anvil, Stack,
     accounts::{SimpleAccount, delegate, receipt},
     op_stack::{GAS_PRICE_ORACLE, L1_BLOCK, set_prices},
+    patience::found,
     programs::Dice,
     stack::root,
 };
@@ -240,13 +241,11 @@ async fn data_on_l1_is_paid_for_by_pre_verification_gas_on_base() {
         ..L1Prices::default()
     };
     set_prices(&stack.anvil, &prices).await.unwrap();
-    let (paid, paid_gas) = loop {
+    let (paid, paid_gas) = found("the fee on L1", async || {
         let (gas, needed) = estimate().await;
-        if needed > free_gas {
-            break (gas, needed);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+        (needed > free_gas).then_some((gas, needed))
+    })
+    .await;
     // At least 100 bytes at 10 gwei × 16 × 2 % + 1 gwei × 80 %, paid in gas at no more than 3 gwei.
     let least =
         U256::from(100) * (U256::from(3_200_000_000_u64) + U256::from(800_000_000)) / U256::from(3_000_000_000_u64);

@@ -12,7 +12,7 @@ use jsonrpsee::core::{
 };
 use serde_json::{Value, json};
 use session_keys::SecretKey;
-use tests::{Anvil, Stack};
+use tests::{Anvil, Stack, patience::within};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -59,7 +59,7 @@ async fn a_batch_beyond_the_limit_and_a_body_beyond_the_limit_are_refused_whole(
     let head = "POST / HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: 1258291\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut status = String::new();
-    BufReader::new(stream).read_line(&mut status).await.unwrap();
+    within("an answer", BufReader::new(stream).read_line(&mut status)).await.unwrap();
     assert!(status.contains("413"), "{status}");
     // That connection is closed; the others are as good as before.
     assert_eq!(stack.node.ask("eth_chainId", vec![]).await.unwrap(), json!("0x7a69"));

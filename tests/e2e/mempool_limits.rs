@@ -29,7 +29,11 @@ async fn urep_010_an_unstaked_sender_may_have_four_pending() {
     for key in 0..4 {
         bench.send(&with_nonce(&op, key, 0)).await.unwrap();
     }
-    let of_sender = json!({ "rule": "UREP-010", "entity": "account", "entityAddress": op.sender });
+    let chain = erc4337::ChainPreset::local();
+    let of_sender = json!({
+        "rule": "UREP-010", "entity": "account", "entityAddress": op.sender,
+        "minimumStake": U256::from(chain.min_stake), "minimumUnstakeDelay": U256::from(chain.min_unstake_delay),
+    });
     assert_refused(bench.send(&with_nonce(&op, 4, 0)).await, -32505, &of_sender);
     assert_refused(bench.send(&with_nonce(&op, 0, 1)).await, -32505, &of_sender);
     for key in 0..6 {
@@ -91,7 +95,7 @@ async fn sto_040_no_address_is_a_sender_and_an_entity_at_once() {
 
     bench.ask("debug_bundler_clearState", vec![]).await.unwrap();
     bench.send(&as_sender).await.unwrap();
-    let data = json!({ "rule": "STO-040", "entity": "paymaster", "entityAddress": paymaster });
+    let data = json!({ "rule": "STO-040", "entity": "paymaster", "entityAddress": paymaster, "paymaster": paymaster });
     assert_refused(bench.send(&sponsored).await, -32502, &data);
     bench.send(&plain).await.unwrap();
 }

@@ -1,14 +1,19 @@
 //! What each new block does to operations that wait: those that rest on what it changed are validated again.
 
-use alloy::primitives::{Address, Bytes, U256};
-use erc4337::EntryPointVersion;
+use alloy::{
+    primitives::{Address, Bytes, U256, utils::parse_ether},
+    sol_types::SolCall,
+};
+use erc4337::{EntryPointVersion, UserOperation, abi::entry_point_v08::depositToCall};
 use serde_json::json;
 use session_keys::SecretKey;
 use tests::{
     Bench,
     anvil::KEYS,
     bench::{answer, answer_from, window},
+    patience::until,
     programs::{
+        asm::op,
         helpers,
         piece::{Access, CallKind, Piece, Who, Word},
     },
@@ -37,9 +42,8 @@ impl Delegator {
         let list = json!([auth.into_signed(signature)]);
         let tx = json!({ "from": from, "to": helpers::STOP, "gas": "0x30d40", "authorizationList": list });
         let sent = bench.anvil("eth_sendTransaction", vec![tx]).await;
-        while bench.anvil("eth_getTransactionReceipt", vec![sent.clone()]).await.is_null() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        let receipt = async || bench.anvil("eth_getTransactionReceipt", vec![sent.clone()]).await;
+        until("the delegation is mined", async || !receipt().await.is_null()).await;
         let code = bench.anvil("eth_getCode", vec![json!(self.key.address()), json!("latest")]).await;
         assert_eq!(code, json!(helpers::delegation(to)));
     }
@@ -85,28 +89,32 @@ async fn what_is_still_valid_after_what_it_read_has_changed_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cod_010_a_contract_that_validation_calls_must_not_be_delegated_anew() {
+async fn cod_010_a_sender_that_delegates_anew_is_validated_afresh() {
+    // Code of a contract stays, and an EIP-7702 account other than the sender may not be called (AUTH-030): on a chain of
+    // today only the sender's own code changes.
     let bench = Bench::new(EntryPointVersion::V0_8).await;
-    let (mut called, mut other) = (Delegator::new(), Delegator::new());
-    let calls = Piece::call(CallKind::Call, Who::Literal(called.key.address()));
-    let [caller, bystander] =
-        bench.place([bench.account(vec![calls]), bench.account(vec![])]).await.try_into().unwrap();
-    called.delegate(&bench, helpers::STORE).await;
-    other.delegate(&bench, helpers::STORE).await;
+    let mut own = Delegator::new();
+    let sender = own.key.address();
+    // Delegates of the sender: two that agree to everything, and one that says "signature failed".
+    let agreeing = bench.account(vec![Piece::opcode(op::ADDRESS)]);
+    let all = [bench.account(vec![]), agreeing, bench.account(vec![answer(U256::ONE)])];
+    let [first, second, refusing] = bench.place(all).await.try_into().unwrap();
+    let deposit = Bytes::from(depositToCall { account: sender }.abi_encode());
+    bench.stack.anvil.transact(Some(bench.entry_point), deposit, parse_ether("1").unwrap()).await.unwrap();
+    own.delegate(&bench, first.sender).await;
     bench.catch_up().await;
-    let of_caller = bench.send(&caller).await.unwrap();
-    let of_bystander = bench.send(&bystander).await.unwrap();
-
-    other.delegate(&bench, helpers::RELAY).await;
+    let hash = bench.send(&UserOperation { sender, ..first.clone() }).await.unwrap();
+    own.delegate(&bench, second.sender).await;
     bench.catch_up().await;
-    assert_eq!(bench.status(of_caller).await["status"], "pending");
-    called.delegate(&bench, helpers::RELAY).await;
-    let reason = bench.reason(of_caller).await;
-    let address = called.key.address();
-    assert_eq!(reason, format!("the code of {address} has changed since it was accepted (COD-010)"));
-    assert_eq!(bench.status(of_bystander).await["status"], "pending");
-    // Sent again, it is judged by the code that is there now.
-    bench.send(&caller).await.unwrap();
+    assert_eq!(bench.status(hash).await["status"], "pending");
+    own.delegate(&bench, refusing.sender).await;
+    let reason = bench.reason(hash).await;
+    assert!(reason.contains("AA24"), "{reason}");
+    // And what it calls may not be such an account.
+    let calls = Piece::call(CallKind::Call, Who::Literal(sender));
+    let [caller] = bench.place([bench.account(vec![calls])]).await.try_into().unwrap();
+    let refused = bench.send(&caller).await.unwrap_err();
+    assert_eq!((refused.code, &refused.data["rule"]), (-32502, &json!("AUTH-030")), "{}", refused.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +162,7 @@ async fn a_nonce_used_by_somebody_elses_bundle_ends_the_operation_that_waits_for
 tests::on_base!(
     what_read_a_slot_that_changed_is_validated_again_and_what_did_not_stays,
     what_is_still_valid_after_what_it_read_has_changed_stays,
-    cod_010_a_contract_that_validation_calls_must_not_be_delegated_anew,
+    cod_010_a_sender_that_delegates_anew_is_validated_afresh,
     what_expires_while_it_waits_is_dropped_and_what_lasts_is_not,
     a_nonce_used_by_somebody_elses_bundle_ends_the_operation_that_waits_for_it,
 );

@@ -23,6 +23,7 @@ use session_keys::{
 };
 use tests::{
     accounts::{SimpleAccount, receipt},
+    patience::{until, within},
     stack::root,
 };
 
@@ -163,7 +164,7 @@ async fn bundler(world: &World, document: &Document) {
         let (subscribe, unsubscribe) = ("fabstir_subscribeUserOperation", "fabstir_unsubscribeUserOperation");
         let mut stages: Subscription<Value> =
             client.subscribe(subscribe, rpc_params![&hash], unsubscribe).await.unwrap();
-        document.assert_is("/components/schemas/Stage", &stages.next().await.unwrap().unwrap());
+        document.assert_is("/components/schemas/Stage", &within("a stage", stages.next()).await.unwrap().unwrap());
         let id = match stages.kind() {
             jsonrpsee::core::client::SubscriptionKind::Subscription(id) => json!(id),
             other => panic!("{other:?}"),
@@ -275,13 +276,11 @@ async fn session(world: &World, document: &Document) {
         });
         let sent = as_client("wallet_sendCalls", batch).await;
         let id = sent.get("id").unwrap_or(&sent).clone();
-        loop {
+        until("the calls are executed", async || {
             let status = as_client("wallet_getCallsStatus", id.clone()).await;
-            if status["status"] != "PENDING" && status["status"] != json!(100) {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+            status["status"] != "PENDING" && status["status"] != json!(100)
+        })
+        .await;
     }
     as_client("wallet_getGrantedExecutionPermissions", Value::Null).await;
     let op = json!({

@@ -19,7 +19,7 @@ use jsonrpsee::{
     rpc_params,
 };
 use serde_json::{Value, json};
-use tests::{Anvil, Redis, Stack, accounts::SimpleAccount, anvil::KEYS, stack::NodeProcess};
+use tests::{Anvil, Redis, Stack, accounts::SimpleAccount, anvil::KEYS, patience::within, stack::NodeProcess};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -156,7 +156,7 @@ async fn ready(url: &str) -> u16 {
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
     stream.write_all(b"GET /ready HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.unwrap();
+    within("an answer", BufReader::new(stream).read_line(&mut line)).await.unwrap();
     line.split(' ').nth(1).unwrap().parse().unwrap()
 }
 

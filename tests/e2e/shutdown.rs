@@ -15,7 +15,7 @@ use alloy::{
 };
 use erc4337::{EntryPointVersion, abi::entry_point_v08::UserOperationEvent};
 use serde_json::{Value, json};
-use tests::{Stack, accounts::SimpleAccount};
+use tests::{Stack, accounts::SimpleAccount, patience::until};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -62,9 +62,7 @@ async fn under_load_every_accepted_operation_is_mined_or_named() {
         });
         let sending = futures::future::join_all(each);
         let kill = async {
-            while accepted.lock().unwrap().len() < 20 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            until("twenty are accepted", async || accepted.lock().unwrap().len() >= 20).await;
             stack.node.terminate().await.unwrap();
             told.store(true, Ordering::Relaxed);
             Instant::now()

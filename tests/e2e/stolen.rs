@@ -12,7 +12,7 @@ use erc4337::{
 };
 use serde_json::{Value, json};
 use session_keys::{SecretKey, SessionKey};
-use tests::{Stack, accounts::receipt};
+use tests::{Stack, accounts::receipt, patience::until};
 
 use crate::escalations::{DAY, GAS, IN_ALL, MERCHANT, PER_DAY, Stolen, THIEF, direct, escalations, merchant_policy};
 
@@ -123,8 +123,8 @@ async fn a_stolen_key_takes_through_the_bundler_at_most_what_its_policy_states()
         // An operation of the new day is early until the bundler has seen it: what is refused then proves nothing.
         let early = thief.sign(thief.operation(id, day + 1, 9, 0, calls::encode(&[thief.pay(MERCHANT, 0)])));
         let early = vec![wire::to_json(&early, EntryPointVersion::V0_8), json!(entry_point)];
-        while day < 2 && !is_valid_now(&stack, early.clone()).await {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        if day < 2 {
+            until("the new day", async || is_valid_now(&stack, early.clone()).await).await;
         }
     }
     // The bundler may say that it knows a replayed operation; the chain takes it once.

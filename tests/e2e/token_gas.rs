@@ -13,7 +13,7 @@ use fabstir::Client;
 use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
 use session_keys::SecretKey;
-use tests::{Stack, stack::root};
+use tests::{Stack, patience::found, stack::root};
 
 use crate::attacks::{VERSION, approval, bundle_by_hand, parse};
 
@@ -192,9 +192,10 @@ async fn a_tip_that_nobody_needs_buys_no_deposit_at_a_stale_price() {
         ask(&stack, method, vec![op, json!(payer.entry_point), chain, context]).await
     };
     for method in ["pm_getPaymasterStubData", "pm_getPaymasterData"] {
-        with_tip(method, 2).await.unwrap();
-        let (code, message, data) = with_tip(method, 10_000).await.unwrap_err();
-        assert_eq!((code, &data["rule"]), (-32050, &json!("gas")), "{method}: {message} {data}");
+        with_tip(method, 1).await.unwrap();
+        let (code, message, data) = with_tip(method, 2).await.unwrap_err();
+        assert_eq!((code, &data["rule"]), (-32050, &json!("gas.times_priority_fee")), "{method}: {message} {data}");
+        assert_eq!((&data["field"], &data["limit"]), (&json!("maxPriorityFeePerGas"), &json!("0x3b9aca00")), "{data}");
         assert!(message.contains("maxPriorityFeePerGas"), "{message}");
     }
 }
@@ -234,16 +235,15 @@ async fn a_manipulated_price_costs_no_more_than_the_allowed_deviation() {
     let payer = Payer::new(&stack).await;
     // As far down as it is believed.
     say(&stack, oracle, 2_700, 0).await;
-    let prepared = loop {
-        // The feed is asked once a second.
+    // The feed is asked once a second.
+    let prepared = found("the new price", async || {
         let prepared = payer.prepare(&payer.dear()).await.unwrap();
         let op = parse(&prepared["userOperation"]);
         let most: U256 = serde_json::from_value(prepared["tokenPayment"]["maxFee"].clone()).unwrap();
-        if most <= op.required_prefund(VERSION) * U256::from(2_836_000_000_u64) / U256::from(ETHER) {
-            break prepared;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+        let new = op.required_prefund(VERSION) * U256::from(2_836_000_000_u64) / U256::from(ETHER);
+        (most <= new).then_some(prepared)
+    })
+    .await;
     let signed = parse(&payer.client.sign(prepared["userOperation"].clone()).unwrap());
     let before = payer.standing().await;
     assert!(bundle_by_hand(&stack, std::slice::from_ref(&signed)).await);
@@ -253,15 +253,11 @@ async fn a_manipulated_price_costs_no_more_than_the_allowed_deviation() {
 
     for (dollars, age, word) in [(2_699, 0, "further than"), (3_301, 0, "further than"), (3_000, 120, "old")] {
         say(&stack, oracle, dollars, age).await;
-        let (code, message, data) = loop {
-            match payer.prepare(&[approval(&stack, 3)]).await {
-                Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-                Err((_, message, _)) if !message.contains(word) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                }
-                Err(refused) => break refused,
-            }
-        };
+        let (code, message, data) = found(word, async || {
+            let refused = payer.prepare(&[approval(&stack, 3)]).await.err();
+            refused.filter(|(_, message, _)| message.contains(word))
+        })
+        .await;
         assert_eq!(code, -32050, "{message}");
         assert!(data["reason"].as_str().unwrap().contains(word), "{data}");
     }

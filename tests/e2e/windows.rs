@@ -16,7 +16,7 @@ use alloy::primitives::{Address, B256, Bytes, U256, hex, keccak256, utils::parse
 use erc4337::{EntryPointVersion, Paymaster, UserOperation, storage::deposit_slots, wire};
 use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
-use tests::{Anvil, Proxy, Stack, programs::dice::Dice, proxy::Fault};
+use tests::{Anvil, Proxy, Stack, patience::found, programs::dice::Dice, proxy::Fault};
 
 /// `return nonce >> 64 << 160`, of the operation that is the first argument.
 const ECHO: [u8; 15] = hex!("60843560401c60a01b5f5260205ff3");
@@ -106,20 +106,19 @@ impl Ground {
 
     /// Sends it, again as long as that passes by itself.
     async fn send(&self, version: EntryPointVersion, op: &UserOperation) -> Result<B256, (i32, String, Value)> {
-        loop {
+        found("an answer that is not to be asked for again", async || {
             let params = vec![wire::to_json(op, version), json!(self.entry_point(version))];
             match self.stack.node.ask("eth_sendUserOperation", params).await {
-                Ok(hash) => return Ok(serde_json::from_value(hash).unwrap()),
-                Err(ClientError::Call(error)) if error.code() == -32005 => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                Ok(hash) => Some(Ok(serde_json::from_value(hash).unwrap())),
+                Err(ClientError::Call(error)) if error.code() == -32005 => None,
                 Err(ClientError::Call(error)) => {
                     let data = error.data().map_or(Value::Null, |data| serde_json::from_str(data.get()).unwrap());
-                    return Err((error.code(), error.message().to_owned(), data));
+                    Some(Err((error.code(), error.message().to_owned(), data)))
                 }
                 Err(other) => panic!("{other}"),
             }
-        }
+        })
+        .await
     }
 
     async fn status(&self, hash: B256) -> Value {
@@ -281,6 +280,32 @@ async fn what_is_not_valid_yet_is_held_for_half_a_minute_at_most_and_holds_nobod
             let mined = ground.send(version, &valid).await.unwrap();
             ground.mined(mined).await.unwrap();
             assert_eq!(ground.status(held).await["status"], "pending", "{version} {whose:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_ever_is_all_48_bits_in_every_version_and_a_refused_window_names_its_paymaster() {
+    let anvil = Anvil::start_with(&["--block-time", "0.2"]).await.unwrap();
+    let url = anvil.url.clone();
+    let ground = Ground::on(anvil, &url).await;
+    const FOR_EVER: u64 = (1 << 48) - 1;
+    for version in EntryPointVersion::ALL {
+        for whose in [Whose::Account, Whose::Paymaster] {
+            let (_, now) = ground.head().await;
+            // From 2^47 on a bound has the bit that says "block" in v0.9, where both have it.
+            for (after, until) in [(0, FOR_EVER), (now - 1, FOR_EVER), (0, BY_BLOCK), (0, BY_BLOCK | now)] {
+                let op = ground.operation(version, whose, after, until);
+                let hash = ground.send(version, &op).await.unwrap_or_else(|refused| {
+                    panic!("{version} {whose:?} ({after}, {until}): {refused:?}");
+                });
+                ground.mined(hash).await.unwrap();
+            }
+            let over = ground.operation(version, whose, 0, now + 5);
+            let (code, message, data) = ground.send(version, &over).await.unwrap_err();
+            assert_eq!((code, &data["validUntil"]), (-32503, &json!(now + 5)), "{message}: {data}");
+            let paymaster = over.paymaster_address().filter(|_| whose == Whose::Paymaster);
+            assert_eq!(data["paymaster"], json!(paymaster), "{version} {whose:?}: {data}");
         }
     }
 }

@@ -79,9 +79,9 @@ impl SimpleAccount {
             accounts.push(Self { address, key, ..*self });
         }
         if let Some(last) = accounts.last() {
-            while stack.anvil.ask("eth_getCode", vec![json!(last.address), json!("latest")]).await? == "0x" {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
+            let code = async || stack.anvil.ask("eth_getCode", vec![json!(last.address), json!("latest")]).await;
+            let asked = async || Some(code().await).filter(|code| code.as_ref().map_or(true, |code| code != "0x"));
+            crate::patience::found("the last account's code", asked).await?;
         }
         Ok(accounts)
     }

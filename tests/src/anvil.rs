@@ -1,9 +1,9 @@
 //! A real anvil on a free port.
 
-use std::{process::Stdio, sync::Mutex};
+use std::{process::Stdio, sync::Mutex, time::Instant};
 
 use alloy::primitives::{Address, B256, Bytes, U256};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use fabstir::dev::anvil::{Blocks, KEPT_STATES};
 use jsonrpsee::{
     core::{
@@ -19,7 +19,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::chain::Kind;
+use crate::{
+    chain::Kind,
+    patience::{PATIENCE, said},
+};
 
 /// Keys of anvil's first accounts, publicly known.
 pub const KEYS: [&str; 4] = [
@@ -61,6 +64,9 @@ impl Anvil {
             .args(["--port", "0"])
             .args(hardfork)
             .args(["--prune-history", KEPT_STATES])
+            // Else it leaves a folder in the user's own, each time.
+            .arg("--cache-path")
+            .arg(std::env::temp_dir())
             .args(kind.arguments())
             .args(arguments)
             .stdin(Stdio::null())
@@ -68,15 +74,11 @@ impl Anvil {
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(process.stdout.take().context("no output")?).lines();
-        while let Some(line) = lines.next_line().await? {
-            if let Some(address) = line.strip_prefix("Listening on ") {
-                let url = format!("http://{address}");
-                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                let rpc = HttpClientBuilder::default().build(&url)?;
-                return Ok(Self { url, kind, blocks: Mutex::new(None), rpc, process });
-            }
-        }
-        bail!("anvil ended before it listened")
+        let address = said(&mut lines, "Listening on ").await.context("anvil")?;
+        let url = format!("http://{address}");
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let rpc = HttpClientBuilder::default().build(&url)?;
+        Ok(Self { url, kind, blocks: Mutex::new(None), rpc, process })
     }
 
     /// Has it stand still, or go on.
@@ -106,7 +108,9 @@ impl Anvil {
             Ok(self.ask("eth_getBlockByNumber", vec![json!(U256::from(first)), json!(false)]).await?["hash"].clone())
         };
         let before = hash().await?;
+        let begun = Instant::now();
         while hash().await? == before {
+            ensure!(begun.elapsed() < PATIENCE, "block {first} does not go");
             // Again, if another block came meanwhile and one too few went.
             let tip: U256 = serde_json::from_value(self.ask("eth_blockNumber", vec![]).await?)?;
             let depth = tip.saturating_to::<u64>() + 1 - first;
@@ -117,6 +121,7 @@ impl Anvil {
 
     /// Any method, standard or anvil's own: the test's business, not the product's.
     pub async fn ask(&self, method: &str, params: Vec<Value>) -> Result<Value> {
+        crate::sabotage::check()?;
         let mut array = ArrayParams::new();
         for param in params {
             array.insert(param)?;

@@ -13,9 +13,11 @@
 //! - [`greedy`]: accounts that make a bundler simulate as much as it lets them.
 //! - [`load`]: honest clients beside hostile ones.
 //! - [`bench`]: a stack that bundles only when asked, and programs on it.
+//! - [`patience`]: no wait without an end.
 //! - [`process`]: what a process has used.
 //! - [`op_stack`]: what a chain like Base charges beside gas.
 //! - [`oracle`]: what ERC-7562 says of an operation, from a trace of anvil.
+//! - [`oracle2`]: the same, read anew from the text of August 2026.
 //! - [`programs`]: entities written opcode by opcode, to break the rules of ERC-7562 one at a time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails its test by panicking")]
@@ -30,12 +32,15 @@ pub mod hard;
 pub mod load;
 pub mod op_stack;
 pub mod oracle;
+pub mod oracle2;
 pub mod others;
+pub mod patience;
 pub mod process;
 pub mod programs;
 pub mod prometheus;
 pub mod proxy;
 pub mod redis;
+mod sabotage;
 pub mod stack;
 pub mod ws_proxy;
 

@@ -37,6 +37,13 @@ pub fn attributes(prices: &L1Prices) -> Vec<u8> {
 /// Stores what `L1Block` and `GasPriceOracle` would after that transaction, whether their code is there or not, and
 /// mines a block on it.
 pub async fn set_prices(anvil: &Anvil, prices: &L1Prices) -> Result<()> {
+    store_prices(anvil, prices).await?;
+    anvil.ask("anvil_mine", vec![json!(1)]).await?;
+    Ok(())
+}
+
+/// The same without a block: the next one has it.
+pub async fn store_prices(anvil: &Anvil, prices: &L1Prices) -> Result<()> {
     let attributes = attributes(prices);
     let word = |from: usize, to: usize| U256::from_be_slice(&attributes[from..to]);
     let mut slots = vec![
@@ -57,7 +64,6 @@ pub async fn set_prices(anvil: &Anvil, prices: &L1Prices) -> Result<()> {
         let params = vec![json!(contract), json!(B256::from(U256::from(slot))), json!(B256::from(value))];
         anvil.ask("anvil_setStorageAt", params).await?;
     }
-    anvil.ask("anvil_mine", vec![json!(1)]).await?;
     Ok(())
 }
 

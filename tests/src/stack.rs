@@ -29,6 +29,7 @@ use crate::{
     Others,
     anvil::{Anvil, KEYS},
     chain::Kind,
+    patience::{said, within},
 };
 
 /// The binary under test, built beside the tests.
@@ -40,6 +41,11 @@ pub fn fabstir() -> PathBuf {
 /// The repository's root.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The built-in policy, for accounts of any kind: `--policies`.
+pub fn any_account() -> String {
+    root().join("tests/policies/any-account.toml").display().to_string()
 }
 
 /// A deployed chain with a node in front of it.
@@ -97,14 +103,15 @@ impl Stack {
             anvil.url.rsplit(':').next().unwrap_or_default()
         ));
         let signer = SecretKey::from_hex(KEYS[2])?.address();
-        let done = Command::new(fabstir())
+        let deployed = Command::new(fabstir())
             .args(["deploy", "--node-url", &anvil.url, "--chain", "local", "--broadcast"])
             .args(["--paymaster-signer", &signer.to_string(), "--deployment"])
             .arg(&deployment_file)
             .env("FABSTIR_DEPLOYER_KEY", KEYS[0])
             .stdout(Stdio::null())
-            .status()
-            .await?;
+            .kill_on_drop(true)
+            .status();
+        let done = within("the deployment", deployed).await?;
         if !done.success() {
             bail!("fabstir deploy failed");
         }
@@ -207,13 +214,9 @@ impl NodeProcess {
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        while let Some(line) = lines.next_line().await? {
-            if let Some(url) = line.strip_prefix("ready: ") {
-                let rpc = HttpClientBuilder::default().build(url)?;
-                return Ok(Self { url: url.to_owned(), rpc, child, lines });
-            }
-        }
-        bail!("fabstir node ended before it was ready")
+        let url = said(&mut lines, "ready: ").await.context("fabstir node")?;
+        let rpc = HttpClientBuilder::default().build(&url)?;
+        Ok(Self { url, rpc, child, lines })
     }
 
     /// Any method, with these parameters.
@@ -244,7 +247,7 @@ impl NodeProcess {
     /// Asks it to stop, and waits until it has.
     pub async fn stop(&mut self) -> Result<()> {
         self.terminate().await?;
-        self.child.wait().await?;
+        within("the end of a node", self.child.wait()).await?;
         Ok(())
     }
 

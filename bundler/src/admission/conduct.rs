@@ -155,6 +155,7 @@ mod tests {
             target,
             code: target,
             has_code: true,
+            delegated: false,
             native: false,
             value: U256::ZERO,
             input_length: 0,
@@ -187,7 +188,7 @@ mod tests {
         let sponsored = |sender: &u8| {
             let mut admitted = operation(*sender, 0, 100, *sender);
             let evidence = Arc::make_mut(&mut admitted.evidence);
-            evidence.parties.paymaster = Some(Party { address: PAYMASTER, standing: Standing::Staked });
+            evidence.parties.paymaster = Some(Party::new(PAYMASTER, Standing::Staked));
             evidence.conduct =
                 Conduct { account: Some(40_000), paymaster: Some(30_000), context: Some(64), factory: None };
             evidence.reads.slots.extend(slot.map(|slot| (PAYMASTER, slot)));
@@ -210,8 +211,7 @@ mod tests {
         let found = |gas: u64| misconduct(&run(&one, &[(gas, 64)]), &one, false);
         assert_eq!((found(27_000), found(26_999)), (vec![], vec![(0, Misconduct::LessGas(Entity::Paymaster))]));
         let mut unstaked = one.clone();
-        Arc::make_mut(&mut unstaked[0].evidence).parties.paymaster =
-            Some(Party { address: PAYMASTER, standing: Standing::Unstaked });
+        Arc::make_mut(&mut unstaked[0].evidence).parties.paymaster = Some(Party::new(PAYMASTER, Standing::Unstaked));
         assert_eq!(misconduct(&run(&one, &[(10_000, 64)]), &unstaked, false), []);
     }
 

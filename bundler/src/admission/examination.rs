@@ -15,9 +15,9 @@ use super::{Conduct, Evidence, Grounds, Validated, blocking, counted, in_line, l
 use crate::{
     Rejection,
     bounds::{self, Metered},
-    evm::{Budget, HandleOps, NextBlock, Run, SimulationError, StateView, StopAt, Wanted},
+    evm::{Budget, HandleOps, NextBlock, Run, Signatures, SimulationError, StateView, StopAt, Wanted},
     gas,
-    rules::{self, Parties, Party, Standing, Violation},
+    rules::{self, Minimum, Parties, Party, Standing, Violation},
     work,
 };
 
@@ -52,6 +52,11 @@ impl Examination {
         }
         let evidence = self.evidence(entry_point, on);
         Ok((self.verdict?, evidence))
+    }
+
+    /// The hash of this account's code, if the validation depends on it.
+    pub(crate) fn code_of(&self, account: Address) -> Option<B256> {
+        super::code_of(&self.code_hashes, account)
     }
 
     /// The same, with limits that leave too little room counting against it. That is asked once: what was taken is not
@@ -152,7 +157,7 @@ pub(crate) async fn examine(
                     gas_limit: u64::try_from(gas::bundle_gas_limit([&*op], version)).unwrap_or(u64::MAX),
                     priority_fee: 0,
                     stop_at: StopAt::Validation,
-                    trust_signatures: false,
+                    signatures: Signatures::Checked,
                     overrides,
                     at: next.first(),
                     budget,
@@ -209,7 +214,12 @@ pub(crate) async fn examine(
         let word = |slot| view.slot(entry_point, slot).unwrap_or_default();
         DepositInfo::read(version, [word(first), word(second)])
     };
-    let party = |address: Address| Party { address, standing: Standing::of(&deposit(address), &on.config.chain) };
+    let minimum = Minimum::of(&on.config.chain);
+    let party = |address: Address| Party {
+        address,
+        standing: Standing::of(&deposit(address), minimum),
+        delegated: view.account(address).and_then(|it| it.code).is_some_and(|code| code.is_eip7702()),
+    };
     let has_code = view.account(op.sender).is_some_and(|account| !account.is_empty_code_hash());
     let parties = Parties {
         entry_point,
@@ -218,9 +228,11 @@ pub(crate) async fn examine(
         factory: op.factory().map(party),
         paymaster: op.paymaster_address().map(party),
         p256: on.config.chain.p256,
+        minimum,
     };
     let judge = if verdict.is_ok() { rules::judge } else { rules::native_calls };
-    let violations = judge(&run.trace, &parties);
+    let excepted = |violation: &Violation| on.config.rules.exceptions.iter().any(|it| it.covers(violation));
+    let violations = judge(&run.trace, &parties).into_iter().filter(|violation| !excepted(violation)).collect();
     // COD-010. What those ahead make has no code to hold it to yet; sender and beneficiary of the transaction are in every
     // run, whatever the operation does.
     let every_runs = [on.bundler, on.head.block.beneficiary];

@@ -11,7 +11,7 @@ use erc4337::{ChainPreset, EntryPointVersion, UserOperation, storage};
 use crate::{
     Head,
     admission::later,
-    evm::{Budget, Ending, HandleOps, NextBlock, SimulationError, StopAt, overlay},
+    evm::{Budget, Ending, HandleOps, NextBlock, Signatures, SimulationError, StopAt, overlay},
     gas,
 };
 
@@ -62,7 +62,7 @@ pub(crate) fn state_after(
                 gas_limit: u64::try_from(gas::bundle_gas_limit([&**op], version)).unwrap_or(u64::MAX),
                 priority_fee: 0,
                 stop_at: StopAt::End,
-                trust_signatures: false,
+                signatures: Signatures::Checked,
                 overrides: state,
                 at: next.first(),
                 budget,

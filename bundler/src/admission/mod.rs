@@ -19,7 +19,7 @@ mod window;
 
 use std::{sync::Arc, time::Duration};
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use erc4337::{EntryPointVersion, HashContext, UserOperation, ValidationData};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,7 @@ pub use conduct::Conduct;
 pub(crate) use conduct::{Misconduct, misconduct};
 pub(crate) use examination::{Examination, examine, first_reads, sequence_on_chain};
 pub(crate) use lane::{counted, in_line, state_after};
+pub(crate) use limits::check as check_limits;
 pub use verdict::Validated;
 pub(crate) use verdict::{nobody_there, reject_revert, verdict};
 pub(crate) use window::{is_about_time, later};
@@ -98,6 +99,19 @@ pub struct Evidence {
     /// What each entity's part of it took and returned.
     #[serde(default)]
     pub conduct: Conduct,
+}
+
+impl Evidence {
+    /// The hash of this account's code, if validation depends on it.
+    pub(crate) fn code_of(&self, account: Address) -> Option<B256> {
+        code_of(&self.code_hashes, account)
+    }
+}
+
+fn code_of(hashes: &[(Address, B256)], account: Address) -> Option<B256> {
+    let hash = hashes.iter().find(|(address, _)| *address == account).map(|(_, hash)| *hash);
+    // An account that there is none of has no code either.
+    hash.filter(|hash| !hash.is_zero() && *hash != KECCAK256_EMPTY)
 }
 
 /// Who asks, and on what grounds they judge.
@@ -182,7 +196,7 @@ fn admitted(
 ) -> Result<Admitted, Rejection> {
     let version = entry_point_version(on.config, entry_point)?;
     let (validated, evidence) = examination.accept(entry_point, on)?;
-    validated.check_end(&on.next_block(), version, margin)?;
+    validated.check_end(&on.next_block(), version, margin, op.paymaster_address())?;
     Ok(Admitted { op, hash, entry_point, version, validated, evidence: Arc::new(evidence) })
 }
 
@@ -241,6 +255,14 @@ pub(crate) async fn revalidate(
     authorization::check(&admitted.op, on.config.chain.chain_id, &on.head.view).await?;
     let (op, entry_point) = (Arc::clone(&admitted.op), admitted.entry_point);
     let examination = examine(Arc::clone(&op), entry_point, admitted.version, lane, on).await?;
+    // The sender has been made since, or runs another delegate by an authorization of its own: it is another account, of
+    // which everything is asked that was asked at first (COD-010 is about all others).
+    let is_another = examination.code_of(op.sender) != admitted.evidence.code_of(op.sender);
+    // What those ahead were to make was there at first, if only in our EVM.
+    if is_another && admitted.evidence.ahead == 0 {
+        let examination = examination.with_room(&op, admitted.version, on);
+        return self::admitted(examination, MARGIN, op, admitted.hash, entry_point, on);
+    }
     self::admitted(examination, Duration::ZERO, op, admitted.hash, entry_point, on)
 }
 

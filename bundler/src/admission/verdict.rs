@@ -114,6 +114,7 @@ pub(crate) fn reject_revert(
         message: message.clone(),
         valid_after: data.map(|data| data.valid_after),
         valid_until: data.map(|data| data.valid_until),
+        paymaster: op.paymaster_address().filter(|_| entity == Entity::Paymaster),
     };
     match (reason, op.paymaster_address()) {
         ("AA24", _) => Rejection::AccountSignature { message },

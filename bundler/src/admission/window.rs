@@ -96,6 +96,7 @@ impl Validated {
         next: &NextBlock,
         version: EntryPointVersion,
         margin: Duration,
+        paymaster: Option<Address>,
     ) -> Result<(), Rejection> {
         let next = opening(self.windows(), next, version).map_or(*next, |opens| next.not_before(opens));
         match self.too_late(&next, margin) {
@@ -105,6 +106,7 @@ impl Validated {
                 message: format!("expires at {}, too soon to be mined", data.valid_until),
                 valid_after: Some(data.valid_after),
                 valid_until: Some(data.valid_until),
+                paymaster: paymaster.filter(|_| entity == Entity::Paymaster),
             }),
         }
     }
@@ -159,6 +161,7 @@ pub(crate) fn later(
                 ),
                 valid_after: Some(data.valid_after),
                 valid_until: Some(data.valid_until),
+                paymaster: op.paymaster_address().filter(|_| entity == Entity::Paymaster),
             });
         }
     }
@@ -227,17 +230,35 @@ mod tests {
 
     #[test]
     fn what_comes_in_must_hold_for_ten_seconds_from_when_it_may_be_mined() {
-        let check = |validated: Validated, margin| validated.check_end(&NEXT, V0_6, margin).is_ok();
+        let check = |validated: Validated, margin| validated.check_end(&NEXT, V0_6, margin, None).is_ok();
         assert!(check(valid(0, 1_011), MARGIN) && !check(valid(0, 1_010), MARGIN));
         assert!(check(valid(0, 1_001), Duration::ZERO) && !check(valid(0, 1_000), Duration::ZERO));
         // From then on, not from now on.
         assert!(check(valid(1_020, 1_030), MARGIN) && !check(valid(1_020, 1_029), MARGIN));
-        assert!(by_block(0, 100).check_end(&NEXT, V0_9, MARGIN).is_ok());
-        let refused = by_block(0, 99).check_end(&NEXT, V0_9, MARGIN);
+        assert!(by_block(0, 100).check_end(&NEXT, V0_9, MARGIN, None).is_ok());
+        let refused = by_block(0, 99).check_end(&NEXT, V0_9, MARGIN, None);
         assert!(
             matches!(refused, Err(Rejection::TimeRange { valid_until: Some(99), .. })),
             "50 blocks are ten seconds"
         );
+    }
+
+    #[test]
+    fn a_window_that_is_refused_names_the_paymaster_whose_it_is() {
+        let paymaster = Some(Address::repeat_byte(7));
+        let named = |validated: Validated| match validated.check_end(&NEXT, V0_7, MARGIN, paymaster) {
+            Err(refused @ Rejection::TimeRange { .. }) => refused.data().map(|data| data["paymaster"].clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(named(of_paymaster(valid(0, 1_005))), Some(serde_json::json!(paymaster)));
+        assert_eq!(named(valid(0, 1_005)), Some(serde_json::Value::Null));
+    }
+
+    #[test]
+    fn on_a_chain_of_twelve_seconds_what_ends_before_the_block_after_the_next_is_refused() {
+        let next = NextBlock { number: 50, earliest: 1_012, latest: 1_012, block_time: Duration::from_secs(12) };
+        let check = |until| valid(0, until).check_end(&next, V0_7, MARGIN, None).is_ok();
+        assert!(!check(1_011) && !check(1_021) && check(1_022) && check((1 << 48) - 1));
     }
 
     #[test]
@@ -270,7 +291,7 @@ mod tests {
                 let both = Validated { paymaster: Some(paymaster.account), ..*account };
                 let opens = opening(both.windows(), &NEXT, V0_9).unwrap_or(NEXT.first());
                 let held = opens.timestamp <= 1_030 && opens.number <= NEXT.number + 150;
-                if !held || both.check_end(&NEXT, V0_9, MARGIN).is_err() {
+                if !held || both.check_end(&NEXT, V0_9, MARGIN, None).is_err() {
                     continue;
                 }
                 taken += 1;

@@ -128,6 +128,7 @@ fn choose_offering(
         bundle: None,
         class: Class::Usual,
         load: Load::default(),
+        context: 0,
         lanes: HashMap::new(),
         throttled: HashMap::new(),
     };
@@ -156,6 +157,8 @@ struct Choice<'a> {
     /// Of the first, and so of all.
     class: Class,
     load: Load,
+    /// Bytes of their contexts.
+    context: usize,
     /// Operations chosen, by sender and nonce key.
     lanes: HashMap<(Address, U256), u64>,
     throttled: HashMap<Address, usize>,
@@ -186,6 +189,7 @@ impl Choice<'_> {
                 self.class = self.mempool.class(admitted.hash);
             }
             self.load = load;
+            self.context += admitted.evidence.context;
             bundle.operations.push(admitted.clone());
             *self.lanes.entry(lane).or_default() += 1;
             named.into_iter().for_each(|address| *self.throttled.entry(address).or_default() += 1);
@@ -219,6 +223,9 @@ impl Choice<'_> {
         if named.iter().any(|address| self.throttled.get(address).is_some_and(|count| *count >= most)) {
             return None;
         }
+        if !first && !self.terms.room.holds_context(self.context + admitted.evidence.context) {
+            return None;
+        }
         let load = self.load + Load::of(&admitted.op, admitted.version);
         self.terms.room.holds(load, !first).then_some((load, named))
     }
@@ -229,9 +236,12 @@ mod tests {
     use erc4337::{EntryPointVersion, Paymaster};
 
     use super::*;
-    use crate::mempool::{
-        MempoolConfig, Reputation,
-        tests::{block, operation},
+    use crate::{
+        mempool::{
+            MempoolConfig, Reputation,
+            tests::{block, operation},
+        },
+        rules::RuleConfig,
     };
 
     fn fees(base_fee: u128) -> FeeSuggestion {
@@ -281,6 +291,26 @@ mod tests {
         assert_eq!(ids(chosen(&pool, Room::of_gas(of(2)), fees(1), false)), [2, 3]);
         assert_eq!(ids(chosen(&pool, Room::of_gas(of(1)), fees(1), false)), [2]);
         assert_eq!(ids(chosen(&pool, Room::of_gas(of(1) - 1), fees(1), false)), [0_u8; 0]);
+    }
+
+    #[test]
+    fn lim_050_the_contexts_of_a_bundle_are_bounded_together_and_lim_040_so_is_its_call() {
+        let with_context = |sender: u8, bytes: usize| {
+            let mut admitted = operation(sender, 0, 50, sender);
+            std::sync::Arc::make_mut(&mut admitted.evidence).context = bytes;
+            admitted
+        };
+        let pool = mempool([with_context(1, 60), with_context(2, 50), with_context(3, 40)]);
+        let within = |rules: RuleConfig| ids(chosen(&pool, Room::of_gas(u64::MAX).within(&rules), fees(1), false));
+        assert_eq!(within(RuleConfig { max_bundle_context_size: 100, ..RuleConfig::default() }), [1, 3]);
+        assert_eq!(within(RuleConfig { max_bundle_context_size: 10, ..RuleConfig::default() }), [1], "alone it may go");
+        assert_eq!(within(RuleConfig::default()), [1, 2, 3]);
+        let one = Load::of(&UserOperation::default(), EntryPointVersion::V0_8);
+        let of = |count: usize| RuleConfig {
+            max_bundle_size: std::iter::repeat_n(one, count).sum::<Load>().bytes(),
+            ..RuleConfig::default()
+        };
+        assert_eq!([within(of(1)), within(of(2))], [vec![1], vec![1, 2]]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, revert::Ent
 use super::{Bundle, Expected, Objection, native};
 use crate::{
     admission::{Admitted, Misconduct, misconduct, reject_revert},
-    evm::{Budget, Ending, HandleOps, Moment, NextBlock, SimulationError, StopAt},
+    evm::{Budget, Ending, HandleOps, Moment, NextBlock, Signatures, SimulationError, StopAt},
     gas,
     head::Head,
     l1_fee::L1Prices,
@@ -110,7 +110,7 @@ pub(crate) fn prove(
                 // What will be bid: a contract that compares GASPRICE with BASEFEE would tell a cheaper run from the real one.
                 priority_fee: bid.priority_fee,
                 stop_at: if bundle.native { StopAt::Validation } else { StopAt::End },
-                trust_signatures: false,
+                signatures: Signatures::Checked,
                 overrides: in_flight,
                 at,
                 budget: Budget::EXECUTION,

@@ -7,6 +7,7 @@ use crate::{
     Head,
     gas::Load,
     l1_fee::{L1Prices, most_compressed},
+    rules::RuleConfig,
     transaction::MAX_BYTES,
 };
 
@@ -27,6 +28,9 @@ pub(crate) struct Room {
     /// Wei per gas that is reckoned with.
     price: u128,
     charges: Option<L1Prices>,
+    /// Bytes of the call, and of contexts.
+    call: usize,
+    context: usize,
 }
 
 impl Room {
@@ -46,14 +50,26 @@ impl Room {
             wei,
             price: head.fees.base_fee.saturating_mul(2).saturating_add(head.fees.priority_fee).max(1),
             charges: head.l1,
+            call: MAX_BYTES,
+            context: usize::MAX,
         }
+    }
+
+    /// The same within ERC-7562's limits of a bundle (LIM-040, LIM-050).
+    pub(crate) fn within(self, rules: &RuleConfig) -> Self {
+        Self { call: rules.max_bundle_size.min(MAX_BYTES), context: rules.max_bundle_context_size, ..self }
+    }
+
+    /// Whether contexts of so many bytes together may be in it.
+    pub(crate) fn holds_context(&self, bytes: usize) -> bool {
+        bytes <= self.context
     }
 
     /// Whether there is room for operations of this load, of one or of several.
     pub(crate) fn holds(&self, load: Load, several: bool) -> bool {
         let (gas, bytes) = (load.gas_limit(), load.bytes());
         let fits = || gas <= self.left && self.footprint_of(bytes) <= self.footprint;
-        gas <= self.gas && bytes <= MAX_BYTES && self.cost(gas, bytes) <= self.wei && (!several || fits())
+        gas <= self.gas && bytes <= self.call && self.cost(gas, bytes) <= self.wei && (!several || fits())
     }
 
     /// Wei that a transaction costs at most.
@@ -71,7 +87,16 @@ impl Room {
 impl Room {
     /// Bounded by gas alone.
     pub(crate) fn of_gas(gas: u64) -> Self {
-        Self { gas, left: gas, footprint: u64::MAX, wei: U256::MAX, price: 1, charges: None }
+        Self {
+            gas,
+            left: gas,
+            footprint: u64::MAX,
+            wei: U256::MAX,
+            price: 1,
+            charges: None,
+            call: MAX_BYTES,
+            context: usize::MAX,
+        }
     }
 
     /// The same with so much gas for several operations together.

@@ -157,3 +157,90 @@ async fn listen(mut redis: Redis, list: String, pending: Arc<Pending>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::tests::Server;
+
+    type Fields = Vec<(String, Vec<u8>)>;
+
+    /// The requests that wait for this partition's builder.
+    async fn requests(connection: &Connection, partition: u16) -> Vec<Request> {
+        let mut read = redis::cmd("XRANGE");
+        read.arg(connection.key(partition, "requests")).arg("-").arg("+");
+        let found: Vec<(String, Fields)> = read.query_async(&mut connection.redis()).await.unwrap();
+        found.iter().map(|(_, fields)| serde_json::from_slice(&fields[0].1).unwrap()).collect()
+    }
+
+    async fn answer(connection: &Connection, to: &Request, result: Result<Value, Refusal>) {
+        let mut push = redis::cmd("RPUSH");
+        push.arg(&to.answers).arg(serde_json::to_vec(&Answer { id: to.id, result }).unwrap());
+        push.query_async::<()>(&mut connection.redis()).await.unwrap();
+    }
+
+    async fn waiting(connection: &Connection, partition: u16, count: usize) -> Vec<Request> {
+        for _ in 0..1_000 {
+            let found = requests(connection, partition).await;
+            if found.len() == count {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{count} requests do not come");
+    }
+
+    #[tokio::test]
+    async fn each_is_answered_with_its_own_answer_and_forgotten() {
+        let server = Server::start().await;
+        let (rpc, builder) = (server.process().await, server.process().await);
+        let asks = Arc::new(Asks::start(rpc).await.unwrap());
+        let ask = |partition| {
+            let asks = Arc::clone(&asks);
+            tokio::spawn(async move { asks.ask::<u64>(partition, Ask::Dump).await })
+        };
+        let (first, second) = (ask(0), ask(1));
+        let (zero, one) = (waiting(&builder, 0, 1).await, waiting(&builder, 1, 1).await);
+        assert_ne!(zero[0].id, one[0].id);
+        answer(&builder, &one[0], Ok(json!(11))).await;
+        answer(&builder, &zero[0], Err(Refusal::from(&Rejection::Unwritable))).await;
+        assert_eq!(second.await.unwrap().unwrap(), 11);
+        let refused = first.await.unwrap().unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.to_string()),
+            (Rejection::Unwritable.code(), Rejection::Unwritable.to_string())
+        );
+        assert!(asks.pending.lock().unwrap().is_empty());
+        // To one that nobody waits for any more.
+        answer(&builder, &one[0], Ok(json!(12))).await;
+        let third = ask(1);
+        let again = waiting(&builder, 1, 2).await;
+        answer(&builder, &again[1], Ok(json!(13))).await;
+        assert_eq!(third.await.unwrap().unwrap(), 13);
+    }
+
+    #[tokio::test]
+    async fn a_full_stream_takes_no_more() {
+        let server = Server::start().await;
+        let connection = server.process().await;
+        let fill = "for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'request', 'x') end";
+        let key = connection.key(0, "requests");
+        let script = Script::new(fill);
+        script.key(&key).arg(WAITING - 1).invoke_async::<()>(&mut connection.redis()).await.unwrap();
+        let asks = Arc::new(Asks::start(connection.clone()).await.unwrap());
+        let last = Arc::clone(&asks);
+        let last = tokio::spawn(async move { last.ask::<u64>(0, Ask::Dump).await });
+        for _ in 0..1_000 {
+            let length: usize = redis::cmd("XLEN").arg(&key).query_async(&mut connection.redis()).await.unwrap();
+            if length == WAITING {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let refused = asks.ask::<u64>(0, Ask::Dump).await.unwrap_err();
+        assert!(matches!(refused, Rejection::Busy("too many operations wait for the builder")), "{refused}");
+        last.abort();
+    }
+}

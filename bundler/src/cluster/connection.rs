@@ -206,3 +206,55 @@ impl Connection {
         Ok(seconds * 1_000 + micros / 1_000)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{
+        Lease,
+        tests::{CHAIN, Server},
+    };
+
+    #[tokio::test]
+    async fn the_first_says_how_many_partitions_there_are() {
+        let server = Server::start().await;
+        let (one, two) = (server.process().await, server.process().await);
+        assert_ne!(one.instance(), two.instance(), "each process is itself");
+        assert_ne!(one.answers(), two.answers());
+        let config = ClusterConfig { partitions: 3, ..server.config() };
+        let refused = Connection::open(config.clone(), CHAIN).await.unwrap_err();
+        assert!(matches!(&refused, ClusterError::Partitions { found, configured: 3 } if found == "2"), "{refused}");
+        Connection::open(config, CHAIN + 1).await.expect("another chain is another matter");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_accepted_while_a_partition_is_nobody_s() {
+        let server = Server::start().await;
+        let connection = server.process().await;
+        assert_eq!(connection.vacancy().await, Err("no builder holds partition 0".into()));
+        let _first = Lease::take(&connection, 0).await.unwrap().unwrap();
+        assert_eq!(connection.vacancy().await, Err("no builder holds partition 1".into()));
+        let last = Lease::take(&connection, 1).await.unwrap().unwrap();
+        assert_eq!(connection.vacancy().await, Ok(()));
+        last.release().await;
+        assert!(connection.vacancy().await.is_err());
+        drop(server);
+        assert!(connection.vacancy().await.unwrap_err().starts_with("redis: "));
+    }
+
+    #[tokio::test]
+    async fn a_sender_s_partition_is_the_same_for_everybody() {
+        let server = Server::start().await;
+        let connection = server.process().await;
+        let of = |last: [u8; 2]| {
+            let mut sender = Address::repeat_byte(0xff);
+            sender.0[18..].copy_from_slice(&last);
+            connection.partition_of(sender)
+        };
+        assert_eq!([of([0, 0]), of([0, 1]), of([1, 0]), of([1, 1]), of([0xff, 0xff])], [0, 1, 0, 1, 1]);
+        assert_eq!(connection.key(1, "lease"), "{fabstir:31337:1}:lease");
+        // By the same machine's clock, in milliseconds.
+        let (here, there) = (world::unix().as_millis(), u128::from(connection.now().await.unwrap()));
+        assert!(here.abs_diff(there) < 60_000, "{here} and {there}");
+    }
+}

@@ -143,3 +143,83 @@ fn call_on<'a>(script: &'a mut Script, lease: &Lease) -> redis::ScriptInvocation
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{ClusterConfig, tests::Server};
+
+    async fn short(server: &Server) -> Connection {
+        let config = ClusterConfig { lease: Duration::from_millis(60), ..server.config() };
+        Connection::open(config, crate::cluster::tests::CHAIN).await.unwrap()
+    }
+
+    /// Longer than a short lease.
+    async fn expire() {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+
+    #[tokio::test]
+    async fn one_holds_it_and_whoever_is_next_has_a_greater_token() {
+        let server = Server::start().await;
+        let (one, two) = (server.process().await, server.process().await);
+        let first = Lease::take(&one, 1).await.unwrap().unwrap();
+        assert!(Lease::take(&two, 1).await.unwrap().is_none());
+        assert!(Lease::take(&one, 1).await.unwrap().is_none(), "not twice by the same either");
+        assert!(first.renew().await.unwrap() && first.renew().await.unwrap());
+        let other = Lease::take(&two, 0).await.unwrap().unwrap();
+        assert_eq!((other.partition(), other.token()), (0, 1), "partitions are counted apart");
+        first.release().await;
+        let second = Lease::take(&two, 1).await.unwrap().unwrap();
+        assert!(second.token() > first.token());
+        assert!(!first.renew().await.unwrap(), "what was given back is not renewed");
+        assert!(second.renew().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_expired_one_that_nobody_took_is_still_ours() {
+        let server = Server::start().await;
+        let (one, two) = (short(&server).await, server.process().await);
+        let lease = Lease::take(&one, 0).await.unwrap().unwrap();
+        expire().await;
+        assert!(lease.renew().await.unwrap());
+        assert!(Lease::take(&two, 0).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_expired_one_that_another_took_is_lost_and_not_given_back_for_him() {
+        let server = Server::start().await;
+        let (one, two) = (short(&server).await, server.process().await);
+        let lost = Lease::take(&one, 0).await.unwrap().unwrap();
+        expire().await;
+        let held = Lease::take(&two, 0).await.unwrap().unwrap();
+        assert!(!lost.renew().await.unwrap() && !lost.is_lost(), "nobody has said so yet");
+        lost.clone().keep().await;
+        assert!(lost.is_lost());
+        lost.lost().await;
+        lost.release().await;
+        assert!(Lease::take(&one, 0).await.unwrap().is_none());
+        assert!(held.renew().await.unwrap() && !held.is_lost());
+    }
+
+    #[tokio::test]
+    async fn it_is_kept_for_as_long_as_it_is_renewed() {
+        let server = Server::start().await;
+        let (one, two) = (short(&server).await, server.process().await);
+        let lease = Lease::take(&one, 0).await.unwrap().unwrap();
+        let keeping = tokio::spawn(lease.clone().keep());
+        for _ in 0..5 {
+            expire().await;
+            assert!(lease.renew().await.unwrap());
+        }
+        assert!(!lease.is_lost() && !keeping.is_finished());
+        keeping.abort();
+        expire().await;
+        assert!(Lease::take(&two, 0).await.unwrap().is_some(), "and no longer");
+    }
+
+    #[test]
+    fn a_lease_lasts_a_millisecond_at_least() {
+        assert_eq!([0, 1, 5_000].map(|it| millis(Duration::from_millis(it))), [1, 1, 5_000]);
+    }
+}

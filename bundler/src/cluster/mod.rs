@@ -22,6 +22,8 @@ mod lease;
 mod relay;
 mod seat;
 mod store;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};

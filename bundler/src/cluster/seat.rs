@@ -1,6 +1,7 @@
 //! A builder: it takes partitions that nobody holds, and does their work until somebody else does.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -72,6 +73,10 @@ struct Shared {
     funder: Option<Signer>,
     connection: Connection,
     states: Mutex<Vec<SeatState>>,
+    /// Of the partitions that are held.
+    held: Mutex<BTreeMap<u16, Bundler>>,
+    /// The operator wants no new bundles, of whichever partition.
+    bundling_paused: AtomicBool,
     left: Mutex<Vec<Left>>,
     stopping: (AtomicBool, Signal),
 }
@@ -104,7 +109,10 @@ impl Builder {
         let config = Config { data_dir: None, reputation_file: None, ..config };
         let states = Mutex::new(vec![SeatState::Waiting; partitions.into()]);
         let (left, stopping) = (Mutex::default(), Default::default());
-        let shared = Arc::new(Shared { config, node, signers, funder, connection, states, left, stopping });
+        let (held, bundling_paused) = (Mutex::default(), AtomicBool::new(config.bundling_paused));
+        let shared =
+            Shared { config, node, signers, funder, connection, states, held, bundling_paused, left, stopping };
+        let shared = Arc::new(shared);
         let seats = (0..partitions).map(|it| tokio::spawn(Arc::clone(&shared).keep(it))).collect();
         Ok(Self { shared, seats: Mutex::new(seats) })
     }
@@ -112,6 +120,23 @@ impl Builder {
     /// What becomes of each partition here.
     pub fn states(&self) -> Vec<SeatState> {
         self.shared.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The bundlers of the partitions that it holds, by partition.
+    pub fn held(&self) -> BTreeMap<u16, Bundler> {
+        self.shared.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes no new bundle of any partition, those with it that it comes to hold yet; or makes them again.
+    ///
+    /// # Errors
+    /// If a partition's bundler has stopped.
+    pub async fn pause_bundling(&self, paused: bool) -> Result<(), Rejection> {
+        self.shared.bundling_paused.store(paused, Ordering::Relaxed);
+        for bundler in self.held().into_values() {
+            bundler.pause_bundling(paused).await?;
+        }
+        Ok(())
     }
 
     /// Says what is in the way of its work: Redis, or a partition that it could not take up.
@@ -191,9 +216,14 @@ impl Shared {
         let (journal, replay) = Journal::open(Arc::new(store), &place).await?;
         let ours = |(index, _): &(usize, &Signer)| index % self.states_len() == usize::from(partition);
         let signers = self.signers.iter().enumerate().filter(ours).map(|(_, signer)| signer.clone()).collect();
-        let (config, node, funder) = (self.config.clone(), self.node.clone(), self.funder.clone());
+        let (node, funder) = (self.node.clone(), self.funder.clone());
+        let config = Config { bundling_paused: self.bundling_paused.load(Ordering::Relaxed), ..self.config.clone() };
         let (bundler, engine) = Bundler::start_on(config, node, signers, funder, (journal, replay)).await?;
+        self.hold(partition, Some(bundler.clone()));
+        // Said while it was being taken up.
+        let _ = bundler.pause_bundling(self.bundling_paused.load(Ordering::Relaxed)).await;
         self.set(partition, SeatState::Held(lease.token()));
+        let mut failed = None;
         tokio::select! {
             biased;
             () = lease.lost() => {}
@@ -201,11 +231,20 @@ impl Shared {
                 let left = bundler.drain().await;
                 self.left.lock().unwrap_or_else(PoisonError::into_inner).extend(left);
             }
-            result = self.answer_all(lease, &bundler) => result?,
+            result = self.answer_all(lease, &bundler) => failed = result.err(),
         }
+        self.hold(partition, None);
         drop(bundler);
         engine.abort();
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn hold(&self, partition: u16, bundler: Option<Bundler>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match bundler {
+            Some(bundler) => held.insert(partition, bundler),
+            None => held.remove(&partition),
+        };
     }
 
     /// Returns when all is to stop.

@@ -115,3 +115,88 @@ impl JournalStore for SharedStore {
         self.write(rows).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{
+        ClusterConfig, Connection,
+        tests::{CHAIN, Server},
+    };
+
+    async fn store(connection: &Connection) -> SharedStore {
+        SharedStore::new(Lease::take(connection, 1).await.unwrap().unwrap(), CHAIN)
+    }
+
+    fn rows(rows: &[(&str, Option<&str>)]) -> Rows {
+        rows.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.map(|it| it.as_bytes().to_vec()))).collect()
+    }
+
+    fn found(rows: &[(&str, &str)]) -> Found {
+        rows.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
+    }
+
+    async fn set(connection: &Connection, hash: &str, field: &str, value: u64) {
+        let mut set = redis::cmd("HSET");
+        set.arg(connection.key(1, hash)).arg(field).arg(value);
+        set.query_async::<()>(&mut connection.redis()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_found_by_whoever_comes_next_and_what_is_deleted_is_not() {
+        let server = Server::start().await;
+        let (one, two) = (server.process().await, server.process().await);
+        let first = store(&one).await;
+        assert_eq!(first.load().await.unwrap(), found(&[]));
+        first.commit(&rows(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3"))])).await.unwrap();
+        first.commit(&rows(&[("a", Some("4")), ("b", None), ("d", None)])).await.unwrap();
+        first.lease.release().await;
+        let second = store(&two).await;
+        assert_eq!(second.load().await.unwrap(), found(&[("a", "4"), ("c", "3")]));
+    }
+
+    #[tokio::test]
+    async fn whoever_has_lost_the_lease_writes_nothing_and_learns_of_it() {
+        let server = Server::start().await;
+        let (one, two) = (server.process().await, server.process().await);
+        let late = store(&one).await;
+        late.load().await.unwrap();
+        late.commit(&rows(&[("a", Some("1"))])).await.unwrap();
+        late.lease.release().await;
+        let now = store(&two).await;
+        let fenced = late.commit(&rows(&[("a", Some("2")), ("b", Some("3"))])).await.unwrap_err();
+        assert!(matches!(fenced, JournalError::Fenced { token: 1, .. }), "{fenced}");
+        assert!(late.lease.is_lost() && !now.lease.is_lost());
+        assert_eq!(now.load().await.unwrap(), found(&[("a", "1")]));
+        let refused: u64 = redis::cmd("GET").arg(one.key(1, "refused")).query_async(&mut one.redis()).await.unwrap();
+        assert_eq!(refused, 1);
+    }
+
+    #[tokio::test]
+    async fn a_journal_of_another_chain_or_release_or_without_a_format_is_not_read() {
+        let server = Server::start().await;
+        let connection = server.process().await;
+        let store = store(&connection).await;
+        set(&connection, "journal", "row", 1).await;
+        assert!(matches!(store.load().await.unwrap_err(), JournalError::Corrupt { .. }));
+        set(&connection, "format", "format", FORMAT).await;
+        set(&connection, "format", "chain", CHAIN + 1).await;
+        let other = store.load().await.unwrap_err();
+        assert!(matches!(other, JournalError::Chain { found, configured: CHAIN, .. } if found == CHAIN + 1));
+        set(&connection, "format", "chain", CHAIN).await;
+        assert_eq!(store.load().await.unwrap(), found(&[("row", "1")]));
+        set(&connection, "format", "format", FORMAT + 1).await;
+        let other = store.load().await.unwrap_err();
+        assert!(matches!(other, JournalError::Format { found, reads: FORMAT, .. } if found == FORMAT + 1));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_too_few_replicas_have_does_not_count() {
+        let server = Server::start().await;
+        let config = ClusterConfig { replicas: 1, ..server.config() };
+        let store = store(&Connection::open(config, CHAIN).await.unwrap()).await;
+        let error = store.commit(&rows(&[("a", Some("1"))])).await.unwrap_err().to_string();
+        assert!(error.contains("0 of 1 replicas"), "{error}");
+        assert!(!store.lease.is_lost(), "it is still ours to write");
+    }
+}

@@ -157,7 +157,14 @@ impl Engine {
                 if let (Some(_), Some(bid)) =
                     (self.flow.carried(place, transaction), self.flow.bid_of(place, transaction))
                 {
-                    self.mempool.went(&hashes, Some(bid));
+                    let freed = self.mempool.went(&hashes, Some(bid));
+                    // The floor was guessed by doubling: it is no higher than what was taken.
+                    if let Some((floor, _)) = &mut self.floor {
+                        *floor = bid.priority_fee.min(*floor);
+                    }
+                    if freed {
+                        self.try_bundle(false);
+                    }
                 }
                 self.answer_bundle_requests(Some(transaction));
             }

@@ -467,7 +467,7 @@ impl Engine {
         // In turns, so that neither waits for more than one bundle of the other kind.
         let first = !self.native_had_its_turn;
         self.flow.next_keys().into_iter().find_map(|key| {
-            let room = Room::new(&self.head, &self.config.chain, self.spare(key));
+            let room = Room::new(&self.head, &self.config.chain, self.spare(key)).within(&self.config.rules);
             self.flow.openings(key).into_iter().find_map(|Opening { place, least_bid, quiet }| {
                 let choose = |native| {
                     let terms = Terms { room: &room, fees: self.head.fees, native, least_bid, quiet };
@@ -484,9 +484,31 @@ impl Engine {
         if matches!(record.status, Status::Pending) {
             let below = record.op.as_ref().is_some_and(|op| builder::is_below_market(op, self.head.fees));
             let below = below.then_some("it offers less than is paid now: it waits for fees to fall");
-            record.waits_for = self.mempool.waits_for(hash).or(below).map(str::to_owned);
+            let why = self.mempool.waits_for(hash).or(below).or_else(|| self.waits_for_its_turn(hash));
+            record.waits_for = why.map(str::to_owned);
         }
         Some(record)
+    }
+
+    /// What a pending operation waits for that nothing is held against; none while a bundle is being made, which it may be in.
+    fn waits_for_its_turn(&self, hash: B256) -> Option<&'static str> {
+        if self.bundling_paused {
+            return Some("bundling is paused");
+        }
+        let is_made = self.proving || self.gathering || self.refreshing || self.ready.is_some();
+        if is_made || self.mempool.is_bundled(hash) {
+            return None;
+        }
+        if let Some(why) = self.mempool.waits_behind(hash) {
+            return Some(why);
+        }
+        if self.mode == BundlingMode::Manual {
+            return Some("bundles are made when they are asked for");
+        }
+        if self.flow.next_keys().is_empty() {
+            return Some("as many transactions of our keys are on their way as may be, or no key can pay for one");
+        }
+        Some("what is left of the next block, or of a transaction, has no room for it yet")
     }
 
     fn report(&mut self, report: Report) {

@@ -10,10 +10,12 @@ use alloy::{
 use erc4337::{
     ChainPreset, EntryPointVersion, UserOperation,
     abi::entry_point_v08::{UserOperationEvent, UserOperationPrefundTooLow},
+    revert::EntryPointRevert,
 };
 
 use super::{
-    Open, funding,
+    Open,
+    funding::{self, Funding, Wallet},
     measure::{self, Frames, Limits, Part},
     native::NativeCall,
     report::refuse_failure,
@@ -21,7 +23,7 @@ use super::{
 use crate::{
     Head, Rejection,
     admission::later,
-    evm::{Budget, Ending, HandleOps, NextBlock, Run, SimulationError, StopAt, overlay},
+    evm::{Budget, Ending, HandleOps, NextBlock, Run, Signatures, SimulationError, StopAt, overlay},
     gas, rules,
 };
 
@@ -53,7 +55,18 @@ pub(super) struct Estimator {
     pub(super) open: Open,
     /// Gas that was simulated so far.
     pub(super) spent: Cell<u64>,
+    /// What is done about signatures: whatever leads farthest.
+    pub(super) signatures: Cell<Signatures>,
+    /// Whether the dummy was refused, and a run seen in which all checks of signatures passed.
+    pub(super) seen_through: Cell<bool>,
+    /// Who pays what the operation costs at most.
+    pub(super) funding: Cell<Funding>,
 }
+
+/// Ways to make checks of signatures pass: by what is known of a signer, a flag or a weight.
+const FORCED: [Signatures; 2] = [Signatures::Forced { known: 1 }, Signatures::Forced { known: 100 }];
+/// Gas that it takes an account to pay its prefund, should no run show it: a call with value, to a deposit that is new.
+const PAYING: u128 = 45_000;
 
 /// What a run with ample limits shows.
 struct Measured {
@@ -121,24 +134,49 @@ impl Estimator {
         }
     }
 
-    /// Runs the operation as it is.
-    pub(super) fn rehearse(&self, op: UserOperation) -> Result<(), Rejection> {
-        let run = self.simulate(&op)?;
-        match self.native_call(&run, &op)? {
-            Some(call) => self.run_on_the_node(&op, &call),
-            None => refuse_failure(&run, &op, &self.frames(&run, &op)),
+    /// Runs the operation as it is: what limits it needed, and the bytes of its paymaster's context.
+    pub(super) fn rehearse(&self, op: UserOperation, checked: bool) -> Result<(Limits, usize), Rejection> {
+        if checked {
+            self.signatures.set(Signatures::Checked);
         }
+        let run = self.simulate(&op)?;
+        let native = self.native_call(&run, &op)?;
+        let limits = measure::limits(&run.trace, &op, self.entry_point, self.version);
+        let mut limits = limits.with_room_for_signatures();
+        match native {
+            Some(call) => {
+                self.run_on_the_node(&op, &call)?;
+                limits = self.with_the_nodes_limit_of(&op, limits, &call)?;
+            }
+            None => {
+                refuse_failure(&run, &op, &self.frames(&run, &op))?;
+                if !succeeded(&run) {
+                    let message = "what is charged is more than the gas limits add up to".into();
+                    return Err(Rejection::EntryPoint { message });
+                }
+            }
+        }
+        let context = rules::context_size(&run.trace).unwrap_or(0);
+        Ok((limits.with_slack(&op, self.version, context), context))
     }
 
     /// What a run with `ample` limits shows.
     fn measure(&self, op: &mut UserOperation, ample: Limits) -> Result<Measured, Rejection> {
         self.open.apply(ample, op);
-        let run = self.simulate(op)?;
+        let run = self.simulate_the_longest_way(op)?;
         let native = self.native_call(&run, op)?;
         if native.is_none() {
             refuse_failure(&run, op, &self.frames(&run, op))?;
         }
-        let mut limits = measure::limits(&run.trace, op, self.entry_point, self.version).with_room_for_signatures();
+        let limits = self.limits(&run, op);
+        let mut limits = if self.seen_through.get() {
+            limits.with_room_for_another_way()
+        } else {
+            limits.with_room_for_signatures()
+        };
+        if self.funding.get() == Funding::Deposited {
+            limits.verification += PAYING;
+        }
         if self.version == EntryPointVersion::V0_6 {
             // v0.6 charges no penalty, so this run's charge is already exact: the limits must add up to it (AA51).
             let charged = event(&run).map_or(0, |event| event.actualGasUsed.to());
@@ -146,6 +184,78 @@ impl Estimator {
             limits.verification += u128::saturating_sub(charged, op.max_gas(self.version));
         }
         Ok(Measured { limits, native, context: rules::context_size(&run.trace).unwrap_or(0) })
+    }
+
+    /// Runs the operation with its dummy signatures, and if they were refused, with checks of signatures that pass in one
+    /// way and in another: with a good signature validation goes on where it stopped, and takes more. What leads farthest
+    /// is how all that follows is run.
+    fn simulate_the_longest_way(&self, op: &UserOperation) -> Result<Run, Rejection> {
+        let plain = self.simulate(op)?;
+        let passed = |run: &Run| run.trace.validation_frames.is_some();
+        if self.signatures.get() != Signatures::Trusted || passed(&plain) && !plain.trace.trusted {
+            return Ok(plain);
+        }
+        let taken = |run: &Run| {
+            let limits = self.limits(run, op);
+            passed(run).then_some(limits.verification + limits.paymaster_verification)
+        };
+        let mut longest = (Signatures::Trusted, plain);
+        for signatures in FORCED {
+            self.signatures.set(signatures);
+            // What cannot be run in this way shows nothing.
+            let Ok(run) = self.simulate(op) else { continue };
+            self.seen_through.set(self.seen_through.get() || passed(&run) && !run.trace.trusted);
+            if taken(&run) > taken(&longest.1) {
+                longest = (signatures, run);
+            }
+        }
+        let (signatures, run) = longest;
+        self.signatures.set(signatures);
+        if run.trace.trusted && is_unpaid(&run) {
+            // It pays once it knows the signature, and no way was found to show it one.
+            self.funding.set(Funding::Deposited);
+            return self.simulate(op);
+        }
+        Ok(run)
+    }
+
+    fn limits(&self, run: &Run, op: &UserOperation) -> Limits {
+        measure::limits(&run.trace, op, self.entry_point, self.version)
+    }
+
+    /// Runs the finished operation with what its account has, if that is enough to pay for it: what is left for the call
+    /// may be too little.
+    ///
+    /// # Errors
+    /// If the call fails.
+    pub(super) fn afford(&self, op: &UserOperation) -> Result<(), Rejection> {
+        if op.paymaster.is_some() {
+            return Ok(());
+        }
+        let mut state = self.before.clone();
+        overlay(&mut state, self.overrides.clone());
+        let Wallet { balance, deposit } = Wallet::of(op, self.entry_point, self.version, &self.head.view, &state);
+        let prefund = op.required_prefund(self.version);
+        if balance.saturating_add(deposit) < prefund {
+            return Ok(());
+        }
+        self.funding.set(Funding::Own);
+        let run = self.simulate(op)?;
+        if self.is_native(&run) {
+            return Ok(());
+        }
+        match refuse_failure(&run, op, &self.frames(&run, op)) {
+            Err(Rejection::ExecutionReverted { reason, data, frame }) => {
+                let taken = prefund.saturating_sub(deposit);
+                let left = balance.saturating_sub(taken);
+                let reason = format!(
+                    "{reason}; of the account's {balance} wei up to {taken} pay for the operation first, which leaves                      {left} for the call"
+                );
+                Err(Rejection::ExecutionReverted { reason, data, frame })
+            }
+            // What pays only once it knows the signature may not have paid for a dummy's.
+            _ => Ok(()),
+        }
     }
 
     /// Gas by which a bundle of this operation, with these limits, would pass what a transaction may have.
@@ -253,7 +363,8 @@ impl Estimator {
 
     fn pretended(&self, op: &UserOperation) -> StateOverride {
         let before = self.before.clone();
-        funding::as_if_funded(op, self.entry_point, self.version, &self.head.view, before, &self.overrides)
+        let (at, view) = ((self.entry_point, self.version), &self.head.view);
+        funding::funded(self.funding.get(), op, at, view, before, &self.overrides)
     }
 
     fn handle_ops<'a>(
@@ -273,7 +384,7 @@ impl Estimator {
                 .unwrap_or(u64::MAX),
             priority_fee: 0,
             stop_at,
-            trust_signatures: true,
+            signatures: self.signatures.get(),
             overrides,
             at: next.first(),
             budget: Budget::EXECUTION,
@@ -300,6 +411,12 @@ impl Estimator {
 fn event(run: &Run) -> Option<UserOperationEvent> {
     let Ending::Completed(logs) = &run.ending else { return None };
     logs.iter().find_map(|log| UserOperationEvent::decode_log(log).ok()).map(|log| log.data)
+}
+
+/// Whether the EntryPoint was not paid.
+fn is_unpaid(run: &Run) -> bool {
+    let Ending::Reverted(data) = &run.ending else { return false };
+    matches!(EntryPointRevert::decode(data), EntryPointRevert::FailedOp { reason, .. } if reason.starts_with("AA21"))
 }
 
 fn succeeded(run: &Run) -> bool {

@@ -42,6 +42,17 @@ impl Limits {
         }
     }
 
+    /// Room where all checks of signatures have been seen to pass: only where a list was found to have its signer, or how
+    /// a contract found it good, may yet be another way.
+    pub(super) fn with_room_for_another_way(self) -> Self {
+        let room = |limit: u128| limit + limit / 50 + 1_000;
+        Self {
+            verification: room(self.verification),
+            paymaster_verification: room(self.paymaster_verification),
+            ..self
+        }
+    }
+
     /// These limits with what admission asks for beyond what suffices.
     pub(super) fn with_slack(mut self, op: &UserOperation, version: EntryPointVersion, context: usize) -> Self {
         let paymaster = op.paymaster.is_some();
@@ -175,4 +186,71 @@ pub(super) fn limits(trace: &Trace, op: &UserOperation, entry_point: Address, ve
         return Limits { verification, call, paymaster_verification: 0, post_op: 0 };
     }
     Limits { verification: own, call, paymaster_verification: paymaster.max(metered(account_end, end)), post_op }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(verification: u128, call: u128, paymaster_verification: u128, post_op: u128) -> Limits {
+        Limits { verification, call, paymaster_verification, post_op }
+    }
+
+    #[test]
+    fn a_signature_has_room_in_what_verifies_it_and_nowhere_else() {
+        let roomy = limits(20_000, 30_000, 40_000, 50_000).with_room_for_signatures();
+        assert_eq!(roomy, limits(22_000, 30_000, 43_000, 50_000));
+    }
+
+    #[test]
+    fn halfway_is_between_the_limits_of_the_part_and_the_others_are_the_higher() {
+        let (low, high) = (limits(1_000, 2_000, 3_000, 4_000), limits(3_000, 6_000, 9_000, 12_000));
+        let between = |part| low.between(high, part).unwrap();
+        assert_eq!(between(Part::Validation), limits(2_000, 6_000, 6_000, 12_000));
+        assert_eq!(between(Part::Call), limits(3_000, 4_000, 9_000, 12_000));
+        assert_eq!(between(Part::Execution), limits(3_000, 4_000, 9_000, 8_000));
+        assert_eq!(between(Part::PostOp), limits(3_000, 6_000, 9_000, 8_000));
+    }
+
+    #[test]
+    fn what_is_as_close_as_matters_is_not_halved_again() {
+        let call = |low, high| limits(0, low, 0, 0).between(limits(0, high, 0, 0), Part::Call).map(|it| it.call);
+        assert_eq!(call(1_000, 1_016), None);
+        assert_eq!(call(1_000, 1_017), Some(1_008));
+        // Of large ones a thousandth.
+        assert_eq!(call(999_000, 1_000_000), None);
+        assert_eq!(call(998_998, 1_000_000), Some(999_499));
+    }
+
+    #[test]
+    fn a_part_is_raised_twice_as_high_and_never_above_the_most() {
+        let (now, most) = (limits(100, 200, 300, 400), limits(1_250, 1_300, 1_700, 1_350));
+        assert_eq!(now.raised(Part::Validation, most), limits(1_200, 200, 1_600, 400));
+        assert_eq!(now.raised(Part::Call, most), limits(100, 1_300, 300, 400));
+        assert_eq!(now.raised(Part::Execution, most), limits(100, 1_300, 300, 1_350));
+        assert_eq!(now.raised(Part::PostOp, most), limits(100, 200, 300, 1_350));
+        assert_eq!(now.given_all(Part::Validation, most), limits(1_250, 200, 1_700, 400));
+        assert_eq!(now.given_all(Part::PostOp, limits(0, 0, 0, 0)), now, "and never lowered");
+    }
+
+    #[test]
+    fn admission_asks_for_slack_where_the_version_has_a_limit_for_it() {
+        let limits = limits(10, 20, 30, 40);
+        let alone = UserOperation::default();
+        let paid = UserOperation { paymaster: Some(Default::default()), ..UserOperation::default() };
+        let slack = VALIDATION_GAS_SLACK;
+        for version in [EntryPointVersion::V0_7, EntryPointVersion::V0_8, EntryPointVersion::V0_9] {
+            let of = |op| limits.with_slack(op, version, 0);
+            assert_eq!(of(&alone), Limits { verification: 10 + slack, ..limits });
+            let both = Limits { verification: 10 + slack, paymaster_verification: 30 + slack, ..limits };
+            assert_eq!(of(&paid), both);
+        }
+        let old = EntryPointVersion::V0_6;
+        let with = |op, context| limits.with_slack(op, old, context).verification - 10 - slack;
+        assert_eq!(with(&paid, 0), 0);
+        assert_eq!(with(&paid, 5), beside(&paid, old, 5));
+        assert_eq!(with(&alone, 0), beside(&alone, old, 0));
+        assert!(with(&alone, 0) > 0);
+        assert_eq!(limits.with_slack(&paid, old, 5).paymaster_verification, 30);
+    }
 }

@@ -11,11 +11,15 @@
 //! What calls contracts that the chain's client executes itself is measured up to there, and its call by the node
 //! ([`native`]).
 //!
-//! No search over RPC: one run measures, a second proves. A field that the caller set is never changed. What one estimate
-//! may simulate is bounded in gas, and done behind everything else ([`world::behind`]).
-//! Guarantee: what is estimated is admitted and executes, at any gas price up to the operation's own bound.
+//! No search over RPC: one run measures, a second proves. Where a dummy signature is refused, two more show how far a good
+//! one leads ([`Signatures`]). What the caller gives is kept where it would be taken, and raised where it would not; the
+//! limits of call and `postOp` bound the run. What one estimate may simulate is bounded in gas, and done behind everything
+//! else ([`world::behind`]).
+//! Guarantee: what is estimated is admitted and executes, at any gas price up to the operation's own bound, as long as who
+//! pays has what it has.
 
 mod estimator;
+mod finish;
 mod funding;
 mod measure;
 mod native;
@@ -28,16 +32,15 @@ use erc4337::{UserOperation, UserOperationRequest};
 
 use crate::{
     Config, Head, Rejection,
-    admission::{counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
+    admission::{check_limits, counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
     bounds,
-    evm::{Budget, overlay},
-    gas, work, world,
+    evm::{Budget, Signatures, overlay},
+    gas, rules, work, world,
 };
-use estimator::{Estimated, Estimator};
+use estimator::Estimator;
+use finish::{Finish, Given};
+use funding::Funding;
 use measure::Limits;
-
-/// Per cent of the base fee that an estimate holds at: it may rise until the operation is sent.
-const RISEN: u128 = 125;
 
 /// What `eth_estimateUserOperationGas` answers, in gas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,26 +82,13 @@ pub(crate) async fn estimate(
     if !bid {
         op.max_fee_per_gas = head.fees.base_fee * 2 + head.fees.priority_fee;
     }
-    if open.pre_verification_gas {
-        op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
-    }
-    let priority_fee = op.max_priority_fee_per_gas;
-    let Estimated { mut op, context } =
-        on_pending(op, open, entry_point, overrides, config, head, bundler, pending, Estimator::run).await?;
-    // At the price that will be paid; if that is not known, at the operation's bound.
-    if bid {
-        op.max_priority_fee_per_gas = priority_fee;
-    }
-    if open.verification && version.is_packed() {
-        let risen = head.fees.base_fee.saturating_mul(RISEN).div_ceil(100);
-        op.verification_gas_limit += bounds::estimated_room(&op, version, context, op.effective_gas_price(risen));
-    }
-    if open.pre_verification_gas {
-        // The operator of the chain charges for gas, of which the limits are known now.
-        op.max_priority_fee_per_gas = priority_fee;
-        op.pre_verification_gas =
-            gas::estimated_pre_verification_gas(&op, version, head) + bounds::unmetered_context(version, context);
-    }
+    // Whatever was given may be too little: it is held against what is needed at the end.
+    op.pre_verification_gas = 0;
+    op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
+    let given = Given::of(&request);
+    let finish = Finish { given, bid, priority_fee: op.max_priority_fee_per_gas, rules: config.rules.clone() };
+    let run = move |estimator: &Estimator, op| finish.run(estimator, op);
+    let op = on_pending(op, open, entry_point, overrides, config, head, bundler, pending, run).await?;
     let own = op.paymaster.as_ref().filter(|_| version.is_packed());
     Ok(Estimate {
         pre_verification_gas: op.pre_verification_gas,
@@ -109,23 +99,39 @@ pub(crate) async fn estimate(
     })
 }
 
-/// Runs a whole operation with exactly its own limits, as if whoever pays could and all signatures were good.
+/// Runs a whole operation with exactly its own limits, as if whoever pays could, and as if all signatures were good unless
+/// they are to be `checked`; what would not be admitted for its limits and fees is not run. The answer is what it needed: as
+/// an estimate would have it, but `pre_verification_gas`, which is the most that such an estimate may have come to.
 ///
 /// # Errors
 /// If validation, the call or postOp fails.
 pub(crate) async fn rehearse(
     op: UserOperation,
     entry_point: Address,
+    checked: bool,
     config: &Config,
     head: &Head,
     bundler: Address,
     pending: impl AsyncFnOnce(&UserOperation) -> Result<Vec<Arc<UserOperation>>, Rejection>,
-) -> Result<(), Rejection> {
-    entry_point_version(config, entry_point)?;
+) -> Result<Estimate, Rejection> {
+    let version = entry_point_version(config, entry_point)?;
+    // Before anything is done for it.
+    check_limits(&op, version, config, head)?;
     head.view.prefetch(&first_reads(&op, entry_point, bundler)).await?;
+    let most = gas::most_pre_verification_gas(&op, version, head);
+    let least = rules::least_pre_verification_gas(&op, version, &config.rules);
+    let has_own = op.paymaster.is_some() && version.is_packed();
     let overrides = StateOverride::default();
-    let run = |estimator: &Estimator, op| estimator.rehearse(op);
-    on_pending(op, Open::NOTHING, entry_point, overrides, config, head, bundler, pending, run).await
+    let run = move |estimator: &Estimator, op| estimator.rehearse(op, checked);
+    let (limits, context) =
+        on_pending(op, Open::NOTHING, entry_point, overrides, config, head, bundler, pending, run).await?;
+    Ok(Estimate {
+        pre_verification_gas: (most + bounds::unmetered_context(version, context)).max(least),
+        verification_gas_limit: limits.verification,
+        call_gas_limit: limits.call,
+        paymaster_verification_gas_limit: has_own.then_some(limits.paymaster_verification),
+        paymaster_post_op_gas_limit: has_own.then_some(limits.post_op),
+    })
 }
 
 /// Hands the operation to `run`, on the state that what is pending before it leaves.
@@ -150,7 +156,7 @@ async fn on_pending<T: Send + 'static>(
         entry_point,
         version,
         chain: config.chain.clone(),
-        max_verification_gas: config.max_verification_gas,
+        max_verification_gas: config.most_verification_gas(),
         bundler,
         before: StateOverride::default(),
         overrides,
@@ -158,6 +164,9 @@ async fn on_pending<T: Send + 'static>(
         next: head.block.next(&config.chain, world::unix()),
         open,
         spent: Cell::new(0),
+        signatures: Cell::new(Signatures::Trusted),
+        seen_through: Cell::new(false),
+        funding: Cell::new(Funding::Given),
     };
     let done = world::behind(move || {
         let done = estimator.place_behind(&ahead, &op).and_then(|()| run(&estimator, op));
@@ -184,17 +193,17 @@ impl Estimator {
     }
 }
 
-/// Limits that the caller sets are kept, so they must be ones that an operation can be sent with: they bound the run.
+/// Limits that the caller sets must be ones that an operation can be sent with.
 fn within_bounds(request: &UserOperationRequest, config: &Config) -> Result<(), Rejection> {
     let paymaster = request.paymaster.as_ref();
     let transaction = u128::from(config.chain.max_transaction_gas);
     for (field, given, limit) in [
-        ("verificationGasLimit", request.verification_gas_limit, config.max_verification_gas),
+        ("verificationGasLimit", request.verification_gas_limit, config.most_verification_gas()),
         ("callGasLimit", request.call_gas_limit, transaction),
         (
             "paymasterVerificationGasLimit",
             paymaster.and_then(|paymaster| paymaster.verification_gas_limit),
-            config.max_verification_gas,
+            config.most_verification_gas(),
         ),
         ("paymasterPostOpGasLimit", paymaster.and_then(|paymaster| paymaster.post_op_gas_limit), transaction),
         ("preVerificationGas", request.pre_verification_gas, transaction),
@@ -206,10 +215,10 @@ fn within_bounds(request: &UserOperationRequest, config: &Config) -> Result<(), 
     Ok(())
 }
 
-/// Which limits the caller left to us.
+/// Which limits are for us to find. Those of validation always are: one that a caller gives, and that would be refused,
+/// is raised to what is taken.
 #[derive(Clone, Copy, Debug)]
 struct Open {
-    pre_verification_gas: bool,
     verification: bool,
     call: bool,
     paymaster_verification: bool,
@@ -218,22 +227,15 @@ struct Open {
 
 impl Open {
     /// All limits are the caller's.
-    const NOTHING: Self = Self {
-        pre_verification_gas: false,
-        verification: false,
-        call: false,
-        paymaster_verification: false,
-        post_op: false,
-    };
+    const NOTHING: Self = Self { verification: false, call: false, paymaster_verification: false, post_op: false };
 
     fn of(request: &UserOperationRequest) -> Self {
         let open = |limit: Option<u128>| limit.is_none_or(|limit| limit == 0);
         let paymaster = request.paymaster.as_ref();
         Self {
-            pre_verification_gas: open(request.pre_verification_gas),
-            verification: open(request.verification_gas_limit),
+            verification: true,
             call: open(request.call_gas_limit),
-            paymaster_verification: open(paymaster.and_then(|paymaster| paymaster.verification_gas_limit)),
+            paymaster_verification: true,
             post_op: open(paymaster.and_then(|paymaster| paymaster.post_op_gas_limit)),
         }
     }

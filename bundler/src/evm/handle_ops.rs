@@ -21,7 +21,7 @@ use revm::{
 
 use super::{
     BlockPin, Moment, StateView, Trace, Wanted,
-    recorder::{Recorder, Watch},
+    recorder::{Recorder, Signatures, Watch},
     rules_of_chain::{precompiles, spec},
     speculation::Speculation,
 };
@@ -58,8 +58,8 @@ pub struct HandleOps<'a> {
     pub priority_fee: u128,
     /// How far to run.
     pub stop_at: StopAt,
-    /// Whether "signature failed" counts as valid, for estimation with dummy signatures.
-    pub trust_signatures: bool,
+    /// What is done about signatures: estimates are made with dummies.
+    pub signatures: Signatures,
     /// Account state to pretend (`eth_call`'s state override set).
     pub overrides: &'a StateOverride,
     /// The block that it runs in.
@@ -185,7 +185,7 @@ impl HandleOps<'_> {
         apply(self.overrides, &mut db)?;
         for op in self.operations {
             if let Some(auth) = &op.eip7702_auth {
-                delegate(&mut db, op.sender, auth, self.trust_signatures);
+                delegate(&mut db, op.sender, auth, self.trusts());
             }
         }
 
@@ -232,6 +232,10 @@ impl HandleOps<'_> {
         Ok((Run { ending, gas_used, trace, reads, trips: 0, simulated: 0 }, state, missing))
     }
 
+    fn trusts(&self) -> bool {
+        self.signatures != Signatures::Checked
+    }
+
     fn recorder(&self) -> Recorder {
         let selectors = self.version.selectors();
         Recorder::new(Watch {
@@ -241,7 +245,8 @@ impl HandleOps<'_> {
             before_execution: U256::from_be_bytes(entry_point_v08::BeforeExecution::SIGNATURE_HASH.0),
             stop_after_validation: self.stop_at == StopAt::Validation,
             // The word of the verdict: `(validationData)` of the account, `(context, validationData)` of the paymaster.
-            trusted: if self.trust_signatures {
+            signatures: self.signatures,
+            trusted: if self.trusts() {
                 vec![(selectors.validate_user_op, 0), (selectors.validate_paymaster_user_op, 1)]
             } else {
                 Vec::new()

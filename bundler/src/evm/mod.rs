@@ -25,6 +25,7 @@ pub use forecast::Forecast;
 pub(crate) use handle_ops::overlay;
 pub use handle_ops::{Budget, Ending, HandleOps, Run, SimulationError, StopAt};
 pub use next_block::{Moment, NextBlock};
+pub use recorder::Signatures;
 pub use self_test::{EvmDiffers, SelfTestError};
 pub use state::{ReadCounters, Shared, StateView, Wanted};
 pub use trace::{Act, Deed, Frame, FrameKind, GasReading, Trace};

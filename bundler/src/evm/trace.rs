@@ -33,6 +33,8 @@ pub struct Frame {
     pub code: Address,
     /// Whether there was code to run; not known of creations.
     pub has_code: bool,
+    /// Whether the code that it names is an EIP-7702 delegation.
+    pub delegated: bool,
     /// Whether only the chain's client can run it. After validation it was not run, but answered `true`.
     pub native: bool,
     /// Wei it was called with.
@@ -102,11 +104,15 @@ pub enum Deed {
         address: Address,
         /// Whether there is any; not known if the instruction halted its frame, and so read nothing.
         has_code: Option<bool>,
+        /// Whether that is an EIP-7702 delegation.
+        delegated: bool,
         /// Whether it was its size, and the next instruction was `ISZERO`.
         only_whether: bool,
     },
     /// Called, by the frame of this index.
     Call(usize),
+    /// Ran `CREATE`, as this contract.
+    Create(Address),
     /// Created a contract by `CREATE2`.
     Create2(Address),
 }
@@ -135,6 +141,8 @@ pub struct Trace {
     pub acts: Vec<Act>,
     /// What was hashed in validation, of 64 bytes: from the hash to the two words.
     pub preimages: HashMap<U256, [U256; 2]>,
+    /// Whether "signature failed" was taken for "valid".
+    pub trusted: bool,
 }
 
 impl Trace {

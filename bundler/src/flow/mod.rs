@@ -468,11 +468,16 @@ impl Flow {
                 let transactions = slot.transactions();
                 actions.push(Action::Ask { place: Place { key, nonce: *nonce }, transactions, again: false });
             }
-            let last = lane.slots.iter().rev().find(|(_, slot)| !slot.vacant).map(|(nonce, _)| *nonce);
+            // Who could not be mined at this base fee anyway waits for that, and not for those before it.
+            let waiting = lane.slots.iter().filter(|(_, slot)| !slot.vacant && slot.pays(fees.base_fee));
+            let waiting: Vec<(u64, Fees)> = waiting.map(|(nonce, slot)| (*nonce, slot.bid())).collect();
+            let behind = |nonce: u64| {
+                waiting.iter().filter(|(later, _)| *later > nonce).map(|(_, bid)| *bid).reduce(Fees::at_least)
+            };
             let mut given_up = Vec::new();
             for (nonce, slot) in lane.slots.range_mut(next..) {
                 // A later one cannot be mined before the first: only that is worth a higher fee.
-                let order = (*nonce == next, last.is_some_and(|last| *nonce < last));
+                let order = (*nonce == next, behind(*nonce));
                 match slot.next(&self.policy, order, now, fees) {
                     Next::Wait => {}
                     Next::Again(attempt) => {

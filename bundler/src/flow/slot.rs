@@ -120,6 +120,17 @@ impl Slot {
         self.stuck && !self.vacant && !self.signing && !self.cancelling && !self.attempts.is_empty()
     }
 
+    /// Whether its last transaction may be mined at this base fee, in wei per gas; one that is not signed yet may.
+    pub(super) fn pays(&self, base_fee: u128) -> bool {
+        self.attempts.last().is_none_or(|last| last.fees.max_fee >= base_fee)
+    }
+
+    /// What its last transaction bids; anything, if it is not signed yet.
+    pub(super) fn bid(&self) -> Fees {
+        let any = Fees { max_fee: u128::MAX, priority_fee: u128::MAX };
+        self.attempts.last().map_or(any, |last| last.fees)
+    }
+
     /// Every transaction that may be mined under it.
     pub(super) fn transactions(&self) -> Vec<B256> {
         let past = self.past.iter().flat_map(|past| &past.attempts);
@@ -217,15 +228,24 @@ impl Slot {
         (self.signing, self.maybe_taken) = (false, true);
     }
 
-    /// What to do at this time; `first` if nothing before it is in the way, `waited_for` if others are behind it.
+    /// What to do at this time; `first` if nothing before it is in the way, and what those behind it bid at the most, if there
+    /// are any.
     pub(super) fn next(
         &mut self,
         policy: &Policy,
-        (first, waited_for): (bool, bool),
+        (first, behind): (bool, Option<Fees>),
         now: u64,
         fees: FeeSuggestion,
     ) -> Next {
         (self.unaccounted, self.aged) = (false, true);
+        let waited_for = behind.is_some();
+        // Whoever waits for a cancellation is not mined for less than he bids himself. One that nobody waits for, and that only
+        // keeps something from being mined too late, is as good unmined.
+        let cancelling = match behind {
+            Some(behind) => FeeSuggestion { priority_fee: fees.priority_fee.min(behind.priority_fee), ..fees },
+            None if self.overdue => FeeSuggestion::flat(0, 0),
+            None => fees,
+        };
         if self.signing {
             return Next::Wait;
         }
@@ -242,20 +262,24 @@ impl Slot {
             // No bundle has come for it, and others wait.
             (self.vacant, self.cancelling) = (false, true);
         }
-        let Some(last) = self.attempts.last().cloned() else { return self.sign_anew(policy, now, fees) };
+        let Some(last) = self.attempts.last().cloned() else { return self.sign_anew(policy, now, fees, cancelling) };
         if now < self.sent_at.saturating_add(policy.patience) && self.refused == 0 && !self.overdue {
             return Next::Wait;
         }
         let reopened = std::mem::replace(&mut self.sent_at, now) == 0;
         let cancels = self.cancelled_by.contains(&last.transaction);
         if self.cancelling && !cancels {
-            return self.sign_cancellation(policy, Some(last.fees), fees).unwrap_or(Next::Again(last));
+            return self.sign_cancellation(policy, Some(last.fees), cancelling).unwrap_or(Next::Again(last));
+        }
+        // Nothing is mined for any price where twice that is not enough.
+        if cancels && last.fees.is_twice(cancelling) {
+            return Next::Again(last);
         }
         if !first || reopened {
             return Next::Again(last);
         }
         if cancels {
-            return self.sign_cancellation(policy, Some(last.fees), fees).unwrap_or(Next::Again(last));
+            return self.sign_cancellation(policy, Some(last.fees), cancelling).unwrap_or(Next::Again(last));
         }
         // It bids what others do, and more than at first: somebody may see to it that one of its operations is not mined.
         let at_market = last.fees.priority_fee >= fees.priority_fee && last.fees.max_fee > fees.base_fee;
@@ -265,7 +289,7 @@ impl Slot {
             if several {
                 return Next::GiveUp;
             }
-            if waited_for && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees) {
+            if waited_for && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), cancelling) {
                 self.cancelling = true;
                 return cancellation;
             }
@@ -284,7 +308,7 @@ impl Slot {
         let harmful = waited_for || self.overdue || self.carried().is_some_and(|bundle| bundle.may_expire());
         if due
             && harmful
-            && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), fees)
+            && let Some(cancellation) = self.sign_cancellation(policy, Some(last.fees), cancelling)
         {
             self.cancelling = true;
             return cancellation;
@@ -292,14 +316,14 @@ impl Slot {
         Next::Again(last)
     }
 
-    fn sign_anew(&mut self, policy: &Policy, now: u64, fees: FeeSuggestion) -> Next {
+    fn sign_anew(&mut self, policy: &Policy, now: u64, fees: FeeSuggestion, cancelling: FeeSuggestion) -> Next {
         self.sent_at = now;
         match self.carried() {
             Some(bundle) if !self.cancelling => {
                 let bid = Fees::first(bundle, fees);
                 Next::Sign(Some(Arc::clone(bundle)), self.standing.map_or(bid, |it| bid.at_least(it.raised())))
             }
-            _ => self.sign_cancellation(policy, self.standing, fees).unwrap_or(Next::Wait),
+            _ => self.sign_cancellation(policy, self.standing, cancelling).unwrap_or(Next::Wait),
         }
     }
 

@@ -94,9 +94,8 @@ impl OperationRow {
         let op = UserOperationRequest::from_json(&self.operation, version)
             .and_then(|request| request.complete(version))
             .map_err(|error| error.to_string())?;
-        let party = |address: Address| Party {
-            address,
-            standing: if self.staked.contains(&address) { Standing::Staked } else { Standing::Unstaked },
+        let party = |address: Address| {
+            Party::new(address, if self.staked.contains(&address) { Standing::Staked } else { Standing::Unstaked })
         };
         let parties = Parties {
             entry_point: self.entry_point,

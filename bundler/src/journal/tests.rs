@@ -149,8 +149,8 @@ fn an_operation_of_any_version_comes_back_as_it_was() {
                 signature: Bytes::from_static(&[8; 65]),
             };
             let mut before = admitted(1, op, version);
-            let staked = Party { address: key(1), standing: Standing::Staked };
-            let paymaster = Some(Party { address: key(2), standing: Standing::Unstaked });
+            let staked = Party::new(key(1), Standing::Staked);
+            let paymaster = Some(Party::new(key(2), Standing::Unstaked));
             let parties = Parties { account: staked, paymaster, ..Parties::default() };
             let code_hashes = vec![(key(1), hash(9))];
             before.evidence = Arc::new(Evidence { parties, code_hashes, ..Evidence::default() });

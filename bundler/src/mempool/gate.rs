@@ -41,6 +41,7 @@ impl Mempool {
                 return Err(Rejection::EntityIsSender { entity, address });
             }
         }
+        self.check_delegate(op, replaced)?;
         // STO-040, the other way round.
         let (address, parts) = (op.sender, self.parts_beside(op.sender, replaced));
         let as_entity = |entity| Err(Rejection::SenderIsEntity { entity, address });
@@ -48,6 +49,21 @@ impl Mempool {
             parts if parts.factory > 0 => as_entity(Entity::Factory),
             parts if parts.paymaster > 0 => as_entity(Entity::Paymaster),
             _ => Ok(()),
+        }
+    }
+
+    /// AUTH-040: what is pending of one sender with an authorization delegates to one address.
+    fn check_delegate(&self, op: &UserOperation, replaced: Option<&Admitted>) -> Result<(), Rejection> {
+        let Some(delegate) = op.eip7702_auth.as_ref().map(|auth| auth.address) else { return Ok(()) };
+        if self.parts_beside(op.sender, replaced).account == 0 {
+            return Ok(());
+        }
+        let beside = self.entries.values().map(|entry| &entry.admitted);
+        let beside = beside.filter(|it| it.op.sender == op.sender && replaced.is_none_or(|old| old.hash != it.hash));
+        let delegates = beside.filter_map(|it| it.op.eip7702_auth.as_ref()).map(|auth| auth.address);
+        match delegates.into_iter().find(|pending| *pending != delegate) {
+            Some(pending) => Err(Rejection::OtherDelegate { delegate, pending }),
+            None => Ok(()),
         }
     }
 
@@ -75,13 +91,20 @@ impl Mempool {
         let account = parties.account;
         if let Some(count) = over(account, self.config.same_sender) {
             let (entity, address) = (Entity::Account, account.address);
-            return Err(Rejection::TooManyPending { entity, address, count, rule: "UREP-010" });
+            return Err(Rejection::TooManyPending {
+                entity,
+                address,
+                count,
+                rule: "UREP-010",
+                minimum: parties.minimum,
+            });
         }
         if let Some(paymaster) = parties.paymaster {
             let most = self.reputation.allowed_unstaked(paymaster.address, &self.config);
             if let Some(count) = over(paymaster, most) {
                 let (entity, address) = (Entity::Paymaster, paymaster.address);
-                return Err(Rejection::TooManyPending { entity, address, count, rule: "UREP-020" });
+                let (rule, minimum) = ("UREP-020", parties.minimum);
+                return Err(Rejection::TooManyPending { entity, address, count, rule, minimum });
             }
             let key = (admitted.entry_point, paymaster.address);
             let freed =

@@ -7,7 +7,8 @@
 //!          └─ three times, though others went at no higher bid in between ──► dropped, and remembered
 //! ```
 //!
-//! That others go is what tells a culprit from a node in trouble: while a node takes nothing, nothing is dropped.
+//! That others go is what tells a culprit from a node in trouble: while a node takes nothing, nothing is dropped. One of
+//! those that wait is tried with each head then, and when that is taken the others wait no longer.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -77,6 +78,8 @@ pub(super) struct Suspicion {
     unmined: bool,
     /// What was bid when it was last refused, and whether another was taken at no more than that since.
     refused: Option<(Fees, bool)>,
+    /// It failed again and nothing had been taken meanwhile: it may be the node.
+    unheard: bool,
     /// Whether the node disagreed about it alone, and agreed about another since.
     disagreed: Option<bool>,
 }
@@ -140,10 +143,16 @@ impl Mempool {
         }
     }
 
-    /// A bundle with these was taken by a node, at this bid, or was executed by it as by us.
-    pub(crate) fn went(&mut self, hashes: &[B256], bid: Option<Fees>) {
+    /// A bundle with these was taken by a node, at this bid, or was executed by it as by us. Whether others need not wait any
+    /// longer for nodes to take anything.
+    pub(crate) fn went(&mut self, hashes: &[B256], bid: Option<Fees>) -> bool {
+        let mut freed = false;
         for entry in self.entries.values_mut() {
             let suspicion = &mut entry.suspicion;
+            // The node takes transactions again.
+            if bid.is_some() && std::mem::take(&mut suspicion.unheard) {
+                (suspicion.not_before, freed) = (0, true);
+            }
             match (bid, &mut suspicion.refused) {
                 (Some(bid), Some((refused, others))) => *others |= bid.is_within(*refused),
                 (None, _) => suspicion.disagreed = suspicion.disagreed.map(|_| true),
@@ -161,6 +170,19 @@ impl Mempool {
                 None => entry.suspicion.disagreed = None,
             }
         }
+        freed
+    }
+
+    /// The one that is tried although it has to wait: that nodes take nothing of several senders is seen to be over as soon as
+    /// it is.
+    pub(super) fn probe(&self) -> Option<B256> {
+        if self.probed {
+            return None;
+        }
+        let unheard = || self.entries.iter().filter(|(_, entry)| entry.suspicion.unheard);
+        let first = unheard().min_by_key(|(hash, entry)| (entry.suspicion.not_before, **hash))?;
+        let sender = first.1.admitted.op.sender;
+        unheard().any(|(_, entry)| entry.admitted.op.sender != sender).then_some(*first.0)
     }
 
     /// What an operation goes with.
@@ -239,7 +261,10 @@ impl Mempool {
         };
         let verdict = match trouble {
             Trouble::Refused { bid, passing } => {
-                let verdict = !passing && strike(suspicion.refused.is_some_and(|(_, others)| others));
+                let others_go = suspicion.refused.is_some_and(|(_, others)| others);
+                suspicion.unheard = suspicion.refused.is_some() && !others_go;
+                self.probed |= suspicion.unheard;
+                let verdict = !passing && strike(others_go);
                 // At a higher bid it may be another matter.
                 let bid = suspicion.refused.map_or(bid, |(before, _)| before.at_least(bid));
                 suspicion.refused = Some((bid, false));

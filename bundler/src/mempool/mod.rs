@@ -150,6 +150,8 @@ pub struct Mempool {
     groups: u64,
     /// Whose operations nodes would not take, and which.
     culprits: Culprits,
+    /// One that has to wait was tried at this head, and not taken.
+    probed: bool,
 }
 
 impl Mempool {
@@ -352,6 +354,7 @@ impl Mempool {
         let bundled: HashSet<Address> = in_bundles().map(|it| it.op.sender).collect();
         let uncontained: HashSet<Address> =
             in_bundles().filter(|it| self.is_uncontained(it)).filter_map(Admitted::uncontained).collect();
+        let probe = self.probe();
         self.arrivals
             .values()
             .filter_map(|hash| self.entries.get(hash))
@@ -359,7 +362,7 @@ impl Mempool {
                 let admitted = &entry.admitted;
                 entry.phase == Phase::Waiting
                     && entry.held.is_none()
-                    && entry.suspicion.not_before <= self.time
+                    && (entry.suspicion.not_before <= self.time || probe == Some(admitted.hash))
                     && !bundled.contains(&admitted.op.sender)
                     && admitted.uncontained().is_none_or(|paymaster| !uncontained.contains(&paymaster))
                     && self.next.is_none_or(|next| admitted.validated.is_open(&next, admitted.version))
@@ -424,6 +427,22 @@ impl Mempool {
             if let Some(entry) = self.entries.get_mut(hash) {
                 entry.held = Some(why.to_owned());
             }
+        }
+    }
+
+    /// What an operation waits for that may go into a bundle and is in none: the others before it, or its time.
+    pub(crate) fn waits_behind(&self, hash: B256) -> Option<&'static str> {
+        let entry = self.entries.get(&hash).filter(|entry| entry.phase == Phase::Waiting)?;
+        let admitted = &entry.admitted;
+        let in_bundle = |it: &Entry| it.phase == Phase::Bundled && it.admitted.op.sender == admitted.op.sender;
+        if self.next.is_some_and(|next| !admitted.validated.is_open(&next, admitted.version)) {
+            Some("it is not valid yet, or not in every second that the next block may have")
+        } else if self.entries.values().any(in_bundle) {
+            Some("another operation of its sender's is on its way")
+        } else if entry.ahead > 0 {
+            Some("an earlier nonce of its sender's goes first")
+        } else {
+            None
         }
     }
 

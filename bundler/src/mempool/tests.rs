@@ -49,7 +49,7 @@ fn head(number: u64) -> Head {
 }
 
 fn party(address: Address, staked: bool) -> Party {
-    Party { address, standing: if staked { Standing::Staked } else { Standing::Unstaked } }
+    Party::new(address, if staked { Standing::Staked } else { Standing::Unstaked })
 }
 
 /// An operation without a paymaster, validated on block 1.
@@ -416,7 +416,7 @@ fn what_is_in_flight_is_owed_whoever_else_comes() {
 }
 
 #[test]
-fn what_another_operation_did_as_this_one_announced_is_no_change_of_code() {
+fn cod_010_what_became_of_the_sender_itself_is_validated_afresh() {
     use alloy::eips::eip7702::{Authorization, SignedAuthorization};
     use alloy::primitives::keccak256;
     use erc4337::Initializer;
@@ -438,17 +438,17 @@ fn what_another_operation_did_as_this_one_announced_is_no_change_of_code() {
     let (empty, made) = (alloy::primitives::KECCAK256_EMPTY, B256::repeat_byte(2));
     let factory = Initializer::Factory { address: STRANGER, data: Default::default() };
     let deploys = UserOperation { initializer: Some(factory), ..UserOperation::default() };
-    let of = |version| stays(version, deploys.clone(), sender, empty, made);
-    // Another nonce key's first operation has made the account. Before v0.9 that is AA10.
-    assert_eq!(EntryPointVersion::ALL.map(of), [false, false, false, true]);
-    assert!(!stays(EntryPointVersion::V0_9, deploys.clone(), sender, made, B256::repeat_byte(3)), "it had code");
+    // Another nonce key's first operation has made the account. Before v0.9 that is AA10, of which this is not asked.
+    assert!(stays(EntryPointVersion::V0_9, deploys.clone(), sender, empty, made));
     assert!(!stays(EntryPointVersion::V0_9, deploys, STRANGER, empty, made), "another account");
-    assert!(!stays(EntryPointVersion::V0_9, UserOperation::default(), sender, empty, made), "it has no init code");
+    // It has delegated anew, or its code is gone: whatever it is now, that has just been validated.
+    assert!(stays(EntryPointVersion::V0_8, UserOperation::default(), sender, designation, made));
+    assert!(stays(EntryPointVersion::V0_8, UserOperation::default(), sender, designation, empty));
+    assert!(!stays(EntryPointVersion::V0_8, UserOperation::default(), STRANGER, designation, made));
     let inner = Authorization { chain_id: U256::ZERO, address: delegate, nonce: 0 };
     let auth = SignedAuthorization::new_unchecked(inner, 0, U256::ONE, U256::ONE);
     let delegates = UserOperation { eip7702_auth: Some(auth), ..UserOperation::default() };
-    assert!(stays(EntryPointVersion::V0_8, delegates.clone(), sender, empty, designation));
-    assert!(!stays(EntryPointVersion::V0_8, delegates, sender, empty, made), "delegated elsewhere");
+    assert!(stays(EntryPointVersion::V0_8, delegates, sender, empty, designation));
 }
 
 #[tokio::test]
@@ -518,4 +518,36 @@ fn state_that_cannot_be_read_is_no_verdict() {
     assert!(pool.refresh(hash, Err(Rejection::Internal("the node is gone"))).is_empty());
     assert_eq!(pool.stale(10).len(), 1);
     assert_eq!(ids(&pool.refresh(hash, Err(Rejection::EntryPoint { message: "AA25".into() }))), [1]);
+}
+
+#[test]
+fn auth_040_what_is_pending_of_one_sender_delegates_to_one_address() {
+    use alloy::eips::eip7702::{Authorization, SignedAuthorization};
+    let delegating = |nonce: u64, fee: u128, id: u8, delegate: u8| {
+        let inner = Authorization { chain_id: U256::ZERO, address: Address::repeat_byte(delegate), nonce: 0 };
+        let mut admitted = operation(1, nonce, fee, id);
+        Arc::make_mut(&mut admitted.op).eip7702_auth =
+            Some(SignedAuthorization::new_unchecked(inner, 0, U256::ONE, U256::ONE));
+        admitted
+    };
+    let mut pool = Mempool::default();
+    insert(&mut pool, delegating(0, 100, 1, 7)).unwrap();
+    insert(&mut pool, delegating(1, 100, 2, 7)).unwrap();
+    insert(&mut pool, operation(1, 2, 100, 3)).unwrap();
+    let refused = insert(&mut pool, delegating(3, 100, 4, 8)).unwrap_err();
+    assert!(matches!(refused, Rejection::OtherDelegate { .. }), "{refused}");
+    assert_eq!((refused.code(), refused.data().unwrap()["rule"].clone()), (-32502, "AUTH-040".into()));
+    // What it replaces does not count, but the other does.
+    assert!(insert(&mut pool, delegating(0, 200, 5, 8)).is_err());
+    pool.remove(B256::repeat_byte(2));
+    insert(&mut pool, delegating(0, 200, 6, 8)).unwrap();
+}
+
+#[test]
+fn srep_040_whoever_is_staked_has_as_many_pending_as_it_likes() {
+    let mut pool = Mempool::default();
+    for id in 1..=40 {
+        insert(&mut pool, sponsored(id, id, 1_000_000, true)).unwrap();
+    }
+    assert_eq!(pool.len(), 40);
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
+use alloy::primitives::{Address, B256, U256};
 use erc4337::storage::{DepositInfo, deposit_slots};
 
 use super::{Counts, Entry, Mempool, Phase, ReputationStatus, Slot, accountable, cost, entities};
@@ -146,6 +146,7 @@ impl Mempool {
     /// are accounts whose balance and nonce every bundle changes.
     pub fn advance(&mut self, head: &Head, previous: &StateView, busy: &[Address], next: NextBlock) -> Vec<Dropped> {
         self.time = head.time;
+        self.probed = false;
         self.culprits.forget(head.time);
         self.look_to(next);
         let mut out: Vec<(B256, String, Option<Blame>)> = Vec::new();
@@ -333,26 +334,13 @@ impl Mempool {
     }
 }
 
-/// An account whose code is not what the first validation saw (COD-010).
+/// An account whose code is not what the first validation saw (COD-010); not the sender's own, whose creation or new
+/// delegation has had the operation validated afresh.
 fn changed_code(first: &Admitted, second: &Admitted) -> Option<Address> {
     first.evidence.code_hashes.iter().find_map(|(address, hash)| {
         let now = second.evidence.code_hashes.iter().find(|(other, _)| other == address)?;
-        (now.1 != *hash && !is_made_as_announced(first, *address, *hash, now.1)).then_some(*address)
+        (now.1 != *hash && *address != first.op.sender).then_some(*address)
     })
-}
-
-/// Whether this is no more than the operation's own init code or authorization would have done: another operation with
-/// the same has come first. v0.9 ignores init code of an account that is there, and the protocol an authorization that is
-/// spent; the second validation has run the code that there is now.
-fn is_made_as_announced(first: &Admitted, account: Address, before: B256, now: B256) -> bool {
-    let op = &first.op;
-    if account != op.sender || !(before == KECCAK256_EMPTY || before.is_zero()) {
-        return false;
-    }
-    if let Some(auth) = &op.eip7702_auth {
-        return now == keccak256([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat());
-    }
-    op.factory().is_some() && first.version.ignores_init_code_of_existing_accounts()
 }
 
 /// Who is made to answer (EREP-020, EREP-030): a staked account for everyone, a staked factory for the account it

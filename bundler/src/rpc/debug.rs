@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 
 use super::params::Positional;
 use crate::{
-    Bundler, Rejection, admission::entry_point_version, config::BundlingMode, mempool::Counts, rules::Standing,
+    Bundler, Rejection,
+    admission::entry_point_version,
+    config::BundlingMode,
+    mempool::Counts,
+    rules::{Minimum, Standing},
 };
 
 pub(super) fn register(module: &mut RpcModule<Bundler>) -> Result<(), RegisterMethodError> {
@@ -111,7 +115,7 @@ async fn stake_status(params: Params<'static>, bundler: Arc<Bundler>, _: Extensi
             "stake": info.stake.to_string(),
             "unstakeDelaySec": info.unstake_delay.to_string(),
         },
-        "isStaked": Standing::of(&info, &bundler.config.chain) == Standing::Staked,
+        "isStaked": Standing::of(&info, Minimum::of(&bundler.config.chain)) == Standing::Staked,
     }))
 }
 

@@ -127,6 +127,7 @@ fn act(act: &Act, trace: &Trace) -> Value {
             answer["hasCode"] = json!(has_code);
             Some(("contract", address))
         }
+        Deed::Create(by) => Some(("creator", by)),
         Deed::Create2(address) => Some(("creates", address)),
         Deed::Call(callee) => trace.frames.get(callee).map(|frame| ("calls", frame.code)),
         _ => None,

@@ -50,5 +50,6 @@ pub(super) fn judge(trace: &Trace, parties: &Parties) -> Option<Violation> {
         depth: frame.depth,
         call_path: trace.call_path(index),
         cure,
+        minimum: parties.minimum,
     })
 }

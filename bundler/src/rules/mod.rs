@@ -8,10 +8,17 @@
 //! How each rule is read, where the ERC leaves a choice: `docs/erc-7562.md`.
 
 mod calls;
+mod constants;
 mod context;
+mod creation;
+mod delegation;
+mod exception;
+mod limits;
 mod opcodes;
+mod profile;
 mod rule;
 mod storage;
+mod table;
 mod violation;
 
 #[cfg(test)]
@@ -21,8 +28,13 @@ use alloy::primitives::{Address, U256};
 use erc4337::{ChainPreset, storage::DepositInfo};
 use serde::{Deserialize, Serialize};
 
+pub use constants::{Constant, ConstantError, RuleConfig, constants, make_canonical};
 pub(crate) use context::{MAX_CONTEXT_SIZE, context_size};
+pub use exception::Exception;
+pub(crate) use limits::least_pre_verification_gas;
+pub use profile::{Base, Profile, ProfileError};
 pub use rule::Rule;
+pub use table::{Held, Row, TABLE};
 pub use violation::Violation;
 
 use crate::{
@@ -30,8 +42,21 @@ use crate::{
     rejection::Entity,
 };
 
-/// Seconds that a stake must stay locked after its owner wants it back (ERC-7562).
-pub const MIN_UNSTAKE_DELAY: u32 = 86_400;
+/// What an entity has to have at stake to count as staked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Minimum {
+    /// Wei (`MIN_STAKE_VALUE`).
+    pub stake: u128,
+    /// Seconds that it stays locked after its owner wants it back (`MIN_UNSTAKE_DELAY`).
+    pub unstake_delay: u32,
+}
+
+impl Minimum {
+    /// The chain's.
+    pub fn of(chain: &ChainPreset) -> Self {
+        Self { stake: chain.min_stake, unstake_delay: chain.min_unstake_delay }
+    }
+}
 
 /// How well an entity is staked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,11 +80,11 @@ impl Standing {
         }
     }
 
-    /// Judges a stake by the chain's minimum.
-    pub fn of(info: &DepositInfo, chain: &ChainPreset) -> Self {
+    /// Judges a stake by the minimum (SREP-010).
+    pub fn of(info: &DepositInfo, minimum: Minimum) -> Self {
         if !info.staked || info.stake.is_zero() {
             Self::Unstaked
-        } else if info.stake < U256::from(chain.min_stake) || info.unstake_delay < MIN_UNSTAKE_DELAY {
+        } else if info.stake < U256::from(minimum.stake) || info.unstake_delay < minimum.unstake_delay {
             Self::TooLow
         } else {
             Self::Staked
@@ -74,9 +99,17 @@ pub struct Party {
     pub address: Address,
     /// How well it is staked.
     pub standing: Standing,
+    /// Whether it runs another's code by EIP-7702.
+    #[serde(default)]
+    pub delegated: bool,
 }
 
 impl Party {
+    /// One with code of its own.
+    pub fn new(address: Address, standing: Standing) -> Self {
+        Self { address, standing, delegated: false }
+    }
+
     /// Whether it is staked.
     pub fn is_staked(self) -> bool {
         self.standing == Standing::Staked
@@ -98,6 +131,9 @@ pub struct Parties {
     pub paymaster: Option<Party>,
     /// Whether the secp256r1 precompile may be called.
     pub p256: bool,
+    /// What counts as staked.
+    #[serde(default)]
+    pub minimum: Minimum,
 }
 
 impl Parties {
@@ -150,6 +186,7 @@ impl Case<'_> {
             depth: frame.depth,
             call_path: self.trace.call_path(self.act.frame),
             cure: None,
+            minimum: self.parties.minimum,
         }
     }
 
@@ -162,7 +199,7 @@ impl Case<'_> {
 /// What a validation broke, in the order it did.
 pub fn judge(trace: &Trace, parties: &Parties) -> Vec<Violation> {
     let mut created = 0;
-    trace
+    let judged = trace
         .acts
         .iter()
         .filter_map(|act| Some((act, trace.frames.get(act.frame)?.phase?)))
@@ -171,19 +208,15 @@ pub fn judge(trace: &Trace, parties: &Parties) -> Vec<Violation> {
             let broken = match act.deed {
                 Deed::Call(callee) => return calls::judge_call(&case, &trace.frames[callee]),
                 Deed::Storage { contract, slot, write } => storage::judge(&case, contract, slot, write),
-                Deed::Code { address, has_code, only_whether } => {
-                    calls::judge_code(&case, address, has_code, only_whether)
-                }
-                Deed::Create2(address) => {
-                    created += usize::from(entity == Entity::Factory);
-                    opcodes::judge_create2(&case, address, created)
-                }
+                Deed::Code { .. } => calls::judge_code(&case),
+                Deed::Create(by) => creation::judge_create(&case, by),
+                Deed::Create2(address) => creation::judge_create2(&case, address, &mut created),
                 _ => opcodes::judge(&case),
             };
             broken.into_iter().collect()
         })
-        .chain(context::judge(trace, parties))
-        .collect()
+        .chain(context::judge(trace, parties));
+    delegation::judge(parties).chain(judged).collect()
 }
 
 /// What of a validation called contracts that only the chain's client can run. Of these alone it matters nothing what

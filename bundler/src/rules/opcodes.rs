@@ -1,9 +1,7 @@
-//! OP-011 … OP-031 and OP-080: what may not be run at all.
-
-use alloy::primitives::Address;
+//! OP-011 … OP-020 and OP-080: what may not be run at all.
 
 use super::{Case, Rule, Violation};
-use crate::{evm::Deed, rejection::Entity};
+use crate::evm::Deed;
 
 pub(super) fn judge(case: &Case<'_>) -> Option<Violation> {
     match case.act.deed {
@@ -14,10 +12,4 @@ pub(super) fn judge(case: &Case<'_>) -> Option<Violation> {
         Deed::Balance if !case.party.is_staked() => Some(case.unstaked(Rule::Op080)),
         _ => None,
     }
-}
-
-/// `created` counts the creations of the deployment phase, this one included.
-pub(super) fn judge_create2(case: &Case<'_>, address: Address, created: usize) -> Option<Violation> {
-    let lawful = case.entity == Entity::Factory && created == 1 && address == case.parties.account.address;
-    (!lawful).then(|| Violation { accessed: Some(address), ..case.broken(Rule::Op031) })
 }

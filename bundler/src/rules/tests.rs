@@ -12,9 +12,9 @@ const TOKEN: Address = Address::repeat_byte(3);
 
 fn parties(paymaster: Standing) -> Parties {
     Parties {
-        account: Party { address: SENDER, standing: Standing::Unstaked },
+        account: Party::new(SENDER, Standing::Unstaked),
         account_exists: true,
-        paymaster: Some(Party { address: PAYMASTER, standing: paymaster }),
+        paymaster: Some(Party::new(PAYMASTER, paymaster)),
         ..Parties::default()
     }
 }
@@ -29,6 +29,7 @@ fn access(entity: Entity, contract: Address, slot: U256, write: bool, preimage: 
         target: contract,
         code: contract,
         has_code: true,
+        delegated: false,
         native: false,
         value: U256::ZERO,
         input_length: 0,
@@ -167,4 +168,89 @@ fn permit2_s_nested_mapping_belongs_to_the_spender_alone() {
     // The account is only the first of three keys, whose hash is hashed on: the entry is not its own.
     let of_account = permit2(Entity::Account, SENDER, PAYMASTER);
     assert_eq!(broken(&of_account, &parties(Standing::Staked))[0].0, Rule::Sto033);
+}
+
+/// What `validatePaymasterUserOp` returned, with a context of so many bytes.
+fn returning(context: u64) -> Trace {
+    let mut trace = access(Entity::Paymaster, PAYMASTER, U256::ZERO, false, None);
+    trace.acts.clear();
+    let words = [U256::from(64), U256::ZERO, U256::from(context)];
+    let output = words.map(|word| word.to_be_bytes::<32>()).concat();
+    let transaction = Frame { phase: None, depth: 0, ..trace.frames[0].clone() };
+    let asked = Frame { parent: Some(0), output: output.into(), ..trace.frames[0].clone() };
+    trace.frames = vec![transaction, asked];
+    trace
+}
+
+fn rules_broken(trace: &Trace, parties: &Parties) -> Vec<Rule> {
+    judge(trace, parties).into_iter().map(|it| it.rule).collect()
+}
+
+#[test]
+fn erep_050_only_a_staked_paymaster_returns_a_context_and_lim_020_no_longer_one_than_that() {
+    let broken = |context, standing| rules_broken(&returning(context), &parties(standing));
+    assert_eq!([Standing::Unstaked, Standing::TooLow].map(|it| broken(32, it)), [[Rule::Erep050], [Rule::Erep050]]);
+    assert_eq!(broken(0, Standing::Unstaked), []);
+    assert_eq!([broken(2_048, Standing::Staked), broken(2_049, Standing::Staked)], [vec![], vec![Rule::Lim020]]);
+}
+
+#[test]
+fn srep_010_a_stake_is_one_of_the_minimum_for_the_minimum_time() {
+    let minimum = Minimum { stake: 100, unstake_delay: 60 };
+    let standing = |staked, stake: u64, unstake_delay| {
+        let info = DepositInfo { staked, stake: U256::from(stake), unstake_delay, ..DepositInfo::default() };
+        Standing::of(&info, minimum)
+    };
+    assert_eq!(standing(true, 100, 60), Standing::Staked);
+    assert_eq!([standing(true, 99, 60), standing(true, 100, 59)], [Standing::TooLow; 2]);
+    assert_eq!([standing(false, 100, 60), standing(true, 0, 60)], [Standing::Unstaked; 2]);
+}
+
+#[test]
+fn whose_stake_is_too_low_is_told_what_would_do() {
+    let own = access(Entity::Paymaster, PAYMASTER, U256::ZERO, false, None);
+    let minimum = Minimum { stake: 0xde0b, unstake_delay: 86_400 };
+    let data = |standing| judge(&own, &Parties { minimum, ..parties(standing) })[0].to_json();
+    let low = data(Standing::TooLow);
+    assert_eq!((&low["minimumStake"], &low["minimumUnstakeDelay"]), (&"0xde0b".into(), &"0x15180".into()));
+    assert_eq!(low["paymaster"], low["entityAddress"]);
+    assert!(data(Standing::Unstaked)["minimumStake"].is_null(), "that is another code");
+}
+
+#[test]
+fn auth_020_an_account_with_a_delegation_is_neither_factory_nor_paymaster() {
+    let trace = returning(0);
+    for delegated in [false, true] {
+        let mut parties = parties(Standing::Staked);
+        parties.account.delegated = true;
+        parties.factory = Some(Party { delegated, ..Party::new(TOKEN, Standing::Staked) });
+        parties.paymaster = Some(Party { delegated, ..Party::new(PAYMASTER, Standing::Staked) });
+        let broken: Vec<_> = judge(&trace, &parties).into_iter().map(|it| (it.rule, it.entity)).collect();
+        let both = [Entity::Factory, Entity::Paymaster].map(|entity| (Rule::Auth020, entity));
+        assert_eq!(broken, if delegated { both.to_vec() } else { Vec::new() });
+    }
+}
+
+#[test]
+fn a_precompile_that_reads_the_state_is_refused() {
+    let call = |has_code| {
+        let mut trace = returning(0);
+        let native = Frame { parent: Some(1), native: true, has_code, code: TOKEN, ..trace.frames[1].clone() };
+        trace.frames.push(native);
+        trace.acts.push(Act { frame: 1, pc: 0, opcode: opcode::CALL, deed: Deed::Call(2) });
+        rules_broken(&trace, &parties(Standing::Staked))
+    };
+    assert_eq!([call(false), call(true)], [[Rule::Op062], [Rule::Op013]]);
+}
+
+#[test]
+fn an_exception_is_for_one_entity_one_rule_and_one_slot() {
+    let own = access(Entity::Paymaster, PAYMASTER, U256::from(9), false, None);
+    let violation = judge(&own, &parties(Standing::Unstaked)).remove(0);
+    let covers = |entity, rule: &str, slot: Option<u64>| {
+        Exception { entity, rule: rule.into(), slot: slot.map(U256::from) }.covers(&violation)
+    };
+    assert!(covers(PAYMASTER, "STO-031", None) && covers(PAYMASTER, "STO-031", Some(9)));
+    assert!(!covers(PAYMASTER, "STO-031", Some(8)) && !covers(PAYMASTER, "STO-032", None));
+    assert!(!covers(SENDER, "STO-031", None));
 }

@@ -7,7 +7,7 @@ use erc4337::error_code;
 use revm::bytecode::OpCode;
 use serde_json::{Value, json};
 
-use super::{Rule, Standing};
+use super::{Minimum, Rule, Standing};
 use crate::rejection::Entity;
 
 /// A rule that a validation broke.
@@ -35,12 +35,14 @@ pub struct Violation {
     pub call_path: Vec<Address>,
     /// If a stake would have allowed it: how well the one is staked who would have to be.
     pub cure: Option<Standing>,
+    /// What would do.
+    pub minimum: Minimum,
 }
 
 impl Violation {
     /// Whether it called a contract that only the chain's client can run.
     pub fn is_of_native_code(&self) -> bool {
-        self.rule == Rule::Op013 && self.accessed.is_some()
+        self.rule == Rule::Op062 || self.rule == Rule::Op013 && self.accessed.is_some()
     }
 
     /// What its author can do about it.
@@ -81,6 +83,13 @@ impl Violation {
         if let Some(accessed) = self.accessed {
             answer["accessed"] = json!(accessed);
         }
+        if self.code() == error_code::STAKE_TOO_LOW {
+            if self.entity == Entity::Paymaster {
+                answer["paymaster"] = json!(self.address);
+            }
+            answer["minimumStake"] = json!(U256::from(self.minimum.stake));
+            answer["minimumUnstakeDelay"] = json!(U256::from(self.minimum.unstake_delay));
+        }
         answer
     }
 }
@@ -91,7 +100,7 @@ impl fmt::Display for Violation {
         let accessed = self.accessed.unwrap_or_default();
         let unstaked = if self.cure.is_some() { "unstaked " } else { "" };
         match rule {
-            Rule::Op013 if self.is_of_native_code() => write!(
+            Rule::Op013 | Rule::Op062 if self.is_of_native_code() => write!(
                 f,
                 "{entity} calls {accessed} with opcode {opcode}, which the chain's client executes itself: what it \
                  answers cannot be known before it is on chain"
@@ -104,6 +113,14 @@ impl fmt::Display for Violation {
             Rule::Op054 => write!(f, "{entity} accesses the EntryPoint with opcode {opcode}"),
             Rule::Op061 => write!(f, "{entity} calls {accessed} with value"),
             Rule::Op062 => write!(f, "{entity} calls the precompile {accessed}, which is not accepted"),
+            Rule::Auth020 => {
+                write!(f, "{entity} {} runs another's code by EIP-7702, as only a sender may", self.address)
+            }
+            Rule::Auth030 => write!(
+                f,
+                "{entity} accesses {accessed} with opcode {opcode}, which runs another's code by EIP-7702 and is not the \
+                 sender"
+            ),
             Rule::Sto022 | Rule::Sto031 | Rule::Sto032 | Rule::Sto033 => {
                 let slot = self.slot.unwrap_or_default();
                 write!(

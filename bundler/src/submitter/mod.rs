@@ -76,6 +76,13 @@ impl Fees {
         (bid.max_fee <= cap).then_some(bid)
     }
 
+    /// Whether this is twice what a transaction bids first that is to be mined with the next block.
+    pub(crate) fn is_twice(self, suggestion: FeeSuggestion) -> bool {
+        let FeeSuggestion { base_fee, priority_fee, .. } = suggestion;
+        self.max_fee >= doubled(base_fee, priority_fee).saturating_mul(2)
+            && self.priority_fee >= priority_fee.saturating_mul(2)
+    }
+
     /// What nodes take in the place of this.
     pub(crate) fn raised(self) -> Self {
         let raise = |fee: u128| fee.saturating_mul(ESCALATION_PER_MILLE).div_ceil(1_000).max(fee).saturating_add(1);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// Within which time the engine answers, or does not do well.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Why an operation goes that is cleared, if the operator does not say.
-const CLEARED: &str = "dropped by the operator";
+pub(super) const CLEARED: &str = "dropped by the operator";
 
 /// What each method needs.
 const METHODS: [(&str, Role, bool); 12] = [
@@ -42,6 +42,19 @@ pub(super) fn paused(audit: &Audit) -> (bool, bool) {
     (intake.is_some_and(|last| last != "admin_resumeIntake"), bundling == Some("admin_pauseBundling"))
 }
 
+/// What a method needs; none if there is no such method.
+pub(super) fn needs(method: &str) -> Option<Needs> {
+    let (_, role, changes) = METHODS.iter().find(|(name, ..)| *name == method)?;
+    Some(Needs { role: *role, changes: *changes })
+}
+
+/// The counters that are to be set.
+pub(super) fn standings(params: &[Value]) -> Result<Vec<(Address, Counts)>, Fault> {
+    let standings: Vec<Standing> = param(params, 0, "reputations")?;
+    let counts = |it: Standing| (it.address, Counts { ops_seen: it.ops_seen.to(), ops_included: it.ops_included.to() });
+    Ok(standings.into_iter().map(counts).collect())
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Standing {
@@ -52,8 +65,7 @@ struct Standing {
 
 impl Controls for BundlerControls {
     fn needs(&self, method: &str) -> Option<Needs> {
-        let (_, role, changes) = METHODS.iter().find(|(name, ..)| *name == method)?;
-        Some(Needs { role: *role, changes: *changes })
+        needs(method)
     }
 
     fn call<'a>(&'a self, method: &'a str, params: &'a [Value]) -> BoxFuture<'a, Result<Value, Fault>> {
@@ -92,56 +104,54 @@ impl BundlerControls {
                 return Ok(json!({ "operations": bound }));
             }
             "admin_setReputation" => {
-                let standings: Vec<Standing> = param(params, 0, "reputations")?;
-                let counts = |it: Standing| {
-                    (it.address, Counts { ops_seen: it.ops_seen.to(), ops_included: it.ops_included.to() })
-                };
-                bundler.set_reputation(standings.into_iter().map(counts).collect()).await.map_err(fault)?;
-                return self.reputations(None).await;
+                bundler.set_reputation(standings(params)?).await.map_err(fault)?;
+                return reputations(bundler, None).await;
             }
-            "admin_reputation" => return self.reputations(optional(params, 0, "address")?).await,
+            "admin_reputation" => return reputations(bundler, optional(params, 0, "address")?).await,
             // Only what needs() knows comes here.
             _ => {}
         }
-        self.status().await
-    }
-
-    async fn status(&self) -> Result<Value, Fault> {
-        let vitals = self.0.vitals(PATIENCE).await.map_err(fault)?;
-        let keys = vitals.keys.iter().map(|key| {
-            json!({
-                "address": key.address, "balance": key.balance, "openNonces": key.open_nonces, "usable": key.usable,
-            })
-        });
-        Ok(json!({
-            "intakePaused": self.0.is_intake_paused(),
-            "bundlingPaused": vitals.bundling_paused,
-            "stopping": vitals.stopping,
-            "pending": vitals.pool,
-            "keys": keys.collect::<Vec<_>>(),
-        }))
-    }
-
-    async fn reputations(&self, of: Option<Address>) -> Result<Value, Fault> {
-        let all = self.0.reputations().await.map_err(fault)?;
-        let asked = all.into_iter().filter(|(address, ..)| of.is_none_or(|of| of == *address));
-        let row = |(address, counts, status): (Address, Counts, bundler::mempool::ReputationStatus)| {
-            json!({
-                "address": address,
-                "opsSeen": U256::from(counts.ops_seen),
-                "opsIncluded": U256::from(counts.ops_included),
-                "status": status.name(),
-            })
-        };
-        Ok(asked.map(row).collect())
+        status(bundler).await
     }
 }
 
-fn fault(rejection: Rejection) -> Fault {
+/// How it does.
+pub(super) async fn status(bundler: &Bundler) -> Result<Value, Fault> {
+    let vitals = bundler.vitals(PATIENCE).await.map_err(fault)?;
+    let keys = vitals.keys.iter().map(|key| {
+        json!({
+            "address": key.address, "balance": key.balance, "openNonces": key.open_nonces, "usable": key.usable,
+        })
+    });
+    Ok(json!({
+        "intakePaused": bundler.is_intake_paused(),
+        "bundlingPaused": vitals.bundling_paused,
+        "stopping": vitals.stopping,
+        "pending": vitals.pool,
+        "keys": keys.collect::<Vec<_>>(),
+    }))
+}
+
+/// Whom it counts for.
+pub(super) async fn reputations(bundler: &Bundler, of: Option<Address>) -> Result<Value, Fault> {
+    let all = bundler.reputations().await.map_err(fault)?;
+    let asked = all.into_iter().filter(|(address, ..)| of.is_none_or(|of| of == *address));
+    let row = |(address, counts, status): (Address, Counts, bundler::mempool::ReputationStatus)| {
+        json!({
+            "address": address,
+            "opsSeen": U256::from(counts.ops_seen),
+            "opsIncluded": U256::from(counts.ops_included),
+            "status": status.name(),
+        })
+    };
+    Ok(asked.map(row).collect())
+}
+
+pub(super) fn fault(rejection: Rejection) -> Fault {
     Fault { code: rejection.code(), message: rejection.to_string(), data: rejection.data() }
 }
 
-fn optional<T: DeserializeOwned>(params: &[Value], at: usize, name: &str) -> Result<Option<T>, Fault> {
+pub(super) fn optional<T: DeserializeOwned>(params: &[Value], at: usize, name: &str) -> Result<Option<T>, Fault> {
     let given = params.get(at).filter(|given| !given.is_null());
     given.map(|given| serde_json::from_value(given.clone())).transpose().map_err(|error| Fault {
         code: error_code::INVALID_FIELDS,
@@ -150,7 +160,7 @@ fn optional<T: DeserializeOwned>(params: &[Value], at: usize, name: &str) -> Res
     })
 }
 
-fn param<T: DeserializeOwned>(params: &[Value], at: usize, name: &str) -> Result<T, Fault> {
+pub(super) fn param<T: DeserializeOwned>(params: &[Value], at: usize, name: &str) -> Result<T, Fault> {
     optional(params, at, name)?.ok_or_else(|| Fault {
         code: error_code::INVALID_FIELDS,
         message: format!("{name}: missing, as parameter {at}"),

@@ -81,6 +81,9 @@ pub(super) async fn start(given: Option<&Path>, port: u16) -> Result<(Child, Str
         .args(["--host", "127.0.0.1", "--port", &port.to_string()])
         .args(["--hardfork", "osaka", "--prune-history", KEPT_FOR_LONG])
         .args(["--gas-limit", GAS_LIMIT])
+        // Else what it puts on disk after all is left in a folder of the user's own.
+        .arg("--cache-path")
+        .arg(std::env::temp_dir())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

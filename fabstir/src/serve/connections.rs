@@ -168,8 +168,11 @@ mod tests {
         assert!(connections.of(one).is_some());
         drop(held);
         assert!(connections.lock().by_address.is_empty(), "nothing is kept of whom has none");
-        let all: Vec<_> = (0..9).map_while(|_| connections.among_all()).collect();
+        let mut all: Vec<_> = (0..9).map_while(|_| connections.among_all()).collect();
         assert_eq!(all.len(), 5);
+        all.pop();
+        all.extend((0..9).map_while(|_| connections.among_all()));
+        assert_eq!(all.len(), 5, "one has gone, so one more is taken");
         drop(all);
         assert_eq!(connections.lock().all, 0);
     }

@@ -364,6 +364,17 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_the_evm_weighs_whoever_serves_it() {
+        let ours = ["eth_sendUserOperation", "pm_getPaymasterData", "fabstir_explainSponsorship"];
+        for heavy in ours.iter().chain(&session_keys::rpc::HEAVY).chain(&forward::HEAVY) {
+            assert!(runs_the_evm(heavy), "{heavy}");
+        }
+        for light in ["eth_chainId", "eth_getUserOperationReceipt", "pm_supportedEntryPoints"] {
+            assert!(!runs_the_evm(light), "{light}");
+        }
+    }
+
+    #[test]
     fn an_ipv6_network_is_one_caller() {
         let [first, second, mapped] =
             ["2001:db8::1", "2001:db8::ffff:2", "::ffff:10.0.0.1"].map(|it| it.parse().unwrap());

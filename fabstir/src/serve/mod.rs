@@ -144,11 +144,11 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
             let shown = request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let shown = session_keys::rpc::Caller::of_header(shown);
             request.extensions_mut().insert(shown);
-            let (sponsored, of_session) = sponsored_as(&request);
-            request.extensions_mut().insert(sponsored);
-            request.extensions_mut().insert(of_session);
             let who = if behind_proxy { forwarded_for(&request) } else { None };
             let (limiter, who) = (limiter.clone(), caller(who.unwrap_or(peer.ip())));
+            let (sponsored, of_session) = sponsored_as(&request, who);
+            request.extensions_mut().insert(sponsored);
+            request.extensions_mut().insert(of_session);
             let stays = behind_proxy && request.headers().contains_key(hyper::header::UPGRADE);
             let crowded = stays && !take_place(&connections, &places, who);
             let served = methods.clone();
@@ -277,11 +277,11 @@ fn is_page<B>(request: &HttpRequest<B>) -> bool {
 
 /// Under which policy a caller asks for sponsorship: `/p/POLICY`, or an API key; and the same where a session asks, whose
 /// own token is in `Authorization`.
-fn sponsored_as<B>(request: &HttpRequest<B>) -> (paymaster::Caller, sessions::Sponsored) {
+fn sponsored_as<B>(request: &HttpRequest<B>, who: IpAddr) -> (paymaster::Caller, sessions::Sponsored) {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let (path, key) = (request.uri().path(), header("x-api-key"));
-    let caller = paymaster::Caller::of(path, header("authorization"), key);
-    (caller, sessions::Sponsored(paymaster::Caller::of(path, None, key)))
+    let caller = paymaster::Caller::of(path, header("authorization"), key).from(who);
+    (caller, sessions::Sponsored(paymaster::Caller::of(path, None, key).from(who)))
 }
 
 /// The address that the proxy in front of us saw: the last it has added.
@@ -292,7 +292,70 @@ fn forwarded_for<B>(request: &HttpRequest<B>) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> HttpRequest<()> {
+        let mut request = hyper::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn behind_a_proxy_the_caller_is_whom_it_has_added_last_and_not_whom_the_caller_says() {
+        let who = |headers: &[&str]| {
+            let headers: Vec<_> = headers.iter().map(|value| ("x-forwarded-for", *value)).collect();
+            forwarded_for(&request("POST", "/", &headers))
+        };
+        assert_eq!(who(&[]), None);
+        assert_eq!(who(&["10.0.0.1"]), Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))));
+        assert_eq!(who(&["8.8.8.8, 10.0.0.2"]), Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2))));
+        assert_eq!(who(&["8.8.8.8", "9.9.9.9,10.0.0.3"]), Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 3))));
+        assert_eq!(who(&["2001:db8::1"]), "2001:db8::1".parse().ok());
+        assert_eq!(who(&["10.0.0.1, somebody"]), None);
+    }
+
+    #[test]
+    fn pages_are_got_and_everything_else_is_json_rpc() {
+        for path in ["/live", "/ready", "/explorer", "/explorer/app.js"] {
+            assert!(is_page(&request("GET", path, &[])), "{path}");
+            assert!(!is_page(&request("POST", path, &[])), "{path}");
+        }
+        // A WebSocket begins with a GET.
+        for path in ["/", "/p/policy", "/livelier", "/readyness"] {
+            assert!(!is_page(&request("GET", path, &[])), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_session_s_token_is_no_api_key() {
+        let headers = [("authorization", "Bearer key")];
+        let (caller, sessions::Sponsored(of_session)) = sponsored_as(&request("POST", "/p/jobs", &headers));
+        assert_eq!(caller, paymaster::Caller::of("/p/jobs", Some("Bearer key"), None));
+        assert_eq!(of_session, paymaster::Caller::of("/p/jobs", None, None));
+        assert_ne!(caller, of_session);
+        let (caller, sessions::Sponsored(of_session)) = sponsored_as(&request("POST", "/", &[("x-api-key", "key")]));
+        assert_eq!((&caller, &of_session), (&paymaster::Caller::of("/", None, Some("key")), &caller));
+    }
+
+    #[test]
+    fn behind_a_proxy_a_web_socket_takes_one_place_of_its_caller_s_however_often_it_asks() {
+        let connections = Connections::new();
+        let who = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let places: Places = Arc::new(Mutex::new(vec![connections.among_all().unwrap()]));
+        for _ in 0..3 {
+            assert!(take_place(&connections, &places, who));
+        }
+        assert_eq!(places.lock().unwrap().len(), 2);
+        let others: Vec<_> = std::iter::from_fn(|| connections.of(who)).collect();
+        let crowded: Places = Arc::new(Mutex::new(vec![connections.among_all().unwrap()]));
+        assert!(!take_place(&connections, &crowded, who), "{} places", others.len());
+        drop(places);
+        assert!(take_place(&connections, &crowded, who), "given back with the connection");
+    }
 
     #[test]
     fn accepting_is_tried_ever_more_seldom_while_it_fails_and_at_once_when_one_has_gone() {

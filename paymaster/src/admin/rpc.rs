@@ -12,7 +12,9 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Admin, Problem, Role, Shared, auth::Actor};
+use std::sync::Arc;
+
+use super::{Audit, Keys, Problem, Role, Shared, auth::Actor};
 
 /// Calls in one request.
 const MOST: usize = 20;
@@ -61,29 +63,53 @@ pub trait Controls: Send + Sync + std::fmt::Debug {
 }
 
 pub(super) async fn rpc(State(admin): Shared, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
-    let actor = admin.keys.admit(&headers, Role::Viewer)?;
-    let answer = match serde_json::from_slice::<Value>(&body) {
-        Err(_) => failed(Value::Null, Fault::new(NO_JSON, "not JSON")),
-        Ok(Value::Array(calls)) if calls.is_empty() || calls.len() > MOST => {
-            failed(Value::Null, Fault::new(NO_CALL, format!("1 to {MOST} calls in one request")))
-        }
-        Ok(Value::Array(calls)) => {
-            let mut answers = Vec::new();
-            for call in calls {
-                answers.push(admin.answer(&actor, &call).await);
+    Desk { keys: &admin.keys, audit: &admin.audit, controls: admin.controls.as_ref() }.answer_all(&headers, &body).await
+}
+
+/// What is asked of a process that has nothing but these methods.
+pub(super) async fn rpc_alone(
+    State(alone): State<Arc<super::Alone>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    Desk { keys: &alone.keys, audit: &alone.audit, controls: Some(&alone.controls) }.answer_all(&headers, &body).await
+}
+
+/// Who may ask, where it is written down, and who does it.
+#[derive(Clone, Copy)]
+struct Desk<'a> {
+    keys: &'a Keys,
+    audit: &'a Audit,
+    controls: Option<&'a Arc<dyn Controls>>,
+}
+
+impl Desk<'_> {
+    async fn answer_all(self, headers: &HeaderMap, body: &[u8]) -> Result<Response, Problem> {
+        let admin = self;
+        let actor = admin.keys.admit(headers, Role::Viewer)?;
+        let answer = match serde_json::from_slice::<Value>(body) {
+            Err(_) => failed(Value::Null, Fault::new(NO_JSON, "not JSON")),
+            Ok(Value::Array(calls)) if calls.is_empty() || calls.len() > MOST => {
+                failed(Value::Null, Fault::new(NO_CALL, format!("1 to {MOST} calls in one request")))
             }
-            Value::Array(answers)
-        }
-        Ok(call) => admin.answer(&actor, &call).await,
-    };
-    Ok(Json(answer).into_response())
+            Ok(Value::Array(calls)) => {
+                let mut answers = Vec::new();
+                for call in calls {
+                    answers.push(admin.answer(&actor, &call).await);
+                }
+                Value::Array(answers)
+            }
+            Ok(call) => admin.answer(&actor, &call).await,
+        };
+        Ok(Json(answer).into_response())
+    }
 }
 
 fn failed(id: Value, fault: Fault) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": fault })
 }
 
-impl Admin {
+impl Desk<'_> {
     async fn answer(&self, actor: &Actor, call: &Value) -> Value {
         let id = call.get("id").cloned().unwrap_or_default();
         match self.call(actor, call).await {
@@ -101,7 +127,7 @@ impl Admin {
             Some(_) => return Err(Fault::new(NO_CALL, "params: a list, by position")),
         };
         let no_method = || Fault::new(NO_METHOD, format!("there is no method {method} here"));
-        let controls = self.controls.as_ref().ok_or_else(no_method)?;
+        let controls = self.controls.ok_or_else(no_method)?;
         let Needs { role, changes } = controls.needs(method).ok_or_else(no_method)?;
         if actor.role < role {
             return Err(Fault::new(NOT_ALLOWED, Problem::Role { given: actor.role, needed: role }.to_string()));

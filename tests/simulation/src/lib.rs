@@ -9,6 +9,7 @@
 //!
 //! - [`plan`]: what a seed comes to. - [`world`]: the bundler's lives, and what happens around them.
 //! - [`chain`]: blocks, a pool, reorganisations, a node's methods. - [`network`], [`disk`]: what they do wrong.
+//! - [`siege`]: who attacks.
 //! - [`users`]: who sends. - [`oracle`]: what they may expect; it knows nothing of the bundler.
 
 #![allow(clippy::expect_used, clippy::panic, missing_docs, reason = "a harness fails its test by panicking")]
@@ -25,6 +26,7 @@ pub mod planted;
 pub mod random;
 pub mod redis;
 pub mod shrink;
+pub mod siege;
 pub mod users;
 pub mod world;
 

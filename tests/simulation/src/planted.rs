@@ -67,20 +67,30 @@ impl Planted {
     /// Copies what git has of the tree to a folder of `target/`, with all of these in it. Files that are as they are to be
     /// are left alone, so that only what has changed is built anew.
     pub fn new(root: &Path, name: &str, faults: &[Fault]) -> Self {
-        let (copy, target) = (root.join("target").join(name), root.join("target").join(format!("{name}-build")));
-        let this = Self { root: root.to_owned(), copy, target };
+        let this = Self::empty(root, name);
         let misplaced = misplaced(root, faults);
         assert!(misplaced.is_empty(), "what is to be replaced stands there another number of times: {misplaced:?}");
         let mut changed = BTreeMap::new();
         for (number, fault) in faults.iter().enumerate() {
-            let base = if fault.file.starts_with(BASE) { "crate" } else { BASE };
-            let new = fault.new.replace("FAULT", &format!("{base}::is_planted({number})"));
+            let new = fault.new.replace("FAULT", &switch(&fault.file, number));
             let text = changed.entry(fault.file.clone()).or_insert_with(|| this.original(&fault.file));
             assert_eq!(text.matches(&fault.old).count(), 1, "{}: another fault has changed its place", fault.name);
             *text = text.replace(&fault.old, &new);
         }
+        this.plant(changed);
+        this
+    }
+
+    /// No copy yet: [`Self::plant`] makes it.
+    pub fn empty(root: &Path, name: &str) -> Self {
+        let (copy, target) = (root.join("target").join(name), root.join("target").join(format!("{name}-build")));
+        Self { root: root.to_owned(), copy, target }
+    }
+
+    /// Makes the copy, in which these files have this text, which may ask for [`switch`]es.
+    pub fn plant(&self, mut changed: BTreeMap<String, String>) {
         let base = format!("{BASE}/src/lib.rs");
-        let text = changed.entry(base.clone()).or_insert_with(|| this.original(&base));
+        let text = changed.entry(base.clone()).or_insert_with(|| self.original(&base));
         text.push_str(&format!(
             "
 /// Whether this fault is planted.
@@ -91,8 +101,12 @@ pub fn is_planted(number: usize) -> bool {{
 }}
 "
         ));
-        this.write(changed);
-        this
+        self.write(changed);
+    }
+
+    /// Where the copy is.
+    pub fn folder(&self) -> &Path {
+        &self.copy
     }
 
     fn original(&self, file: &str) -> String {
@@ -114,7 +128,9 @@ pub fn is_planted(number: usize) -> bool {{
                 continue;
             }
             fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
-            fs::write(to, bytes).expect("written");
+            fs::write(&to, bytes).expect("written");
+            let permissions = fs::metadata(self.root.join(name)).expect("a file of the tree").permissions();
+            fs::set_permissions(to, permissions).expect("a script stays one");
         }
         remove_others(&self.copy, &self.copy, &listed);
         for folder in ["contracts/node_modules", "contracts/out"] {
@@ -127,6 +143,17 @@ pub fn is_planted(number: usize) -> bool {{
     /// Builds with cargo, in a target folder of its own (cargo takes two copies of a workspace for one), to which the
     /// dependencies are taken over that the tree has built in `profile` (a folder of its `target/`). The executables.
     pub fn build(&self, profile: &str, arguments: &[&str]) -> Vec<(String, PathBuf)> {
+        let (compiles, messages) = self.compile(profile, arguments);
+        assert!(compiles, "the copy with its faults does not compile");
+        let built = messages.iter().filter_map(|message| {
+            let path = message["executable"].as_str().map(PathBuf::from)?;
+            Some((message["target"]["name"].as_str()?.to_owned(), path))
+        });
+        built.collect()
+    }
+
+    /// The same; whether all of it compiles, and what cargo and the compiler say of it.
+    pub fn compile(&self, profile: &str, arguments: &[&str]) -> (bool, Vec<Value>) {
         self.take_dependencies_over(profile);
         let output = Command::new("cargo")
             .args(arguments)
@@ -136,14 +163,9 @@ pub fn is_planted(number: usize) -> bool {{
             .stderr(Stdio::inherit())
             .output()
             .expect("cargo");
-        assert!(output.status.success(), "the copy with its faults does not compile");
         let text = String::from_utf8(output.stdout).expect("text");
         let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let built = messages.filter_map(|message| {
-            let path = message["executable"].as_str().map(PathBuf::from)?;
-            Some((message["target"]["name"].as_str()?.to_owned(), path))
-        });
-        built.collect()
+        (output.status.success(), messages.collect())
     }
 
     fn take_dependencies_over(&self, profile: &str) {
@@ -186,6 +208,12 @@ fn remove_others(copy: &Path, folder: &Path, listed: &BTreeSet<&str>) {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// What asks, in this file, whether the fault of this number is awake.
+pub fn switch(file: &str, number: usize) -> String {
+    let base = if file.starts_with(BASE) { "crate".to_owned() } else { format!("::{BASE}") };
+    format!("{base}::is_planted({number})")
 }
 
 /// The program with this fault awake.

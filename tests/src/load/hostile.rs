@@ -58,7 +58,7 @@ const PAYMASTER: (Address, Bytes) =
 /// Senders that use it.
 const SPONSORED: u64 = 64;
 /// The most gas that a validation is let have.
-const GAS_CAP: u64 = 5_000_000;
+const GAS_CAP: u64 = 4_999_999;
 
 /// The contracts of all of them, and a connection.
 #[derive(Debug)]

@@ -19,7 +19,24 @@ pub fn calls() -> Vec<Snippet> {
     all.extend(entry_point_calls());
     all.extend(value());
     all.extend(precompiles());
+    all.extend(delegated());
     all
+}
+
+/// Accounts that run another's code by EIP-7702, whether that is there or not: AUTH-030.
+fn delegated() -> Vec<Snippet> {
+    let twins = || uses(Who::Stop).map(|(_, piece)| piece);
+    let mut snippets = Vec::new();
+    for (what, who) in [("delegated", Who::Delegated), ("delegated_to_nobody", Who::DelegatedToNobody)] {
+        for (index, ((name, bad), good)) in uses(who).into_iter().zip(twins()).enumerate() {
+            let (bad, good) = (vec![bad], vec![good]);
+            let name = format!("auth_030_{name}_of_{what}");
+            snippets.push(Snippet::new(name.clone(), bad.clone(), good.clone(), always!("AUTH-030")));
+            let name = format!("{name}_at_depth");
+            snippets.push(Snippet::new(name, deep(index, bad), deep(index, good), always!("AUTH-030")));
+        }
+    }
+    snippets
 }
 
 /// All ways to use an address, by name.
@@ -41,43 +58,110 @@ fn in_the_factory(setting: &Setting, yes: Expected, no: Expected) -> Expected {
     if setting.entity == Entity::Factory { yes } else { no }
 }
 
+/// Whether the operation names a factory, and whether that is staked.
+fn factory_is(setting: &Setting) -> Option<bool> {
+    setting.creating
+}
+
+fn unless(lawful: bool, rule: &'static str) -> Expected {
+    if lawful { Expected::Lawful } else { Expected::Breaks(rule) }
+}
+
+/// `CREATE` by the entity itself: OP-032 and EREP-060.
+fn create_itself(setting: &Setting, _: &Snippet) -> Expected {
+    let lawful = match setting.entity {
+        Entity::Account => factory_is(setting).is_some(),
+        Entity::Factory => factory_is(setting) == Some(true),
+        Entity::Paymaster => false,
+    };
+    unless(lawful, "OP-011")
+}
+
+/// `CREATE` by what the entity calls: EREP-061.
+fn create_by_another(setting: &Setting, _: &Snippet) -> Expected {
+    unless(setting.entity == Entity::Factory && factory_is(setting) == Some(true), "OP-011")
+}
+
+/// `CREATE2` by the entity itself, of another than the sender: EREP-060.
+fn create2_itself(setting: &Setting, _: &Snippet) -> Expected {
+    unless(setting.entity != Entity::Paymaster && factory_is(setting) == Some(true), "OP-031")
+}
+
+/// The same in a deployment only.
+fn create2_by_factory(setting: &Setting, snippet: &Snippet) -> Expected {
+    in_the_factory(setting, create2_itself(setting, snippet), Expected::Meaningless)
+}
+
 fn creation() -> Vec<Snippet> {
+    let create = || Piece::Op(op::CREATE, vec![number(0), number(0), number(0)], None);
+    let addmod = || Piece::Op(op::ADDMOD, vec![number(0), number(0), number(0)], None);
+    let revert = || Piece::Raw(vec![op::PUSH0, op::PUSH0, op::REVERT]);
     let other = || Piece::Op(op::CREATE2, vec![number(0), number(0), number(0), number(77)], None);
     let harmless = || Piece::Op(op::EXTCODECOPY, vec![Word::Address(Who::Stop), number(0), number(0), number(7)], None);
-    let by_factory: Reading =
-        |setting: &Setting, _: &Snippet| in_the_factory(setting, Expected::Breaks("OP-031"), Expected::Meaningless);
     let factory_may: Reading =
         |setting: &Setting, _: &Snippet| in_the_factory(setting, Expected::Lawful, Expected::Meaningless);
     // The address is taken, so it fails and burns its gas; its address counts all the same.
     let again =
         Piece::Inner { kind: CallKind::DelegateCall, gas: Gas::Exactly(90_000), body: vec![Piece::CreateSender] };
     let instead = Piece::Inner { kind: CallKind::DelegateCall, gas: Gas::Exactly(90_000), body: vec![harmless()] };
-    vec![
-        Snippet::new("op_031_create2_of_another", vec![other()], vec![harmless()], always!("OP-031")),
+    let (call, delegate) = (CallKind::Call, CallKind::DelegateCall);
+    let mut snippets = vec![
+        Snippet::new("op_032_create", vec![create()], vec![addmod()], create_itself),
+        Snippet::new("op_032_create_twice", vec![create(), create()], vec![addmod()], create_itself),
+        Snippet::new(
+            "op_032_create_by_delegatecall",
+            inner(delegate, vec![create()]),
+            inner(delegate, vec![addmod()]),
+            create_itself,
+        ),
+        Snippet::new(
+            "erep_061_create_at_depth",
+            inner(call, vec![create()]),
+            inner(call, vec![addmod()]),
+            create_by_another,
+        ),
+        Snippet::new(
+            "erep_061_create_reverted",
+            inner(call, vec![create(), revert()]),
+            inner(call, vec![addmod(), revert()]),
+            create_by_another,
+        ),
+        Snippet::new("op_031_create2_of_another", vec![other()], vec![harmless()], create2_itself),
+        Snippet::new(
+            "erep_060_create2_of_another_by_delegatecall",
+            inner(delegate, vec![other()]),
+            inner(delegate, vec![harmless()]),
+            create2_itself,
+        ),
+        // What it calls may make nothing but the sender.
         Snippet::new(
             "op_031_create2_of_another_at_depth",
-            deep(3, vec![other()]),
-            deep(3, vec![harmless()]),
+            inner(call, vec![other()]),
+            inner(call, vec![harmless()]),
             always!("OP-031"),
         ),
         Snippet::new(
             "op_031_second_create2",
             vec![Piece::CreateSender, other()],
             vec![Piece::CreateSender, harmless()],
-            by_factory,
+            create2_by_factory,
         ),
         Snippet::new(
             "op_031_create2_of_the_sender_twice",
             vec![Piece::CreateSender, again],
             vec![Piece::CreateSender, instead],
-            by_factory,
+            create2_by_factory,
         ),
         Snippet::alone(
             "op_031_create2_of_the_sender_by_delegatecall",
             inner(CallKind::DelegateCall, vec![Piece::CreateSender]),
             factory_may,
         ),
-    ]
+    ];
+    for snippet in &mut snippets {
+        snippet.mind_creation = true;
+    }
+    snippets
 }
 
 fn without_code() -> Vec<Snippet> {
@@ -198,6 +282,31 @@ fn entry_point_deposits() -> Vec<Snippet> {
         inner(call, stop(0)),
         always!("OP-054"),
     ));
+    // Of a key that no operation has.
+    let increment = |kind| {
+        let words = vec![number(5)];
+        let head = entry_point_v08::incrementNonceCall::SELECTOR.to_vec();
+        vec![Piece::Call { kind, to: Who::EntryPoint, value: 0, gas: Gas::All, head, words }]
+    };
+    snippets.push(Snippet::new("op_055_increment_nonce", increment(call), stop(0), by_the_sender));
+    snippets.push(Snippet::new(
+        "op_055_increment_nonce_by_delegatecall",
+        inner(CallKind::DelegateCall, increment(call)),
+        inner(CallKind::DelegateCall, stop(0)),
+        by_the_sender,
+    ));
+    snippets.push(Snippet::new(
+        "op_055_increment_nonce_of_a_helper",
+        inner(call, increment(call)),
+        inner(call, stop(0)),
+        always!("OP-054"),
+    ));
+    snippets.push(Snippet::new(
+        "op_055_increment_nonce_in_a_static_call",
+        vec![Piece::Inner { kind: call, gas: Gas::Exactly(60_000), body: increment(CallKind::StaticCall) }],
+        inner(call, stop(0)),
+        always!("OP-054"),
+    ));
     for snippet in &mut snippets {
         snippet.mind_creation = true;
     }
@@ -266,13 +375,12 @@ fn precompiles() -> Vec<Snippet> {
         vec![Piece::Call { kind, to, value: 0, gas, head: vec![], words: vec![] }]
     };
     let mut snippets = Vec::new();
-    for number in 0xa..=0x11_u16 {
+    for number in 1..=0x11_u16 {
         let kind = CallKind::ALL[number as usize % 4];
         let name = format!("op_062_precompile_{number:x}_by_{kind:?}").to_lowercase();
-        snippets.push(Snippet::new(name, call(kind, number), call(kind, number - 9), always!("OP-062")));
+        snippets.push(Snippet::alone(name, call(kind, number), lawful));
     }
-    let at_depth = |number| deep(1, call(CallKind::StaticCall, number));
-    snippets.push(Snippet::new("op_062_at_depth", at_depth(0xb), at_depth(0x9), always!("OP-062")));
+    snippets.push(Snippet::alone("op_062_precompile_at_depth", deep(1, call(CallKind::StaticCall, 0xb)), lawful));
     let p256 = call(CallKind::StaticCall, 0x100);
     snippets.push(Snippet::alone("op_062_secp256r1", p256, lawful));
     snippets

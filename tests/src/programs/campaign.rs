@@ -2,24 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     World, disagreement,
+    judge::Judge,
     random::Random,
     scenario::{Placement, Scenario},
     shrink::shrink,
     verdict::{Verdict, explain},
 };
-use crate::{Stack, oracle::Oracle};
+use crate::Stack;
 
 /// Operations that share a block.
 const AT_ONCE: usize = 500;
 /// Questions under way at once.
 const ASKED_AT_ONCE: usize = 8;
-/// Disagreements after which there is no point in going on.
-const ENOUGH: usize = 5;
+/// Kinds of disagreement after which there is no point in going on.
+const ENOUGH: usize = 20;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -34,8 +35,10 @@ pub struct Tally {
     pub lawful: usize,
     /// How often each rule was broken.
     pub broken: BTreeMap<(String, String), usize>,
-    /// What they disagree about, in words.
+    /// What they disagree about, in words: the first of each kind.
     pub disagreements: Vec<String>,
+    /// How often, by kind.
+    pub kinds: BTreeMap<String, usize>,
 }
 
 /// The product and the oracle, on the same chain.
@@ -46,7 +49,7 @@ pub struct Campaign<'a> {
     /// Where programs are placed.
     pub world: World<'a>,
     /// The other judge.
-    pub oracle: Oracle,
+    pub oracle: Judge,
 }
 
 impl Campaign<'_> {
@@ -59,7 +62,8 @@ impl Campaign<'_> {
         let placements: Vec<_> = kept.iter().map(|(_, placement)| placement.clone()).collect();
         let mut tally = Tally::default();
         for ((path, _), verdicts) in kept.iter().zip(self.both(&placements).await?) {
-            if !tally.count(&verdicts) {
+            tally.count(&verdicts);
+            if !verdicts.0.agrees(&verdicts.1) {
                 tally.disagreements.push(format!("{}: {}", path.display(), in_words(&verdicts)));
             }
         }
@@ -74,13 +78,13 @@ impl Campaign<'_> {
         let mut random = Random::new(seed);
         let mut tally = Tally::default();
         let mut done = 0;
-        while done < programs && tally.disagreements.len() < ENOUGH {
+        while done < programs && tally.kinds.len() < ENOUGH {
             let scenarios: Vec<_> = (done..programs.min(done + AT_ONCE)).map(|_| random.scenario()).collect();
             let name = |index: usize| format!("random {seed} {}", done + index);
             let verdicts = self.both(&self.placements(&scenarios, name)).await?;
             for (index, (scenario, verdicts)) in scenarios.into_iter().zip(verdicts).enumerate() {
-                if !tally.count(&verdicts) && tally.disagreements.len() < ENOUGH {
-                    tally.disagreements.push(self.shrunk(scenario, &name(index)).await?);
+                for kind in tally.count(&verdicts) {
+                    tally.disagreements.push(self.shrunk(scenario.clone(), &kind, &name(index)).await?);
                 }
             }
             done += AT_ONCE;
@@ -88,13 +92,14 @@ impl Campaign<'_> {
         Ok(tally)
     }
 
-    /// The least that they disagree about, on disk; in words.
-    async fn shrunk(&self, scenario: Scenario, name: &str) -> Result<String> {
+    /// The least that they disagree about in this way, on disk; in words.
+    async fn shrunk(&self, scenario: Scenario, kind: &str, name: &str) -> Result<String> {
         let mut rounds = 0;
         let least = shrink(scenario, async |candidates| {
             rounds += 1;
             let placements = self.placements(candidates, |index| format!("{name} round {rounds} candidate {index}"));
-            Ok(self.both(&placements).await?.iter().map(|(product, oracle)| !product.agrees(oracle)).collect())
+            let verdicts = self.both(&placements).await?;
+            Ok(verdicts.iter().map(|(product, oracle)| product.differences(oracle).contains(kind)).collect())
         })
         .await?;
         let placements = self.placements(std::slice::from_ref(&least), |_| format!("{name} shrunk"));
@@ -103,7 +108,7 @@ impl Campaign<'_> {
             None => String::new(),
         };
         let path = disagreement::keep(&least, &placements[0], &words)?;
-        Ok(format!("{name}, {}: {words}\n{least:#?}", path.display()))
+        Ok(format!("{kind}: {name}, {}: {words}\n{least:#?}", path.display()))
     }
 
     fn placements(&self, scenarios: &[Scenario], name: impl Fn(usize) -> String) -> Vec<Placement> {
@@ -120,9 +125,8 @@ impl Campaign<'_> {
             .map(|placement| async move {
                 let entry_point = self.world.entry_point(placement.version);
                 let product = explain(self.stack, entry_point, placement).await?;
-                let opinion = self.oracle.judge(placement.version, entry_point, &placement.op).await;
-                let oracle = opinion.with_context(|| format!("judging {placement:#?}"))?;
-                anyhow::Ok((product, Verdict::from(oracle)))
+                let oracle = self.oracle.judge(placement.version, entry_point, &placement.op).await?;
+                anyhow::Ok((product, oracle))
             })
             .buffered(ASKED_AT_ONCE)
             .try_collect()
@@ -131,8 +135,8 @@ impl Campaign<'_> {
 }
 
 impl Tally {
-    /// Takes note of a pair; whether they agree.
-    fn count(&mut self, (product, oracle): &(Verdict, Verdict)) -> bool {
+    /// Takes note of a pair; the kinds of disagreement that are new.
+    fn count(&mut self, (product, oracle): &(Verdict, Verdict)) -> Vec<String> {
         self.judged += 1;
         match oracle {
             Verdict::Failed(_) => self.failed += 1,
@@ -144,7 +148,15 @@ impl Tally {
                 }
             }
         }
-        product.agrees(oracle)
+        let mut new = Vec::new();
+        for kind in product.differences(oracle) {
+            let times = self.kinds.entry(kind.clone()).or_default();
+            *times += 1;
+            if *times == 1 {
+                new.push(kind);
+            }
+        }
+        new
     }
 }
 

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use super::scenario::{Placement, Scenario, Stake};
 
 /// Where they are kept.
-pub fn folder() -> PathBuf {
+fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/disagreements")
 }
 
-/// Writes one down; where.
+/// Writes one down, with `FABSTIR_KEEP=1` among those that are kept, else in `target/`; where.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -34,8 +34,10 @@ pub fn keep(scenario: &Scenario, placement: &Placement, verdicts: &str) -> Resul
     });
     let text = serde_json::to_string_pretty(&json)? + "\n";
     let name = &keccak256(format!("{scenario:?}")).to_string()[2..18];
-    std::fs::create_dir_all(folder())?;
-    let path = folder().join(format!("{name}.json"));
+    let asked = std::env::var("FABSTIR_KEEP").is_ok_and(|keep| keep == "1");
+    let folder = if asked { folder() } else { crate::stack::root().join("target/disagreements") };
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{name}.json"));
     std::fs::write(&path, text)?;
     Ok(path)
 }

@@ -63,7 +63,7 @@ pub fn matrix(entry_point: impl Fn(EntryPointVersion) -> Address) -> Vec<Case> {
             }
         }
     }
-    for (name, rule, code, scenario) in stakes() {
+    for (name, rule, code, scenario) in stakes().into_iter().chain(paymasters()) {
         add(name, rule, code, &scenario);
     }
     cases
@@ -124,6 +124,37 @@ fn scenario(setting: &Setting, program: &[Piece], snippet: &Snippet) -> Scenario
 }
 
 type StakeCase = (String, Option<(&'static str, Entity)>, Option<i32>, Scenario);
+
+/// What paymasters return, and are: EREP-050, LIM-020, AUTH-020.
+fn paymasters() -> Vec<StakeCase> {
+    let mut cases = Vec::new();
+    for version in EntryPointVersion::ALL {
+        for staked in [false, true] {
+            for context in [0, 32, 2_048, 2_049] {
+                let rule = match (staked, context) {
+                    (_, 2_049) => Some("LIM-020"),
+                    (false, 1..) => Some("EREP-050"),
+                    _ => None,
+                };
+                let mut scenario = Scenario::new(version);
+                scenario.context = context;
+                scenario.actor(Entity::Paymaster).stake = staked.then(Stake::enough);
+                let (code, rule) = (rule.map(|_| -32502), rule.map(|rule| (rule, Entity::Paymaster)));
+                let stake = if staked { "staked" } else { "unstaked" };
+                cases.push((format!("{version} {stake} paymaster: context of {context} bytes"), rule, code, scenario));
+            }
+            for delegated in [false, true] {
+                let mut scenario = Scenario::new(version);
+                scenario.delegated_paymaster = delegated;
+                scenario.actor(Entity::Paymaster).stake = staked.then(Stake::enough);
+                let rule = delegated.then_some(("AUTH-020", Entity::Paymaster));
+                let name = format!("{version} paymaster with delegation {delegated}, staked {staked}: auth_020");
+                cases.push((name, rule, rule.map(|_| -32502), scenario));
+            }
+        }
+    }
+    cases
+}
 
 /// Stakes that are not enough, and what they would have made lawful.
 fn stakes() -> Vec<StakeCase> {

@@ -87,6 +87,10 @@ pub struct Scenario {
     pub delegation: Option<Delegation>,
     /// Who pays, if not the account.
     pub paymaster: Option<Actor>,
+    /// Bytes that the paymaster hands on to its `postOp`.
+    pub context: usize,
+    /// Whether the paymaster runs its program's code by EIP-7702.
+    pub delegated_paymaster: bool,
 }
 
 /// All that must be on the chain for an operation, and the operation.
@@ -105,7 +109,15 @@ pub struct Placement {
 impl Scenario {
     /// The account alone.
     pub fn new(version: EntryPointVersion) -> Self {
-        Self { version, account: Actor::default(), factory: None, delegation: None, paymaster: None }
+        Self {
+            version,
+            account: Actor::default(),
+            factory: None,
+            delegation: None,
+            paymaster: None,
+            context: 0,
+            delegated_paymaster: false,
+        }
     }
 
     /// The actor of this entity, made if need be.
@@ -158,8 +170,14 @@ impl Scenario {
             entities.insert(factory, actor.stake);
         }
         if let Some(actor) = &self.paymaster {
-            let code = paymaster_code(&actor.program, &mut place);
-            place.contracts.insert(paymaster, code);
+            let code = paymaster_code(&actor.program, self.context, &mut place);
+            if self.delegated_paymaster {
+                let elsewhere = address("paymaster's code");
+                place.contracts.insert(elsewhere, code);
+                place.contracts.insert(paymaster, helpers::delegation(elsewhere));
+            } else {
+                place.contracts.insert(paymaster, code);
+            }
             entities.insert(paymaster, actor.stake);
         }
 
@@ -207,12 +225,14 @@ fn account(program: &[Piece], place: &mut Place) -> Bytes {
     returning(asm, &[U256::ZERO])
 }
 
-/// Answers with an empty context and "valid, for ever".
-fn paymaster_code(program: &[Piece], place: &mut Place) -> Bytes {
+/// Answers with a context of so many zeros and "valid, for ever".
+fn paymaster_code(program: &[Piece], context: usize, place: &mut Place) -> Bytes {
     let mut asm = Asm::default();
     helpers::unless_asked(&mut asm, place.version.selectors().validate_paymaster_user_op);
     emit(program, &mut asm, place);
-    returning(asm, &[U256::from(64), U256::ZERO, U256::ZERO])
+    // Behind the length memory may be in use: clean words.
+    let zeros = vec![U256::ZERO; context.div_ceil(32)];
+    returning(asm, &[&[U256::from(64), U256::ZERO, U256::from(context)], zeros.as_slice()].concat())
 }
 
 /// Creates the sender when its program does, or else at the end.

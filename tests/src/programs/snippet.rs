@@ -144,17 +144,12 @@ fn environment() -> Vec<Snippet> {
     snippets
 }
 
-/// Opcodes that end a frame or begin a contract, in calls whose failure is caught.
+/// Opcodes that end a frame, in calls whose failure is caught.
 fn ending() -> Vec<Snippet> {
-    let create = Piece::Op(op::CREATE, vec![number(0), number(0), number(0)], None);
-    let addmod = Piece::Op(op::ADDMOD, vec![number(0), number(0), number(0)], None);
-    let revert = Piece::Raw(vec![op::PUSH0, op::PUSH0, op::REVERT]);
     let trial = |name: &str, bad: Vec<Piece>, good: Vec<Piece>| {
         Snippet::new(format!("op_011_{name}"), contained(60_000, bad), contained(60_000, good), always!("OP-011"))
     };
     vec![
-        trial("create", vec![create.clone()], vec![addmod.clone()]),
-        trial("create_reverted", vec![create, revert.clone()], vec![addmod, revert]),
         trial("invalid", vec![Piece::Raw(vec![op::INVALID])], vec![Piece::Raw(vec![op::STOP])]),
         trial(
             "selfdestruct",

@@ -9,7 +9,7 @@ use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
 
 use super::scenario::Placement;
-use crate::{Stack, oracle::Opinion};
+use crate::{Stack, oracle, oracle2};
 
 /// All that is said against an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +25,34 @@ pub enum Verdict {
 impl Verdict {
     /// Whether both say the same. Why the EntryPoint refuses is no matter of rules.
     pub fn agrees(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Failed(_), Self::Failed(_)) | (_, Self::None) => true,
-            (Self::Judged(these), Self::Judged(those)) => these == those,
-            (Self::Failed(reason), Self::Judged(_)) | (Self::Judged(_), Self::Failed(reason)) => is_close_call(reason),
-            _ => false,
+        self.differences(other).is_empty()
+    }
+
+    /// What the bundler says that the oracle does not, and the other way round.
+    pub fn differences(&self, oracle: &Self) -> BTreeSet<String> {
+        let rules = |these: &BTreeSet<(String, String)>, those, who: &str| -> BTreeSet<String> {
+            let only = these.difference(those);
+            only.map(|(rule, entity)| format!("{rule} by the {entity} says only the {who}")).collect()
+        };
+        match (self, oracle) {
+            (Self::Failed(_), Self::Failed(_)) | (_, Self::None) => BTreeSet::new(),
+            (Self::Judged(these), Self::Judged(those)) => {
+                rules(these, those, "bundler").into_iter().chain(rules(those, these, "oracle")).collect()
+            }
+            (Self::Failed(reason), Self::Judged(_)) | (Self::Judged(_), Self::Failed(reason))
+                if is_close_call(reason) =>
+            {
+                BTreeSet::new()
+            }
+            (Self::Failed(_), _) => BTreeSet::from(["fails, says only the bundler".to_owned()]),
+            (_, Self::Failed(_)) => BTreeSet::from(["fails, says only the oracle".to_owned()]),
+            (Self::None, Self::Judged(_)) => BTreeSet::from(["the bundler has no verdict".to_owned()]),
         }
+    }
+
+    fn failed(data: &str) -> Self {
+        let data: Bytes = data.parse().unwrap_or_default();
+        Self::Failed(EntryPointRevert::decode(&data).to_string())
     }
 }
 
@@ -60,15 +82,22 @@ fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_default().to_owned()
 }
 
-impl From<Opinion> for Verdict {
-    fn from(opinion: Opinion) -> Self {
+impl From<oracle::Opinion> for Verdict {
+    fn from(opinion: oracle::Opinion) -> Self {
         match opinion {
-            Opinion::Failed(data) => {
-                let data: Bytes = data.parse().unwrap_or_default();
-                Self::Failed(EntryPointRevert::decode(&data).to_string())
-            }
-            Opinion::Judged(broken) => Self::Judged(broken),
-            Opinion::TooDeep => Self::None,
+            oracle::Opinion::Failed(data) => Self::failed(&data),
+            oracle::Opinion::Judged(broken) => Self::Judged(broken),
+            oracle::Opinion::TooDeep => Self::None,
+        }
+    }
+}
+
+impl From<oracle2::Opinion> for Verdict {
+    fn from(opinion: oracle2::Opinion) -> Self {
+        match opinion {
+            oracle2::Opinion::Failed(data) => Self::failed(&data),
+            oracle2::Opinion::Judged(broken) => Self::Judged(broken),
+            oracle2::Opinion::TooDeep => Self::None,
         }
     }
 }

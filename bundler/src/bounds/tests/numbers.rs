@@ -90,3 +90,27 @@ async fn what_execution_takes_beside_its_limits_is_no_more_than_is_reckoned_with
         }
     }
 }
+
+#[test]
+fn lim_030_each_verification_limit_exceeds_what_was_used_by_the_slack() {
+    let metered = super::super::Metered { account: 60_000, paymaster: 20_000, charged: 90_000 };
+    for version in EntryPointVersion::ALL.into_iter().filter(|version| version.is_packed()) {
+        let refused = |account: u128, payer: u128| {
+            let op = UserOperation {
+                verification_gas_limit: account,
+                pre_verification_gas: 1_000_000,
+                max_fee_per_gas: 100,
+                paymaster: Some(Paymaster { verification_gas_limit: payer, ..Paymaster::default() }),
+                ..UserOperation::default()
+            };
+            match metered.check(&op, version, 0, 1) {
+                Ok(()) => None,
+                Err(crate::Rejection::TooLow { field, required, .. }) => Some((field, required)),
+                Err(other) => panic!("{other}"),
+            }
+        };
+        assert_eq!(refused(64_000, 24_000), None, "{version}");
+        assert_eq!(refused(63_999, 24_000), Some(("verificationGasLimit", 64_000)), "{version}");
+        assert_eq!(refused(64_000, 23_999), Some(("paymasterVerificationGasLimit", 24_000)), "{version}");
+    }
+}

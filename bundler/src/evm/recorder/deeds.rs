@@ -133,9 +133,9 @@ impl Recorder {
             | opcode::BASEFEE
             | opcode::BLOBHASH
             | opcode::BLOBBASEFEE
-            | opcode::CREATE
             | opcode::INVALID
             | opcode::SELFDESTRUCT => Some(Deed::Environment),
+            opcode::CREATE => Some(Deed::Create(interp.input.target_address())),
             opcode::BALANCE | opcode::SELFBALANCE => Some(Deed::Balance),
             opcode::GAS => {
                 open.gas_at = Some(pc);
@@ -149,6 +149,7 @@ impl Recorder {
             opcode::EXTCODESIZE | opcode::EXTCODEHASH | opcode::EXTCODECOPY => word(0).map(|address| Deed::Code {
                 address: Address::from_word(address.into()),
                 has_code: None,
+                delegated: false,
                 only_whether: false,
             }),
             _ => None,

@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, Bytes, U256};
 use revm::{
     bytecode::opcode,
-    interpreter::{CallOutcome, InstructionResult, InterpreterResult},
+    interpreter::{InstructionResult, InterpreterResult},
 };
 
 use super::{Open, Recorder};
@@ -28,6 +28,7 @@ pub(super) struct Entry {
     pub(super) target: Address,
     pub(super) code: Address,
     pub(super) has_code: bool,
+    pub(super) delegated: bool,
     pub(super) native: bool,
     pub(super) value: U256,
     /// First bytes of the input.
@@ -60,6 +61,7 @@ impl Recorder {
             target: entry.target,
             code: entry.code,
             has_code: entry.has_code,
+            delegated: entry.delegated,
             native: entry.native,
             value: entry.value,
             input_length: entry.input_length,
@@ -189,24 +191,6 @@ impl Recorder {
             open.remaining += gas_limit.saturating_sub(stipend);
         }
     }
-
-    /// Replaces "signature failed" by "valid", the window kept, where the EntryPoint asked for a verdict.
-    pub(super) fn trust_verdict(&self, outcome: &mut CallOutcome) {
-        let Some(frame) = self.stack.last().map(|open| &self.trace.frames[open.index]) else { return };
-        if frame.depth != 1 || frame.caller != self.watch.entry_point || !outcome.result.result.is_ok() {
-            return;
-        }
-        let Some((_, word)) = self.watch.trusted.iter().find(|(selector, _)| Some(*selector) == frame.selector) else {
-            return;
-        };
-        let at = word * 32 + 12;
-        let output = &outcome.result.output;
-        if output.len() >= at + 20 && U256::from_be_slice(&output[at..at + 20]) == U256::ONE {
-            let mut trusted = output.to_vec();
-            trusted[at..at + 20].fill(0);
-            outcome.result.output = trusted.into();
-        }
-    }
 }
 
 fn is_out_of_gas(result: InstructionResult) -> bool {
@@ -227,7 +211,7 @@ mod tests {
     use revm::interpreter::Gas;
 
     use super::*;
-    use crate::evm::recorder::Watch;
+    use crate::evm::recorder::{Signatures, Watch};
 
     const ENTRY_POINT: Address = Address::repeat_byte(0xee);
     const OTHER: Address = Address::repeat_byte(0x11);
@@ -239,6 +223,7 @@ mod tests {
             selectors: EntryPointVersion::V0_8.selectors(),
             before_execution: U256::ZERO,
             stop_after_validation: false,
+            signatures: Signatures::Checked,
             trusted: Vec::new(),
             native: NativeContracts::default(),
         })
@@ -251,6 +236,7 @@ mod tests {
             target,
             code: target,
             has_code: true,
+            delegated: false,
             native,
             value: U256::ZERO,
             input: Vec::new(),

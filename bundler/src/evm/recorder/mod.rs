@@ -2,6 +2,7 @@
 
 mod deeds;
 mod frames;
+mod stubs;
 
 use std::collections::VecDeque;
 
@@ -19,7 +20,8 @@ use revm::{
     state::EvmState,
 };
 
-use self::{deeds::WATCHED, frames::Entry};
+pub use self::stubs::Signatures;
+use self::{deeds::WATCHED, frames::Entry, stubs::Forced};
 use super::trace::{Act, Deed, FrameKind, Trace};
 use crate::rejection::Entity;
 
@@ -40,6 +42,7 @@ pub(super) struct Watch {
     /// Topic of the event that parts validation from execution.
     pub(super) before_execution: U256,
     pub(super) stop_after_validation: bool,
+    pub(super) signatures: Signatures,
     /// Selectors whose returned verdict is replaced by "valid", with the position of the word.
     pub(super) trusted: Vec<([u8; 4], usize)>,
     /// Where the chain's client executes, beside the contracts whose code says so.
@@ -54,6 +57,8 @@ pub(super) struct Recorder {
     stack: Vec<Open>,
     /// Deeds written down already: one of each kind will do.
     seen: HashSet<(Entity, u8, Deed)>,
+    /// Where checks of signatures are made to pass.
+    forced: Forced,
     /// It has entered more frames than any validation does.
     crowded: bool,
     /// Bytes of outputs kept, and the frames that have them, the oldest first.
@@ -86,6 +91,7 @@ impl Recorder {
             trace: Trace::default(),
             stack: Vec::with_capacity(16),
             seen: HashSet::default(),
+            forced: Forced::default(),
             crowded: false,
             outputs: (0, VecDeque::new()),
         }
@@ -118,12 +124,17 @@ where
         let Some(open) = self.stack.last_mut() else { return };
         open.opcode = interp.bytecode.opcode();
         open.pc = interp.bytecode.pc();
+        let opcode = open.opcode;
         if WATCHED[usize::from(open.opcode)] || open.gas_at.is_some() || open.code_act.is_some() {
             self.watched_step(interp);
+        }
+        if let Some(known) = self.forces() {
+            self.forced.before(opcode, interp, known);
         }
     }
 
     fn step_end(&mut self, interp: &mut Interpreter, context: &mut CTX) {
+        self.forced.after(interp);
         let Some(open) = self.stack.last_mut() else { return };
         if !WATCHED[usize::from(open.opcode)] {
             return;
@@ -137,12 +148,15 @@ where
             let bytes = interp.memory.slice_len(offset, 64);
             let words = [U256::from_be_slice(&bytes[..32]), U256::from_be_slice(&bytes[32..])];
             self.trace.preimages.insert(hash, words);
+            self.forced.hashed(hash, words);
         }
         if let Some(act) = open.code_act
             && interp.bytecode.is_not_end()
-            && let Some(Act { deed: Deed::Code { address, has_code, .. }, .. }) = self.trace.acts.get_mut(act)
+            && let Some(Act { deed: Deed::Code { address, has_code, delegated, .. }, .. }) =
+                self.trace.acts.get_mut(act)
         {
             *has_code = Some(has_code_now(context, *address));
+            *delegated = is_delegated_now(context, *address);
         }
     }
 
@@ -181,6 +195,7 @@ where
             target: inputs.target_address,
             code: inputs.bytecode_address,
             has_code: has_code_now(context, inputs.bytecode_address),
+            delegated: is_delegated_now(context, inputs.bytecode_address),
             native,
             value: inputs.transfer_value().unwrap_or_default(),
             input,
@@ -196,6 +211,7 @@ where
             // Of what has no code only a precompile costs anything.
             self.trace.steps = self.trace.steps.saturating_add(outcome.result.gas.total_gas_spent());
         }
+        self.force_answer(outcome);
         self.trust_verdict(outcome);
         self.close(&outcome.result, stipend_of(inputs));
     }
@@ -213,6 +229,7 @@ where
             target,
             code: target,
             has_code: true,
+            delegated: false,
             native: false,
             value: inputs.value(),
             input: Vec::new(),
@@ -247,6 +264,15 @@ where
     CTX: ContextTr<Journal: JournalTr<State = EvmState>>,
 {
     context.journal().evm_state().get(&address).is_some_and(|account| !account.info.is_empty_code_hash())
+}
+
+/// Whether the account runs another's code by EIP-7702 at this moment. Accounts are loaded with their code.
+fn is_delegated_now<CTX>(context: &CTX, address: Address) -> bool
+where
+    CTX: ContextTr<Journal: JournalTr<State = EvmState>>,
+{
+    let account = context.journal().evm_state().get(&address);
+    account.and_then(|account| account.info.code.as_ref()).is_some_and(|code| code.is_eip7702())
 }
 
 fn stipend_of(inputs: &CallInputs) -> u64 {

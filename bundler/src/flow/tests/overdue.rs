@@ -359,3 +359,58 @@ fn a_bundle_with_an_operation_that_runs_out_is_made_anew_however_lately_it_was_s
     flow.hurry(&[Some(0)], |_| true);
     assert!(cancels(&flow.advance(&[Some(0)], 3, 1_400, fees())));
 }
+
+#[test]
+fn what_is_cancelled_so_as_not_to_come_too_late_bids_what_takes_its_place_and_no_more() {
+    let dear = FeeSuggestion::flat(100, 50);
+    let poor = bundle_of_two(3);
+    let mut flow = in_flight(&poor);
+    flow.hurry(&[Some(0)], |_| true);
+    let actions = flow.advance(&[Some(0)], 3, 1_400, dear);
+    let [Action::Sign { bundle: None, fees, .. }] = actions[..] else { panic!("{actions:?}") };
+    assert_eq!(fees, attempt().fees.raised(), "whatever the market asks");
+    let cancellation = Attempt { transaction: B256::repeat_byte(8), raw: Bytes::new(), fees };
+    flow.signed(PLACE, cancellation, None);
+    for at in 2..20 {
+        let actions = flow.advance(&[Some(0)], 3 + at, at * 4_000, dear);
+        assert!(matches!(actions[..], [Action::Broadcast { .. }]), "it is as good unmined: {actions:?}");
+    }
+}
+
+#[test]
+fn a_cancellation_that_others_wait_for_bids_no_more_than_twice_the_market() {
+    let first = of_sender(1, 3);
+    let mut flow = in_flight(&first);
+    let (market, mut bids, mut last) = (FeeSuggestion::flat(10, 5), Vec::new(), 1);
+    let second = Place { nonce: 1, ..PLACE };
+    let behind = of_sender(2, 1_000);
+    assert_eq!(flow.place(Arc::clone(&behind), second, fees(), 1_000).len(), 1);
+    let fees = Fees { max_fee: 1_000, priority_fee: 50 };
+    flow.signed(second, Attempt { transaction: B256::repeat_byte(7), raw: Bytes::new(), fees }, Some(&behind));
+    for at in 1..60 {
+        for action in flow.advance(&[Some(0)], 3 + at, at * 4_000, market) {
+            if let Action::Sign { bundle: None, fees, place: PLACE } = action {
+                bids.push(fees.max_fee);
+                last += 1;
+                let transaction = B256::with_last_byte(last);
+                flow.signed(PLACE, Attempt { transaction, raw: Bytes::new(), fees }, None);
+            }
+        }
+    }
+    // Two base fees and the tip, and a tenth more each time.
+    assert!(bids.len() > 3 && bids[0] == 25 && *bids.last().unwrap() < 60, "{bids:?}");
+}
+
+#[test]
+fn nothing_is_cancelled_for_those_that_could_not_be_mined_at_this_base_fee_either() {
+    let mut flow = in_flight(&of_sender(1, 3));
+    let second = Place { nonce: 1, ..PLACE };
+    let behind = of_sender(2, 3);
+    assert_eq!(flow.place(Arc::clone(&behind), second, fees(), 1_000).len(), 1);
+    flow.signed(second, Attempt { transaction: B256::repeat_byte(7), ..attempt() }, Some(&behind));
+    let dear = FeeSuggestion::flat(10, 1);
+    assert!((1..30).all(|at| !cancels(&flow.advance(&[Some(0)], 3 + at, at * 4_000, dear))));
+    let now = |at: u64| at * 4_000;
+    let cancelled = (31..60).any(|at| cancels(&flow.advance(&[Some(0)], 3 + at, now(at), fees())));
+    assert!(cancelled, "it is in their way once they could be");
+}

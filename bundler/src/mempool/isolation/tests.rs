@@ -53,7 +53,7 @@ fn offer(pool: &mut Mempool, takes: impl Fn(&[B256]) -> bool, attempts: usize) -
     let (mut dropped, mut refusals) = (BTreeMap::new(), [0; 2]);
     for _ in 0..attempts {
         let Some(bundle) = bundles(pool).into_iter().next() else {
-            pool.time += 2_000;
+            (pool.time, pool.probed) = (pool.time + 2_000, false);
             continue;
         };
         pool.mark_bundled(&bundle);
@@ -109,15 +109,24 @@ fn it_is_dropped_when_others_go_that_bid_no_more_and_it_still_does_not() {
 }
 
 #[test]
-fn a_node_that_takes_nothing_has_nothing_dropped_and_everything_tried_by_itself_more_and_more_rarely() {
+fn a_node_that_takes_nothing_has_nothing_dropped_and_one_of_all_is_tried_with_each_head() {
     let mut pool = pool(8);
     let (dropped, [together, alone]) = offer(&mut pool, |_| false, 2_000);
     assert!(dropped.is_empty() && pool.len() == 8, "{dropped:?}");
-    // 2,000 attempts are more than half an hour; each of eight is tried every 15 s at last.
+    // Of 2,000 attempts half find none to be tried any more, so that the next head comes.
     assert!(together == 7 && (500..1_500).contains(&alone), "{together}, {alone}");
-    // It gets well: all are executed, and none carries a mark.
-    let (dropped, _) = offer(&mut pool, |_| true, 400);
+    // It gets well, which is seen at the next head: all are executed at once, and none carries a mark.
+    pool.probed = false;
+    let (dropped, _) = offer(&mut pool, |_| true, 8);
     assert!(dropped.is_empty() && pool.is_empty(), "{dropped:?}");
+}
+
+#[test]
+fn one_sender_that_is_refused_alone_is_not_tried_with_each_head() {
+    let mut pool = pool(1);
+    let (dropped, [_, alone]) = offer(&mut pool, |_| false, 200);
+    // 200 heads of two seconds: after 1, 2, 4 and 8 s, and then every 15.
+    assert!(dropped.is_empty() && (20..60).contains(&alone), "{alone}");
 }
 
 #[test]

@@ -82,6 +82,12 @@ fn events<'a>(at: u64, header: &'a Header, mined: &'a Mined) -> impl Iterator<It
 }
 
 impl Log {
+    /// Wei that the operations of this transaction paid.
+    pub fn paid_in(&self, transaction: B256) -> u128 {
+        let all = self.executed.values().flatten().filter(|it| it.transaction == transaction);
+        all.map(|it| it.cost.saturating_to::<u128>()).sum()
+    }
+
     pub(super) fn mined(&mut self, at: u64, header: &Header, transactions: &[Mined]) {
         for mined in transactions {
             self.freed.remove(&(mined.from, mined.tx.nonce()));

@@ -5,6 +5,7 @@ mod evm;
 pub mod genesis;
 mod log;
 mod rpc;
+mod rules;
 mod state;
 
 use std::{
@@ -25,8 +26,11 @@ use alloy::{
 use erc4337::{ChainPreset, EntryPointVersion, HashContext, unpack};
 use revm::{context::TxEnv, database::CacheDB};
 
-pub use self::log::{Executed, Log as ExecutionLog};
 use self::{evm::Place, state::State};
+pub use self::{
+    log::{Executed, Log as ExecutionLog},
+    rules::Rules,
+};
 use crate::random::Random;
 
 /// Number of the first block.
@@ -125,6 +129,12 @@ pub struct Chain {
     pub log: ExecutionLog,
     /// What is done to the state with the next block, by nobody's transaction.
     pub changes: Vec<Change>,
+    /// The same before the next block's transactions: what nobody could see before.
+    pub surprises: Vec<Change>,
+    /// Code that accounts have from the next block on.
+    pub codes: Vec<(Address, Bytes)>,
+    /// What its nodes do not take.
+    pub rules: Rules,
     random: Random,
     salt: u64,
 }
@@ -186,6 +196,9 @@ impl Chain {
             reorganisations: Vec::new(),
             log: ExecutionLog::default(),
             changes: Vec::new(),
+            surprises: Vec::new(),
+            codes: Vec::new(),
+            rules: Rules::default(),
             random: Random::new(seed, "chain"),
             salt: 0,
         };
@@ -276,7 +289,9 @@ impl Chain {
             gas_limit: GAS_LIMIT,
             beneficiary: BENEFICIARY,
         };
-        let mut db = CacheDB::new(&parent.state);
+        let mut before = parent.state.clone();
+        std::mem::take(&mut self.surprises).into_iter().for_each(|change| change.apply(&mut before));
+        let mut db = CacheDB::new(&before);
         let (mut transactions, mut gas, mut index) = (Vec::<Mined>::new(), 0_u64, 0_u64);
         let senders: BTreeSet<Address> = self.pool.keys().map(|(from, _)| *from).collect();
         for from in senders {
@@ -302,7 +317,8 @@ impl Chain {
                 nonce += 1;
             }
         }
-        let mut state = parent.state.after(db);
+        let mut state = before.after(db);
+        std::mem::take(&mut self.codes).into_iter().for_each(|(whose, code)| state.set_code(whose, code));
         std::mem::take(&mut self.changes).into_iter().for_each(|change| change.apply(&mut state));
         let bloom = transactions.iter().flat_map(|it| it.receipt.inner.logs()).fold(Bloom::ZERO, |mut bloom, log| {
             bloom.accrue_log(&log.inner);
@@ -346,6 +362,13 @@ impl Chain {
         if self.preset.op_stack { u128::from(constant) + u128::from(scalar) * 2 } else { 0 }
     }
 
+    /// Wei that a transaction of so much gas is charged beside that.
+    pub fn charged(&self, gas: u64) -> u128 {
+        let (constant, scalar) = self.operator_fee;
+        let fee = u128::from(constant) + u128::from(gas) * u128::from(scalar) / 1_000_000;
+        if self.preset.op_stack { fee } else { 0 }
+    }
+
     /// What is charged for a transaction beside its gas.
     fn charge(&self, db: &mut CacheDB<&State>, from: Address, gas: u64) {
         let (constant, scalar) = self.operator_fee;
@@ -367,6 +390,9 @@ impl Chain {
         let operations = self.operations(&tx);
         let taken = self.taken.clone();
         self.arrived.push(Arrived { at, hash, from, nonce, operations, used, taken });
+        if let Some(answer) = self.rules.judge(raw, &tx) {
+            return answer;
+        }
         let account = self.head().state.account(from);
         if nonce < account.info.nonce {
             return refused("nonce too low");

@@ -5,7 +5,7 @@ mod troubles;
 
 use erc4337::EntryPointVersion;
 
-use crate::{disk::DiskIlls, network::NetworkIlls, random::Random};
+use crate::{disk::DiskIlls, network::NetworkIlls, random::Random, siege::Attack};
 
 /// Operations of a seed.
 pub const OPERATIONS: usize = 200;
@@ -43,6 +43,8 @@ pub struct Plan {
     pub intents: Vec<Intent>,
     /// In no order.
     pub troubles: Vec<Trouble>,
+    /// In no order; only of a world in which nothing else goes wrong.
+    pub attacks: Vec<Attack>,
     /// Milliseconds after which there are no more of either.
     pub calm: u64,
 }
@@ -186,6 +188,7 @@ impl Plan {
             budget,
             intents,
             troubles: troubles::of(seed, calm, block_time, cluster.as_ref()),
+            attacks: Vec::new(),
             calm,
         }
     }

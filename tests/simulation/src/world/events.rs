@@ -73,6 +73,7 @@ impl World {
                     self.at(now + LOOKS, Due::Look);
                 }
             }
+            Due::Attack(index, step) => self.attack(index, step, node.as_ref(), calls),
             Due::Trouble(index) => return self.trouble(index, calls, node),
             Due::Over(index) => self.over(index),
             Due::Calm => self.calm(),
@@ -143,6 +144,7 @@ impl World {
             Called::Sent { intent, attempt, again, signed, answer } => {
                 self.sent(intent, attempt, again, &signed, &answer)
             }
+            Called::Attacked(sent, answer) => self.attacked(*sent, &answer, node.as_ref(), calls),
             Called::Status(hash, asked, answer) => {
                 if answer.get("error").is_some() {
                     self.at(now + self.plan.block_time, Due::Ask(hash));
@@ -164,6 +166,8 @@ impl World {
                     lock(&self.oracle).receipt(now, hash, receipt, &lock(&self.chain).log);
                 }
             }
+            // Whom attackers name is known to nobody here.
+            Called::Counts(..) if !self.plan.attacks.is_empty() => {}
             Called::Counts(answer, started) => {
                 lock(&self.oracle).counts(now, &answer, started, &lock(&self.chain).log);
             }

@@ -1,5 +1,6 @@
 //! Everything together: time goes on from one thing that is due to the next, and the node lives and dies in between.
 
+mod attacks;
 mod cluster;
 mod events;
 mod troubles;
@@ -66,6 +67,8 @@ enum Due {
     Start,
     /// Start this builder.
     Build(usize),
+    /// The next that this attacker does.
+    Attack(usize, attacks::Step),
     Trouble(usize),
     /// Its end.
     Over(usize),
@@ -91,6 +94,7 @@ enum Called {
         signed: Box<Signed>,
         answer: Value,
     },
+    Attacked(Box<attacks::Sent>, Value),
     /// Of what was asked at this time.
     Status(B256, u64, Value),
     Receipt(B256, Value),
@@ -249,6 +253,9 @@ impl World {
         for index in 0..self.plan.troubles.len() {
             self.at(self.plan.troubles[index].at(), Due::Trouble(index));
         }
+        for index in 0..self.plan.attacks.len() {
+            self.at(self.plan.attacks[index].at, Due::Attack(index, attacks::Step::Place));
+        }
         self.at(self.plan.calm, Due::Calm);
         self.at(self.ends(), Due::End);
     }
@@ -369,6 +376,9 @@ impl World {
             oracle.wrong(now, format!("what is kept has come to {size} bytes"));
         }
         let taken = oracle.taken();
+        for what in self.judge_attacks(&chain, oracle.reasons()) {
+            oracle.wrong(now, what);
+        }
         Outcome {
             violations: oracle.violations.clone(),
             hash: keccak256(oracle.history.join("\n")),

@@ -1,0 +1,43 @@
+//! Blocks with our bundles leave the chain.
+
+use alloy::primitives::B256;
+use erc4337::EntryPointVersion::V0_8;
+use futures::{FutureExt, future::BoxFuture};
+
+use super::super::{
+    Attacker,
+    field::{Field, YES},
+};
+
+pub(super) struct Reorganisation;
+
+impl Attacker for Reorganisation {
+    fn name(&self) -> &'static str {
+        "reorganisation"
+    }
+
+    fn claim(&self) -> &'static str {
+        "what left the chain with its block is executed again, and once"
+    }
+
+    fn attack<'a>(&'a self, field: &'a Field, _: u64) -> BoxFuture<'a, Vec<B256>> {
+        async {
+            let sent = field.send(V0_8, &field.operation(field.account(V0_8, &YES).await)).await;
+            sent.into_iter().collect()
+        }
+        .boxed()
+    }
+
+    fn strike<'a>(&'a self, field: &'a Field) -> BoxFuture<'a, ()> {
+        async {
+            if field.made() % 4 == 2 {
+                field.reorganise(2).await;
+            }
+        }
+        .boxed()
+    }
+
+    fn mixes(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,43 @@
+//! The newest block gives way to another of the same height, again and again.
+
+use alloy::primitives::B256;
+use erc4337::EntryPointVersion::V0_8;
+use futures::{FutureExt, future::BoxFuture};
+
+use super::super::{
+    Attacker,
+    field::{Field, YES},
+};
+
+pub(super) struct TwoHashes;
+
+impl Attacker for TwoHashes {
+    fn name(&self) -> &'static str {
+        "two_hashes"
+    }
+
+    fn claim(&self) -> &'static str {
+        "one height under two hashes is one block that holds"
+    }
+
+    fn attack<'a>(&'a self, field: &'a Field, _: u64) -> BoxFuture<'a, Vec<B256>> {
+        async {
+            field.send(V0_8, &field.operation(field.account(V0_8, &YES).await)).await;
+            Vec::new()
+        }
+        .boxed()
+    }
+
+    fn strike<'a>(&'a self, field: &'a Field) -> BoxFuture<'a, ()> {
+        async {
+            if field.made() % 4 == 1 {
+                field.reorganise(1).await;
+            }
+        }
+        .boxed()
+    }
+
+    fn mixes(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,43 @@
+//! Which oracle: the old one, or the one that reads the text anew (`FABSTIR_ORACLE=new`).
+
+use alloy::primitives::{Address, U256};
+use anyhow::{Context, Result, bail};
+use erc4337::{EntryPointVersion, UserOperation};
+
+use super::Verdict;
+use crate::{oracle, oracle2};
+
+/// One of them.
+#[derive(Debug)]
+pub enum Judge {
+    /// [`crate::oracle`].
+    Old(oracle::Oracle),
+    /// [`crate::oracle2`].
+    New(oracle2::Oracle),
+}
+
+impl Judge {
+    /// The one that the environment asks for.
+    ///
+    /// # Errors
+    /// If the URL is none, or it asks for another.
+    pub fn of_environment(url: &str, min_stake: U256, unstake_delay: u32) -> Result<Self> {
+        Ok(match std::env::var("FABSTIR_ORACLE").as_deref() {
+            Err(_) | Ok("old") => Self::Old(oracle::Oracle::new(url, min_stake, unstake_delay)?),
+            Ok("new") => Self::New(oracle2::Oracle::new(url, min_stake, unstake_delay)?),
+            Ok(other) => bail!("FABSTIR_ORACLE is old or new, not {other}"),
+        })
+    }
+
+    /// What it says of an operation.
+    ///
+    /// # Errors
+    /// If anvil does not answer as it should.
+    pub async fn judge(&self, version: EntryPointVersion, entry_point: Address, op: &UserOperation) -> Result<Verdict> {
+        let verdict = match self {
+            Self::Old(oracle) => oracle.judge(version, entry_point, op).await.map(Verdict::from),
+            Self::New(oracle) => oracle.judge(version, entry_point, op).await.map(Verdict::from),
+        };
+        verdict.with_context(|| format!("judging {op:#?}"))
+    }
+}
