@@ -180,6 +180,10 @@ mod tests {
         pub(in crate::cluster) fn is_lost(&self) -> bool {
             *self.lost.borrow()
         }
+
+        pub(in crate::cluster) fn through(self, connection: Connection) -> Self {
+            Self { connection, ..self }
+        }
     }
 
     #[tokio::test]
