@@ -220,7 +220,7 @@ mod tests {
         let server = Server::start().await;
         let (one, two) = (server.process().await, server.process().await);
         assert_ne!(one.instance(), two.instance(), "each process is itself");
-        assert_ne!(one.answers(), two.answers());
+        assert_ne!(one.answers(0), two.answers(0));
         let config = ClusterConfig { partitions: 3, ..server.config() };
         let refused = Connection::open(config.clone(), CHAIN).await.unwrap_err();
         assert!(matches!(&refused, ClusterError::Partitions { found, configured: 3 } if found == "2"), "{refused}");
