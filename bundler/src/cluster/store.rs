@@ -191,12 +191,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_that_too_few_replicas_have_does_not_count() {
+    async fn a_lease_that_too_few_replicas_have_does_not_count_and_is_given_back() {
         let server = Server::start().await;
-        let config = ClusterConfig { replicas: 1, ..server.config() };
-        let store = store(&Connection::open(config, CHAIN).await.unwrap()).await;
-        let error = store.commit(&rows(&[("a", Some("1"))])).await.unwrap_err().to_string();
-        assert!(error.contains("0 of 1 replicas"), "{error}");
-        assert!(!store.lease.is_lost(), "it is still ours to write");
+        let replicated = Connection::open(ClusterConfig { replicas: 1, ..server.config() }, CHAIN).await.unwrap();
+        let error = Lease::take(&replicated, 1).await.unwrap_err().to_string();
+        assert!(error.contains("too few replicas"), "{error}");
+        let alone = Connection::open(server.config(), CHAIN).await.unwrap();
+        assert!(Lease::take(&alone, 1).await.unwrap().is_some(), "others may have it at once");
     }
 }
