@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_write_that_too_few_replicas_have_does_not_count() {
+    async fn a_lease_that_too_few_replicas_have_does_not_count_and_is_given_back() {
         let server = Server::start().await;
         let config = ClusterConfig { replicas: 1, ..server.config() };
         let wanting = Connection::open(config, CHAIN).await.unwrap();
