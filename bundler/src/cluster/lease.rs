@@ -127,11 +127,6 @@ impl Lease {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn is_lost(&self) -> bool {
-        *self.lost.borrow()
-    }
-
     /// Returns when it is lost.
     pub(crate) async fn lost(&self) {
         // The sender is held by this very value.
