@@ -215,6 +215,13 @@ mod tests {
         tests::{CHAIN, Server},
     };
 
+    impl Connection {
+        /// The same process, when it wants so many replicas to have what it writes.
+        pub(in crate::cluster) fn wanting(&self, replicas: u32) -> Self {
+            Self { config: Arc::new(ClusterConfig { replicas, ..(*self.config).clone() }), ..self.clone() }
+        }
+    }
+
     #[tokio::test]
     async fn the_first_says_how_many_partitions_there_are() {
         let server = Server::start().await;

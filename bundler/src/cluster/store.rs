@@ -120,7 +120,7 @@ impl JournalStore for SharedStore {
 mod tests {
     use super::*;
     use crate::cluster::{
-        ClusterConfig, Connection,
+        Connection,
         tests::{CHAIN, Server},
     };
 
@@ -193,12 +193,12 @@ mod tests {
     #[tokio::test]
     async fn a_lease_that_too_few_replicas_have_does_not_count_and_is_given_back() {
         let server = Server::start().await;
-        let config = ClusterConfig { replicas: 1, ..server.config() };
-        let wanting = Connection::open(config, CHAIN).await.unwrap();
+        let process = server.process().await;
+        let wanting = process.wanting(1);
         let refused = Lease::take(&wanting, 1).await.unwrap_err().to_string();
         assert!(refused.contains("too few replicas"), "{refused}");
         // It was given back, and whoever wants no replica has it.
-        let lease = Lease::take(&server.process().await, 1).await.unwrap().unwrap();
+        let lease = Lease::take(&process, 1).await.unwrap().unwrap();
         let store = SharedStore::new(lease.through(wanting), CHAIN);
         let error = store.commit(&rows(&[("a", Some("1"))])).await.unwrap_err().to_string();
         assert!(error.contains("too few replicas"), "{error}");
