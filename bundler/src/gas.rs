@@ -63,12 +63,6 @@ pub fn estimated_pre_verification_gas(op: &UserOperation, version: EntryPointVer
     Alone::new(op, version).with_room(op, version, head, L1_ROOM)
 }
 
-/// The most that [`estimated_pre_verification_gas`] may have been a little while ago: whatever is above it is paid for
-/// nothing, to whoever bundles.
-pub(crate) fn most_pre_verification_gas(op: &UserOperation, version: EntryPointVersion, head: &Head) -> u128 {
-    Alone::new(op, version).with_room(op, version, head, 2 * L1_ROOM)
-}
-
 /// Bytes that FastLZ may leave more of an operation than of the noise for it, as it finds other matches: 28 were seen.
 const SPARE_BYTES: usize = 32;
 

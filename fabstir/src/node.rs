@@ -49,8 +49,7 @@ pub struct Options {
     /// The same for each account.
     #[arg(long, env = "FABSTIR_SPONSOR_PER_ACCOUNT", default_value = SPONSOR_PER_ACCOUNT, value_parser = ether)]
     sponsor_per_account: U256,
-    /// Sign for operations that were not run first, for tests: their execution may revert, and their gas limits be a gain for
-    /// whoever bundles them, at our cost.
+    /// Sign for operations that were not run first: their execution may revert, at our cost.
     #[arg(long, env = "FABSTIR_SPONSOR_UNREHEARSED")]
     sponsor_unrehearsed: bool,
     #[command(flatten)]

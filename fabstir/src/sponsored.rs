@@ -27,7 +27,7 @@ use jsonrpsee::{
 };
 use paymaster::{
     Ask, Caller, Refusal, Rehearsal, Scope, Service,
-    rehearsal::{Needs, Rehearsed, Signatures, Unrehearsed},
+    rehearsal::{Rehearsed, Unrehearsed},
     token::TokenChoice,
 };
 use serde_json::{Value, json};
@@ -47,37 +47,26 @@ const STUB_SIGNATURE: [u8; 65] = hex!(
 pub struct InProcess(pub Bundler);
 
 impl Rehearsal for InProcess {
-    fn rehearse(&self, op: UserOperation, entry_point: Address, signatures: Signatures) -> Rehearsed<'_> {
+    fn rehearse(&self, op: UserOperation, entry_point: Address) -> Rehearsed<'_> {
         Box::pin(async move {
-            let run = match signatures {
-                Signatures::Awaited => self.0.rehearse(op, entry_point).await,
-                Signatures::Given => self.0.rehearse_signed(op, entry_point).await,
-            };
-            match run {
-                Ok(needs) => Ok(Needs {
-                    pre_verification_gas: needs.pre_verification_gas,
-                    verification_gas_limit: needs.verification_gas_limit,
-                    call_gas_limit: needs.call_gas_limit,
-                    paymaster_verification_gas_limit: needs.paymaster_verification_gas_limit.unwrap_or_default(),
-                    paymaster_post_op_gas_limit: needs.paymaster_post_op_gas_limit.unwrap_or_default(),
-                }),
+            match self.0.rehearse(op, entry_point).await {
+                Ok(()) => Ok(()),
                 Err(Rejection::ExecutionReverted { reason, .. }) => Err(Unrehearsed::Reverts(reason)),
-                Err(rejection) if [error_code::INTERNAL, error_code::LIMIT_EXCEEDED].contains(&rejection.code()) => {
-                    Err(Unrehearsed::Unknown(rejection.to_string()))
+                Err(rejection) if rejection.code() == error_code::INTERNAL => {
+                    Err(Unrehearsed::Unknown(text(&rejection)))
                 }
-                Err(rejection) => Err(Unrehearsed::Invalid(without_code(&rejection.to_string()))),
+                Err(rejection) if rejection.code() == error_code::LIMIT_EXCEEDED => {
+                    Err(Unrehearsed::Unknown(text(&rejection)))
+                }
+                // It is not valid, and so it will not be included.
+                Err(_) => Ok(()),
             }
         })
     }
 }
 
-/// Clients take a text with one of the EntryPoint's codes (`AA25 …`) for an answer to an operation that was sent.
-fn without_code(text: &str) -> String {
-    let is_code = |word: &str| {
-        let digits = word.trim_end_matches(':').strip_prefix("AA");
-        digits.is_some_and(|digits| digits.len() == 2 && digits.chars().all(|it| it.is_ascii_digit()))
-    };
-    text.split(' ').filter(|word| !is_code(word)).collect::<Vec<_>>().join(" ")
+fn text(rejection: &Rejection) -> String {
+    rejection.to_string()
 }
 
 /// Refused by one of the two.
@@ -203,19 +192,16 @@ impl Both {
         if json["nonce"].is_null() {
             // Only its sender need be right.
             json["nonce"] = json!(U256::ZERO);
-            let sender = UserOperationRequest::to_be_sponsored(&json, version)?.sender;
+            let sender = UserOperationRequest::from_json(&json, version)?.sender;
             json["nonce"] = json!(self.bundler.next_nonce(sender, U256::ZERO, entry_point, head).await?);
         }
-        let mut operation = UserOperationRequest::to_be_sponsored(&json, version)?;
+        let mut operation = UserOperationRequest::from_json(&json, version)?;
         let (max_fee, priority_fee) = Bundler::suggested_fees(head);
         let max_fee = *operation.max_fee_per_gas.get_or_insert(max_fee);
         operation.max_priority_fee_per_gas.get_or_insert(priority_fee.min(max_fee));
         operation.signature.get_or_insert_with(|| Bytes::from_static(&STUB_SIGNATURE));
         operation.paymaster = None;
 
-        // What a client sets itself is run with that, and held against what it needed.
-        let ours = [operation.pre_verification_gas, operation.verification_gas_limit, operation.call_gas_limit];
-        let ours = ours.iter().all(|limit| limit.unwrap_or_default() == 0);
         let mut ask = Ask { scope, operation, entry_point, deployed, token };
         ask.operation.paymaster = Some(requested(self.paymaster.stub(&ask).await?.paymaster));
         let overrides = StateOverride::default();
@@ -229,7 +215,7 @@ impl Both {
             paymaster.post_op_gas_limit = estimate.paymaster_post_op_gas_limit;
         }
         // The estimate has run it, with these limits and on this head.
-        let terms = self.paymaster.grant(&ask, ours).await?;
+        let terms = self.paymaster.grant(&ask, true).await?;
         let op = UserOperation { paymaster: Some(terms.paymaster), ..ask.operation.with_open_fields_zero() };
         let mut answer = json!({
             "userOperation": wire::to_json(&op, version),
@@ -308,16 +294,5 @@ fn requested(stub: Paymaster) -> PaymasterRequest {
         post_op_gas_limit: Some(post_op_gas_limit),
         data,
         signature,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_denial_has_none_of_the_entry_points_codes() {
-        assert_eq!(without_code("reverted: AA25 invalid account nonce"), "reverted: invalid account nonce");
-        assert_eq!(without_code("AA23: reverted (AAA, AA2, A25)"), "reverted (AAA, AA2, A25)");
     }
 }

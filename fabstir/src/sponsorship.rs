@@ -1,22 +1,18 @@
 //! What the paymaster is given of the rest: which contracts there are, and the chain as the bundler sees it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use alloy::primitives::{Address, B256, Bytes};
 use anyhow::Result;
 use bundler::{
-    Bundler, Head, Rejection,
+    Bundler, Rejection,
     node::{BatchReader, NodeClient, NodeError},
 };
 use erc4337::UserOperationRequest;
 use futures::future::try_join_all;
 use paymaster::{
     Chain, Deployed, Policies, PolicySet,
-    chain::{Answers, Fees, Later, Read, Unanswered},
+    chain::{Answers, Later, Read, Unanswered},
     policies::{Source, watch},
     policy::{MARKETPLACE, Names, Simulated, compile},
 };
@@ -29,8 +25,10 @@ use tokio::{
 
 use crate::deployment::Deployment;
 
-/// Milliseconds of chain time for which what a block asked for still holds: a client has read it, estimated, and asks.
-const HOLDS: u64 = 60_000;
+/// Times the tip of who is in a hurry, or the base fee, that is still taken for a tip and not for a way to be paid.
+const MOST_TIP: u128 = 20;
+/// Wei for each gas that is always taken for one: wallets that ask nobody offer as much.
+const LEAST_MOST_TIP: u128 = 2_000_000_000;
 
 /// The paymasters of this deployment, and how much they may promise.
 ///
@@ -98,53 +96,12 @@ fn names(deployment: &Deployment) -> Names {
 pub struct View {
     node: NodeClient,
     bundler: Bundler,
-    asked: Arc<Mutex<Asked>>,
-}
-
-/// What the blocks of the last minute asked for: when (milliseconds of chain time), and how much.
-#[derive(Debug, Default)]
-struct Asked(VecDeque<(u64, Fees)>);
-
-impl Asked {
-    fn note(&mut self, time: u64, fees: Fees) {
-        let old = |(then, _): &(u64, Fees)| then.saturating_add(HOLDS) < time;
-        while self.0.front().is_some_and(old) {
-            self.0.pop_front();
-        }
-        match self.0.back_mut() {
-            // One for each second is enough.
-            Some((then, before)) if *then / 1_000 == time / 1_000 => *before = highest(*before, fees),
-            _ => self.0.push_back((time, fees)),
-        }
-    }
-
-    fn most(&self) -> Fees {
-        self.0.iter().fold(Fees::default(), |most, (_, fees)| highest(most, *fees))
-    }
-}
-
-fn highest(one: Fees, other: Fees) -> Fees {
-    Fees { base_fee: one.base_fee.max(other.base_fee), priority_fee: one.priority_fee.max(other.priority_fee) }
-}
-
-fn fees_of(head: &Head) -> (u64, Fees) {
-    let (_, priority_fee) = Bundler::suggested_fees(head);
-    (head.time, Fees { base_fee: head.fees.base_fee, priority_fee })
 }
 
 impl View {
-    /// Of these. Must be called within a tokio runtime.
+    /// Of these.
     pub fn new(node: NodeClient, bundler: Bundler) -> Self {
-        let asked = Arc::<Mutex<Asked>>::default();
-        let (mut heads, notes) = (bundler.heads(), Arc::downgrade(&asked));
-        tokio::spawn(async move {
-            while heads.changed().await.is_ok() {
-                let Some(notes) = notes.upgrade() else { return };
-                let (time, fees) = fees_of(&heads.borrow_and_update());
-                notes.lock().unwrap_or_else(PoisonError::into_inner).note(time, fees);
-            }
-        });
-        Self { node, bundler, asked }
+        Self { node, bundler }
     }
 
     async fn answers(&self, reads: Vec<Read>, block: B256) -> Result<Vec<Option<Bytes>>, NodeError> {
@@ -153,7 +110,6 @@ impl View {
             let (method, params): (_, Vec<Value>) = match read {
                 Read::Code(address) => ("eth_getCode", vec![json!(address)]),
                 Read::Storage(address, slot) => ("eth_getStorageAt", vec![json!(address), json!(slot)]),
-                Read::Nonce(address) => ("eth_getTransactionCount", vec![json!(address)]),
                 Read::Call { to, data } => ("eth_call", vec![json!({ "to": to, "data": data })]),
             };
             let mut one = BatchReader::new(&self.node, block);
@@ -174,11 +130,9 @@ impl Chain for View {
         self.bundler.next_block().latest
     }
 
-    fn fees(&self) -> Fees {
-        let (time, fees) = fees_of(&self.bundler.head());
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.note(time, fees);
-        asked.most()
+    fn most_tip(&self) -> u128 {
+        let fees = self.bundler.head().fees;
+        fees.fast_priority_fee.max(fees.base_fee).saturating_mul(MOST_TIP).max(LEAST_MOST_TIP)
     }
 
     fn clock(&self) -> u64 {
@@ -222,23 +176,5 @@ impl Chain for View {
                 Err(rejection) => Ok(Simulated::Fails(rejection.to_string())),
             }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_asked_for_holds_for_a_minute_of_the_chain_s_time() {
-        let fees = |base_fee, priority_fee| Fees { base_fee, priority_fee };
-        let mut asked = Asked::default();
-        asked.note(1_000, fees(10, 5));
-        asked.note(1_200, fees(20, 1));
-        asked.note(61_000, fees(1, 1));
-        assert_eq!(asked.most(), fees(20, 5));
-        asked.note(61_300, fees(2, 1));
-        assert_eq!(asked.most(), fees(2, 1));
-        assert_eq!(asked.0.len(), 1);
     }
 }

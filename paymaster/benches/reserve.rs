@@ -24,8 +24,6 @@ fn reservation(number: u64) -> Reservation {
         charges: vec![charge("all".into()), charge("policy/bench".into()), charge(format!("sender/{sender}"))],
         price: None,
         now: 1_000_000,
-        caller: None,
-        of_strangers: vec![],
     }
 }
 

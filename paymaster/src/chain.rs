@@ -17,8 +17,6 @@ pub enum Read {
     Code(Address),
     /// A storage slot.
     Storage(Address, U256),
-    /// The nonce of the account's own transactions and EIP-7702 authorizations, as a big-endian number.
-    Nonce(Address),
     /// What a contract answers.
     Call {
         /// The contract.
@@ -42,24 +40,17 @@ pub struct Answers {
     pub values: Vec<Option<Bytes>>,
 }
 
-/// What the chain asks of whoever wants to be in one of its next blocks: the highest of the last minute, so that what is told
-/// holds for as long.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fees {
-    /// Wei per gas; burnt.
-    pub base_fee: u128,
-    /// Wei per gas above it that is usual; goes to whoever bundles.
-    pub priority_fee: u128,
-}
-
 /// Whoever knows the chain.
 pub trait Chain: fmt::Debug + Send + Sync + 'static {
     /// The second, since 1970, that the next block has at the latest. Its own clock, not ours: what is signed has to hold
     /// in its blocks.
     fn time(&self) -> u64;
 
-    /// What it asks for now.
-    fn fees(&self) -> Fees;
+    /// Wei for each gas that nobody has to tip more than, however great the hurry; whoever bundles an operation is paid what it
+    /// tips.
+    fn most_tip(&self) -> u128 {
+        u128::MAX
+    }
 
     /// Seconds since 1970 by our clock: for periods of budgets, which people read.
     fn clock(&self) -> u64 {

@@ -33,7 +33,7 @@ pub mod sign;
 pub mod token;
 mod webhook;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, U256};
 use erc4337::EntryPointVersion;
@@ -76,45 +76,13 @@ pub struct Limits {
     pub per_sender: U256,
 }
 
-/// Of what all may be sponsored, those without an API key may be 3 in 4 together.
-const KEYLESS: (u64, u64) = (3, 4);
-/// Each of them by its network address, 1 in 10.
-const CALLER: (u64, u64) = (1, 10);
-/// Those for accounts that they have not asked for successfully before, 1 in 2; and of what one account may be, as much.
-const STRANGERS: (u64, u64) = (1, 2);
-
-fn part(of: U256, (share, whole): (u64, u64)) -> U256 {
-    of / U256::from(whole) * U256::from(share)
-}
-
 /// Seconds that [`Limits`] are for.
 pub const DAY: u64 = 86_400;
-
-fn daily(bucket: String, limit: U256) -> ledger::Charge {
-    ledger::Charge { bucket, unit: ledger::Unit::Wei, limit, period: DAY }
-}
 
 impl Limits {
     /// The buckets that an operation of this sender is charged to.
     pub fn charges(&self, sender: Address) -> Vec<ledger::Charge> {
-        vec![daily("all".into(), self.total), daily(format!("sender/{sender}"), self.per_sender)]
-    }
-
-    /// The buckets that whoever has no API key is charged to besides, by network address; so that keys' holders have room
-    /// however many others ask.
-    pub fn of_keyless(&self, address: IpAddr) -> Vec<ledger::Charge> {
-        vec![
-            daily("keyless".into(), part(self.total, KEYLESS)),
-            daily(format!("caller/{address}"), part(self.total, CALLER)),
-        ]
-    }
-
-    /// The buckets of requests for this account by those who have not asked for it successfully before: its own owner has the
-    /// rest, however many others name it.
-    pub fn of_strangers(&self, sender: Address) -> Vec<ledger::Charge> {
-        vec![
-            daily("strangers".into(), part(self.total, STRANGERS)),
-            daily(format!("for/{sender}"), part(self.per_sender, STRANGERS)),
-        ]
+        let of = |bucket: String, limit| ledger::Charge { bucket, unit: ledger::Unit::Wei, limit, period: DAY };
+        vec![of("all".into(), self.total), of(format!("sender/{sender}"), self.per_sender)]
     }
 }

@@ -4,13 +4,10 @@ mod load;
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
 };
 
 pub use load::{Source, watch};
-
-use serde_json::Value;
 
 use crate::{
     api_key::KeyHash,
@@ -24,8 +21,6 @@ pub struct Caller {
     pub policy: Option<String>,
     /// Of the API key.
     pub key: Option<KeyHash>,
-    /// Of the network, if it came over one.
-    pub address: Option<IpAddr>,
 }
 
 impl Caller {
@@ -37,15 +32,7 @@ impl Caller {
             scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
         });
         let key = x_api_key.map(str::trim).or(bearer).filter(|key| !key.is_empty()).map(KeyHash::of);
-        Self { policy, key, address: None }
-    }
-}
-
-impl Caller {
-    /// The same, from this address.
-    #[must_use]
-    pub fn from(self, address: IpAddr) -> Self {
-        Self { address: Some(address), ..self }
+        Self { policy, key }
     }
 }
 
@@ -56,21 +43,6 @@ pub struct Scope {
     pub policy: Arc<Policy>,
     /// Name of the API key that was used, if it needs one.
     pub key: Option<String>,
-    /// Where it came from, if over a network.
-    pub address: Option<IpAddr>,
-    /// The context of ERC-7677 that it came with.
-    pub context: Value,
-}
-
-impl Scope {
-    /// Who is asking, by name: a key, or else an address.
-    pub fn caller(&self) -> Option<String> {
-        match (&self.key, self.address) {
-            (Some(key), _) => Some(format!("key/{}/{key}", self.policy.id)),
-            (None, Some(address)) => Some(format!("address/{address}")),
-            (None, None) => None,
-        }
-    }
 }
 
 /// Why no policy is chosen.
@@ -112,12 +84,6 @@ impl PolicySet {
             let id = policy.id.clone();
             if policy.is_default && set.fallback().is_some() {
                 return Err(PolicyError::whole(format!("{id}: another policy is the default already")));
-            }
-            if policy.is_default && policy.keys.is_empty() && policy.account.any_existing && policy.allowed.is_empty() {
-                tracing::warn!(
-                    policy = id,
-                    "whoever asks is sponsored, whatever code the account runs: `existing = \"any\"` in a policy that is the default and needs no key"
-                );
             }
             if set.policies.insert(id.clone(), Arc::new(policy)).is_some() {
                 return Err(PolicyError::whole(format!("two policies are named {id}")));
@@ -169,7 +135,7 @@ impl PolicySet {
         if !policy.keys.is_empty() && key.is_none() {
             return Err(Unchosen::Unknown(policy.id.clone()));
         }
-        Ok(Scope { policy: policy.clone(), key, address: caller.address, context: Value::Null })
+        Ok(Scope { policy: policy.clone(), key })
     }
 }
 
@@ -248,7 +214,7 @@ mod tests {
     #[test]
     fn a_key_of_two_policies_needs_the_name_of_one() {
         let set = PolicySet::new([with_key("a", "k"), with_key("b", "k")]).unwrap();
-        let caller = Caller { key: Some(KeyHash::of("k")), ..Caller::default() };
+        let caller = Caller { policy: None, key: Some(KeyHash::of("k")) };
         assert_eq!(set.choose(&caller, None).unwrap_err(), Unchosen::Unnamed);
         let scope = set.choose(&caller, Some("b")).unwrap();
         assert_eq!((scope.policy.id.as_str(), scope.key.as_deref()), ("b", Some("app")));
@@ -257,7 +223,7 @@ mod tests {
     #[test]
     fn a_key_where_no_policy_has_any_is_for_others() {
         let set = PolicySet::new([policy("open", "default = true")]).unwrap();
-        let caller = Caller { key: Some(KeyHash::of("k")), ..Caller::default() };
+        let caller = Caller { policy: None, key: Some(KeyHash::of("k")) };
         assert_eq!(set.choose(&caller, None).unwrap().policy.id, "open");
     }
 

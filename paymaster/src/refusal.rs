@@ -55,17 +55,10 @@ impl From<Refusal> for ErrorObjectOwned {
             }
             Refusal::Denied { denial, policy } => {
                 let (limit, remaining, resets_at) = denial.limit();
-                let mut data = json!({
+                let data = json!({
                     "reason": denial.to_string(), "policyId": policy, "rule": denial.rule(), "call": denial.call(),
                     "limit": limit, "remaining": remaining, "resetsAt": resets_at,
                 });
-                if let Some((settled, reserved)) = denial.used() {
-                    (data["spent"], data["reserved"]) = (json!(settled), json!(reserved));
-                }
-                if let Some((field, given, limit)) = denial.field() {
-                    data["field"] = json!(field);
-                    (data["given"], data["limit"]) = (json!(U256::from(given)), json!(U256::from(limit)));
-                }
                 (error_code::POLICY_DENIED, Some(data))
             }
             Refusal::Reverts { reason, policy } => {

@@ -31,12 +31,7 @@ pub fn module(service: Arc<Service>) -> Result<RpcModule<Service>, RegisterMetho
     })?;
     module.register_async_method("fabstir_explainSponsorship", |params, service, extensions| async move {
         let ask = read(&service, &params, &extensions)?;
-        let mut explained = json!(service.explain(&ask.scope, &ask.operation, ask.entry_point).await?);
-        // What others have had is for the operator, and for those who have a key.
-        if ask.scope.key.is_none() && ask.scope.address.is_some() {
-            explained.as_object_mut().and_then(|explained| explained.remove("limits"));
-        }
-        Ok::<_, Refusal>(explained)
+        Ok::<_, Refusal>(json!(service.explain(&ask.scope, &ask.operation, ask.entry_point).await?))
     })?;
     module.register_async_method("pm_sponsorUserOperation", |params, service, extensions| async move {
         sponsor_whole(&service, &params, &extensions).await
@@ -64,7 +59,7 @@ async fn stub(service: &Service, params: &Params<'_>, extensions: &Extensions) -
         // Left to the estimate: a permit may take any gas.
         answer.as_object_mut().and_then(|answer| answer.remove("paymasterVerificationGasLimit"));
     }
-    answer["sponsor"] = ask.scope.policy.sponsor.to_json();
+    answer["sponsor"] = json!({ "name": "Fabstir Compute" });
     answer["isFinal"] = json!(false);
     Ok(answer)
 }
@@ -88,7 +83,7 @@ fn ask(service: &Service, params: &[Value], context: &Value, extensions: &Extens
 fn operation(service: &Service, params: &[Value]) -> Result<(UserOperationRequest, Address), Refusal> {
     let entry_point = entry_point(params, 1)?;
     let version = service.deployed(entry_point)?.version;
-    Ok((UserOperationRequest::to_be_sponsored(given(params, 0, "userOperation")?, version)?, entry_point))
+    Ok((UserOperationRequest::from_json(given(params, 0, "userOperation")?, version)?, entry_point))
 }
 
 fn list(params: &Params<'_>, expected: &'static str) -> Result<Vec<Value>, FieldError> {
@@ -140,8 +135,7 @@ async fn validate(service: &Service, params: &Params<'_>, extensions: &Extension
         if service.explain(&scope, &operation, entry_point).await?.sponsored {
             let Scope { policy, .. } = scope;
             let data = json!({
-                "name": policy.id, "author": policy.sponsor.name, "icon": policy.sponsor.icon,
-                "description": policy.description,
+                "name": policy.id, "author": "Fabstir Compute", "icon": null, "description": policy.description,
             });
             valid.push(json!({ "sponsorshipPolicyId": id, "data": data }));
         }
@@ -212,7 +206,7 @@ fn on_this_chain(service: &Service, params: &[Value], position: usize) -> Result
 }
 
 /// The fields that this EntryPoint's operations carry.
-fn render(Terms { paymaster, charge, validity }: &Terms, version: EntryPointVersion) -> Value {
+fn render(Terms { paymaster, charge }: &Terms, version: EntryPointVersion) -> Value {
     let mut answer = if version.is_packed() {
         json!({
             "paymaster": paymaster.address,
@@ -223,10 +217,6 @@ fn render(Terms { paymaster, charge, validity }: &Terms, version: EntryPointVers
     } else {
         json!({ "paymasterAndData": paymaster.to_paymaster_and_data(version) })
     };
-    if let Some(validity) = validity {
-        answer["validUntil"] = json!(U256::from(validity.until));
-        answer["validAfter"] = json!(U256::from(validity.after));
-    }
     if let Some(charge) = charge {
         answer["tokenPayment"] = charge.to_json();
     }

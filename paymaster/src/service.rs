@@ -25,7 +25,7 @@ pub use journal::{Counts, Decided, Journal};
 use crate::{
     Caller, Chain, Config, Denial, Deployed, Ledger, Policies, Refusal, Scope, Sponsor,
     ledger::{Charge, Denied, Reservation},
-    rehearsal::{Needs, Rehearsal, Signatures, Unrehearsed},
+    rehearsal::{Rehearsal, Unrehearsed},
     sign::validity,
     token::{TokenCharge, TokenChoice, TokenMode},
     webhook,
@@ -68,8 +68,6 @@ pub struct Terms {
     pub paymaster: Paymaster,
     /// What its sender pays, if it does.
     pub charge: Option<TokenCharge>,
-    /// When it holds; a stub never does.
-    pub validity: Option<Validity>,
 }
 
 /// Who asks for what.
@@ -187,21 +185,21 @@ impl Service {
     /// If there is none for it.
     pub fn choose(&self, caller: &Caller, context: &Value, sender: Address) -> Result<Scope, Refusal> {
         // Two names for one thing: ours, and what Pimlico's clients say.
-        let given =
-            ["policyId", "sponsorshipPolicyId"].iter().find_map(|name| context.get(name).filter(|it| !it.is_null()));
-        let malformed = FieldError::Malformed { field: "context.policyId", expected: "a policy's name, as a string" };
-        let named = given.map(|given| given.as_str().ok_or(malformed)).transpose()?;
+        let named = ["policyId", "sponsorshipPolicyId"].iter().find_map(|name| context.get(name)?.as_str());
         let chosen = self.policies.current().choose(caller, named);
-        let scope = chosen.inspect_err(|why| self.journal.note_unchosen(sender, why))?;
-        Ok(Scope { context: context.clone(), ..scope })
+        Ok(chosen.inspect_err(|why| self.journal.note_unchosen(sender, why))?)
     }
 
-    /// What the policy says of an operation that pays in tokens. It pays what it costs, at a price that may be out by a little:
-    /// what could be bundled with a gain would sell the whole deposit at that price.
-    fn decide_paid(&self, op: &UserOperation, ask: &Ask, deployed: Deployed) -> Result<Assessed, Refusal> {
-        let assessed = self.assess_paid(&ask.scope, op, ask.entry_point, deployed);
-        assessed.decision.verdict.clone().map_err(|denial| denied(denial, &ask.scope))?;
-        Ok(assessed)
+    /// Whoever pays in tokens pays what the operation costs, at a price that may be out by a little. Bundled by the payer with
+    /// a tip that nobody needs, it would sell the whole deposit at that price.
+    fn at_market_prices(&self, ask: &Ask) -> Result<(), Refusal> {
+        let given = ask.operation.with_open_fields_zero().max_priority_fee_per_gas;
+        let limit = self.chain.most_tip();
+        if given <= limit {
+            return Ok(());
+        }
+        let denial = Box::new(Denial::Gas { field: "maxPriorityFeePerGas", given, limit });
+        Err(Refusal::Denied { denial, policy: "token".into() })
     }
 
     /// What an estimate is to be made with. Nothing is promised, but what would be refused is refused here already.
@@ -216,17 +214,17 @@ impl Service {
 
     async fn try_stub(&self, ask: &Ask) -> Result<Terms, Refusal> {
         if let Some(choice) = &ask.token {
-            let mode = self.taking(choice)?;
-            let op = ask.operation.with_open_fields_zero();
-            self.decide_paid(&op, ask, ask.deployed)?;
-            let (paymaster, charge) = mode.stub(ask, choice, &self.sponsor).await?;
-            return Ok(Terms { paymaster, charge: Some(charge), validity: None });
+            self.unless_paused(ask)?;
+            self.at_market_prices(ask)?;
+            let (paymaster, charge) = self.taking(choice)?.stub(ask, choice, &self.sponsor).await?;
+            return Ok(Terms { paymaster, charge: Some(charge) });
         }
         let op = ask.operation.with_open_fields_zero();
         let assessed = self.decide(&op, ask).await?;
-        self.afford(&assessed, ask).await?;
+        let charges = assessed.reservation.charges.clone();
+        self.ledger.check(assessed.reservation).await.map_err(|why| over(why, &charges, &ask.scope))?;
         let paymaster = Paymaster { data: self.sponsor.stub_data(), ..ask.deployed.limits(&op) };
-        Ok(Terms { paymaster, charge: None, validity: None })
+        Ok(Terms { paymaster, charge: None })
     }
 
     /// What an estimate may be made with before anything is asked for: the sponsoring contract of this EntryPoint, as long
@@ -254,47 +252,25 @@ impl Service {
 
     async fn try_grant(&self, ask: &Ask, rehearsed: bool) -> Result<(Terms, Signed), Refusal> {
         if let Some(choice) = &ask.token {
-            return self.try_grant_paid(ask, choice, rehearsed).await;
+            self.unless_paused(ask)?;
+            self.at_market_prices(ask)?;
+            let (chain_id, sponsor, now) = (self.config.chain_id, &self.sponsor, self.chain.time());
+            let (paymaster, charge) = self.taking(choice)?.grant(ask, choice, sponsor, chain_id, now).await?;
+            return Ok((Terms { paymaster, charge: Some(charge) }, Signed::default()));
         }
         let (op, limits) = complete(&ask.operation, ask.deployed)?;
         let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
         let assessed = self.decide(&priced, ask).await?;
-        self.afford(&assessed, ask).await?;
         if !rehearsed {
             let with_stub = Paymaster { data: self.sponsor.stub_data(), ..limits.clone() };
-            let with_stub = UserOperation { paymaster: Some(with_stub), ..op.clone() };
-            self.rehearse(with_stub, ask, Signatures::Awaited, POST_OP_GAS).await?;
+            self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask).await?;
         }
-        self.ask_webhook(&ask.scope, &priced, ask.entry_point, ask.deployed, &assessed).await?;
         let validity = assessed.validity;
         let signed = assessed.signed();
         self.reserve(assessed.reservation, &ask.scope).await?;
         let (version, chain_id) = (ask.deployed.version, self.config.chain_id);
         let data = self.sponsor.sponsor(&op, version, &limits, ask.entry_point, chain_id, validity).await?;
-        let paymaster = Paymaster { data, ..limits };
-        Ok((Terms { paymaster, charge: None, validity: Some(validity) }, signed))
-    }
-
-    /// The price in tokens, signed for an operation that was run with it.
-    async fn try_grant_paid(
-        &self,
-        ask: &Ask,
-        choice: &TokenChoice,
-        rehearsed: bool,
-    ) -> Result<(Terms, Signed), Refusal> {
-        let mode = self.taking(choice)?;
-        let (chain_id, now) = (self.config.chain_id, self.chain.time());
-        // Not given away before it was looked at with everything.
-        let (paymaster, charge) = mode.grant(ask, choice, &self.sponsor, chain_id, now).await?;
-        let op = UserOperation { paymaster: Some(paymaster.clone()), ..ask.operation.with_open_fields_zero() };
-        let assessed = self.decide_paid(&op, ask, ask.deployed)?;
-        self.afford(&assessed, ask).await?;
-        if !rehearsed {
-            self.rehearse(op, ask, Signatures::Awaited, charge.token.post_op_gas).await?;
-        }
-        let validity = Some(assessed.validity);
-        self.reserve(assessed.reservation, &ask.scope).await?;
-        Ok((Terms { paymaster, charge: Some(charge), validity }, Signed::default()))
+        Ok((Terms { paymaster: Paymaster { data, ..limits }, charge: None }, signed))
     }
 
     /// Sponsors an operation of EntryPoint v0.9 that its user has signed already: `paymasterData` says from when until
@@ -323,57 +299,36 @@ impl Service {
             return Err(FieldError::Malformed { field: "paymaster", expected: "ours for this EntryPoint" }.into());
         }
         let now = self.chain.time();
-        let latest = validity(now, ask.scope.policy.validity).until;
+        let latest = validity(now).until;
         let holds = Validity::from_paymaster_data(&paymaster.data)
             .filter(|holds| (now + 1..=latest).contains(&holds.until) && holds.after <= now)
             .ok_or(FieldError::Malformed {
                 field: "paymasterData",
-                expected: "uint48 validUntil, no further ahead than the policy signs for, then uint48 validAfter, in the past",
+                expected: "uint48 validUntil, from now on at most a minute and the rest of this one, then uint48 validAfter, in the past",
             })?;
         let limits = Paymaster { data: Default::default(), signature: Default::default(), ..paymaster.clone() };
         let priced = UserOperation { paymaster: Some(limits.clone()), ..op.clone() };
         let assessed = self.decide(&priced, ask).await?;
-        self.afford(&assessed, ask).await?;
-        // Not given away before its user's signature was found good and the worst case is set aside: nobody can have that done
-        // in somebody else's name.
-        let signature = self.sponsor.sign(&op, version, &limits, holds, ask.entry_point, self.config.chain_id).await?;
-        op.paymaster = Some(Paymaster { signature, ..paymaster });
-        self.rehearse(op.clone(), ask, Signatures::Given, POST_OP_GAS).await?;
-        self.ask_webhook(&ask.scope, &priced, ask.entry_point, ask.deployed, &assessed).await?;
+        let stub = self.sponsor.stub_signature();
+        let with_stub = Paymaster { signature: stub, ..paymaster.clone() };
+        self.rehearse(UserOperation { paymaster: Some(with_stub), ..op.clone() }, ask).await?;
         let signed = assessed.signed();
         let reservation = Reservation { valid_until: holds.until, ..assessed.reservation };
         self.reserve(reservation, &ask.scope).await?;
+        let signature = self.sponsor.sign(&op, version, &limits, holds, ask.entry_point, self.config.chain_id).await?;
+        op.paymaster = Some(Paymaster { signature, ..paymaster });
         Ok((op, signed))
     }
 
-    /// Runs it, and holds its limits against what it needed. `post_op`: the least that the paymaster insists on.
-    async fn rehearse(
-        &self,
-        op: UserOperation,
-        ask: &Ask,
-        signatures: Signatures,
-        post_op: u128,
-    ) -> Result<(), Refusal> {
+    async fn rehearse(&self, op: UserOperation, ask: &Ask) -> Result<(), Refusal> {
         let Some(rehearsal) = &self.rehearsal else { return Ok(()) };
-        let run = rehearsal.rehearse(op.clone(), ask.entry_point, signatures).await;
-        let needs: Needs = run.map_err(|reason| match reason {
-            Unrehearsed::Reverts(_) | Unrehearsed::Invalid(_) => {
-                Refusal::Reverts { reason, policy: ask.scope.policy.id.clone() }
-            }
+        rehearsal.rehearse(op, ask.entry_point).await.map_err(|reason| match reason {
+            Unrehearsed::Reverts(_) => Refusal::Reverts { reason, policy: ask.scope.policy.id.clone() },
             Unrehearsed::Unknown(_) => Refusal::Unrehearsed(reason),
-        })?;
-        let gas = &ask.scope.policy.gas;
-        gas.in_proportion(&op, &needs, post_op, signatures).map_err(|denial| denied(denial, &ask.scope))
+        })
     }
 
-    /// Whether there is room for its worst case, before anything is run for it.
-    async fn afford(&self, assessed: &Assessed, ask: &Ask) -> Result<(), Refusal> {
-        let reservation = assessed.reservation.clone();
-        let charges = reservation.all_charges();
-        self.ledger.check(reservation).await.map_err(|why| over(why, &charges, &ask.scope))
-    }
-
-    /// What would be set aside for it, if the policy has nothing against it.
+    /// What would be set aside for it, if neither the policy nor its webhook has anything against it.
     async fn decide(&self, op: &UserOperation, ask: &Ask) -> Result<Assessed, Refusal> {
         let assess = || self.assess(&ask.scope, op, ask.entry_point, ask.deployed);
         let mut assessed = assess().await?;
@@ -384,12 +339,17 @@ impl Service {
             assessed = assess().await?;
         }
         assessed.decision.verdict.clone().map_err(|denial| denied(denial, &ask.scope))?;
+        self.ask_webhook(&ask.scope, op, ask.entry_point, ask.deployed, &assessed).await?;
         Ok(assessed)
     }
 
     async fn reserve(&self, reservation: Reservation, scope: &Scope) -> Result<(), Refusal> {
-        let charges = reservation.all_charges();
+        let charges = reservation.charges.clone();
         self.ledger.reserve(reservation).await.map_err(|why| over(why, &charges, scope))
+    }
+
+    fn unless_paused(&self, ask: &Ask) -> Result<(), Refusal> {
+        if self.is_paused() { Err(denied(Denial::Paused, &ask.scope)) } else { Ok(()) }
     }
 }
 

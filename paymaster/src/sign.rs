@@ -16,6 +16,8 @@ use erc4337::{
     sponsorship::{self, SIGNATURE_LENGTH, Validity},
 };
 
+/// Seconds in which the same operation gets the same answer.
+const STEP: u64 = 60;
 /// A time whose bytes are all set as far as any real one's are, so that a stub is never cheaper than what follows.
 pub(crate) const STUB_VALIDITY: Validity = Validity { until: 0xffff_ffff, after: 0x0101_0101 };
 
@@ -192,13 +194,11 @@ impl Key for InMemory {
     }
 }
 
-/// When a sponsorship of `now` (the chain's time in seconds since 1970) holds: for half to the whole of so many seconds, and
-/// as long before already, so that it holds whichever second the next block has, and at the head. Within half of them the same
-/// operation gets the same answer.
-pub fn validity(now: u64, seconds: u64) -> Validity {
-    let step = (seconds / 2).max(1);
-    let start = now - now % step;
-    Validity { until: start + 2 * step, after: start.saturating_sub(step) }
+/// When a sponsorship of `now` (the chain's time in seconds since 1970) holds: for one to two minutes, and for one to two
+/// minutes before already, so that it holds whichever second the next block has, and at the head.
+pub fn validity(now: u64) -> Validity {
+    let minute = now - now % STEP;
+    Validity { until: minute + 2 * STEP, after: minute.saturating_sub(STEP) }
 }
 
 /// A well-formed signature of nobody we know, without a zero byte (zero bytes of calldata are cheaper).
@@ -244,7 +244,7 @@ mod tests {
         let stub = sponsor.stub_data();
         for minute in 0..200 {
             let now = 1_800_000_000 + minute * 60;
-            let data = sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, validity(now, 120)).await.unwrap();
+            let data = sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, validity(now)).await.unwrap();
             assert_eq!(stub.len(), data.len());
             assert!(zeros(&stub) <= zeros(&data));
         }
@@ -254,20 +254,11 @@ mod tests {
     async fn the_answer_is_the_same_within_a_minute_and_holds_for_one_at_least() {
         let sponsor = Sponsor::of(PrivateKeySigner::random()).unwrap();
         let (op, limits) = operation();
-        let at =
-            async |now| sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, validity(now, 120)).await.unwrap();
+        let at = async |now| sponsor.sponsor(&op, VERSION, &limits, Address::ZERO, 1, validity(now)).await.unwrap();
         assert_eq!(at(1_800_000_000).await, at(1_800_000_059).await);
         assert_ne!(at(1_800_000_000).await, at(1_800_000_060).await);
         let until = u64::from_be_bytes([&[0, 0], &at(1_800_000_059).await[..6]].concat().try_into().unwrap());
         assert!((60..=120).contains(&(until - 1_800_000_059)));
-    }
-
-    #[test]
-    fn a_policy_says_how_long_it_holds_at_most() {
-        for (seconds, now) in [(20, 1_800_000_007), (90, 1_800_000_089), (3_600, 1_800_000_001)] {
-            let Validity { until, after } = validity(now, seconds);
-            assert!((seconds / 2..=seconds).contains(&(until - now)) && after < now, "{seconds}");
-        }
     }
 
     #[tokio::test]
@@ -330,7 +321,7 @@ mod tests {
 
     async fn signer_of(sponsor: &Sponsor) -> Result<Address, NotSigned> {
         let (op, limits) = operation();
-        let validity = validity(1_800_000_000, 120);
+        let validity = validity(1_800_000_000);
         let digest = sponsorship::digest(&op, VERSION, &limits, validity, Address::ZERO, 1);
         let bytes = sponsor.sign(&op, VERSION, &limits, validity, Address::ZERO, 1).await?;
         Ok(Signature::from_raw(&bytes).unwrap().recover_address_from_prehash(&digest).unwrap())

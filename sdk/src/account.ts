@@ -63,13 +63,6 @@ async function signNested(chainId: number, address: Address, data: TypedDataDefi
   return wrapTypedDataSignature({ domain, types, primaryType, message, signature } as never);
 }
 
-/** The fees that the service's bundler asks for, and its paymaster pays. */
-export async function askedFees(url: string): Promise<{ maxFeePerGas: bigint; maxPriorityFeePerGas: bigint }> {
-  const answer = await http(url)({}).request({ method: "pimlico_getUserOperationGasPrice", params: [] });
-  const { standard } = answer as { standard: Record<"maxFeePerGas" | "maxPriorityFeePerGas", Hex> };
-  return { maxFeePerGas: BigInt(standard.maxFeePerGas), maxPriorityFeePerGas: BigInt(standard.maxPriorityFeePerGas) };
-}
-
 /** A bundler client whose operations the service's paymaster pays for. */
 export function sponsored(client: PublicClient, url: string, account: SmartAccount) {
   const bundler = createBundlerClient({
@@ -78,8 +71,6 @@ export function sponsored(client: PublicClient, url: string, account: SmartAccou
     transport: http(url),
     paymaster: createPaymasterClient({ transport: http(url) }),
     pollingInterval: 100,
-    // viem doubles what the chain asks for; a tip that nobody needs is not sponsored.
-    userOperation: { estimateFeesPerGas: () => askedFees(url) },
   });
   return {
     account,

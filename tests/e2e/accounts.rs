@@ -3,10 +3,7 @@
 use fabstir::host;
 use serde_json::json;
 use session_keys::SecretKey;
-use tests::{
-    Stack,
-    stack::{any_account, root},
-};
+use tests::{Stack, stack::root};
 use tokio::process::Command;
 
 /// Runs a program of `tests/viem/src/suite` on a stack of its own; all of these checks must have held, in this order.
@@ -23,9 +20,7 @@ pub(crate) fn assert_holds(text: &str, checks: &[&str]) {
 /// What a program of `tests/viem` prints, on a stack with a registered host; it must end well.
 async fn output(program: &str) -> String {
     // Some of what they send is to revert when it is executed, and not before.
-    let policies = any_account();
-    let arguments = ["--sponsor-unrehearsed", "--policies", &policies];
-    run(program, &Stack::start(&arguments).await.unwrap(), None).await
+    run(program, &Stack::start(&["--sponsor-unrehearsed"]).await.unwrap(), None).await
 }
 
 /// The same on this stack, its node at another URL if one is given.

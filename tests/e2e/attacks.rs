@@ -20,9 +20,7 @@ pub(crate) const VERSION: EntryPointVersion = EntryPointVersion::V0_8;
 /// What one account may be sponsored in a day, in ether; of the order of three operations' worst case.
 pub(crate) const PER_ACCOUNT: &str = "0.006";
 /// All of them together.
-const PER_DAY: &str = "0.12";
-/// Whoever has no key, of that.
-const PER_CALLER: &str = "0.012";
+const PER_DAY: &str = "0.012";
 
 async fn stack() -> Stack {
     Stack::start(&["--sponsor-per-account", PER_ACCOUNT, "--sponsor-per-day", PER_DAY]).await.unwrap()
@@ -80,14 +78,10 @@ pub(crate) async fn sponsored(stack: &Stack) -> (Client, Value) {
     (client, op)
 }
 
-/// The same with a nonce key that was never used, which costs validation a fresh slot, and data as many bytes as are not zero.
+/// The same with a nonce key that was never used, which costs validation a fresh slot.
 pub(crate) fn of_key(op: &Value, key: u64) -> Value {
     let mut op = op.clone();
-    let bytes = |nonce: U256| nonce.to_be_bytes::<32>().iter().filter(|byte| **byte != 0).count() as i64;
-    let nonce = U256::from(key) << 64;
-    let more = 12 * (bytes(nonce) - bytes(parse(&op).nonce));
-    op["preVerificationGas"] = json!(U256::from((parse(&op).pre_verification_gas as i64 + more) as u64));
-    op["nonce"] = json!(nonce);
+    op["nonce"] = json!(U256::from(key) << 64);
     op["verificationGasLimit"] = json!(U256::from(parse(&op).verification_gas_limit + 30_000));
     op
 }
@@ -128,7 +122,7 @@ async fn hoarded_signatures_of_fresh_nonce_keys_draw_no_more_than_the_accounts_l
 #[tokio::test(flavor = "multi_thread")]
 async fn counterfactual_sybils_are_promised_no_more_than_the_limit_of_all_together() {
     let stack = stack().await;
-    let limit = parse_ether(PER_CALLER).unwrap();
+    let limit = parse_ether(PER_DAY).unwrap();
     let mut promised = U256::ZERO;
     for _ in 0..200 {
         let client = stack.client(SecretKey::generate(), 0).await.unwrap();
@@ -136,7 +130,7 @@ async fn counterfactual_sybils_are_promised_no_more_than_the_limit_of_all_togeth
             Ok(op) => promised += parse(&op).required_prefund(VERSION),
             Err(error) => {
                 let error = error.to_string();
-                assert!(error.contains("what this caller without an API key may be sponsored"), "{error}");
+                assert!(error.contains("what all may be sponsored"), "{error}");
                 println!("promised to sybils: {promised} wei of {limit}");
                 assert!(!promised.is_zero() && promised <= limit);
                 return;
@@ -255,6 +249,31 @@ async fn calls_that_hide_in_nested_batches_are_not_sponsored() {
         assert_eq!(code, -32050, "{message}");
     }
     println!("lost to hidden calls: 0 wei");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundler_that_pays_itself_gets_no_more_than_the_accounts_limit() {
+    let stack = stack().await;
+    let (client, op) = sponsored(&stack).await;
+    let (before, limit) = (deposit(&stack).await, parse_ether(PER_ACCOUNT).unwrap());
+    // All that the policy lets an operation waste, at the highest price that the limit has room for.
+    let mut siphon = of_key(&op, 1);
+    siphon["preVerificationGas"] = json!(U256::from(300_000));
+    let mut fee = 10_000_000_000_u128;
+    let signed = loop {
+        siphon["maxFeePerGas"] = json!(U256::from(fee));
+        siphon["maxPriorityFeePerGas"] = json!(U256::from(fee));
+        match sponsor(&stack, &siphon).await {
+            Ok(signed) => break parse(&client.sign(signed).unwrap()),
+            Err(_) => fee = fee * 9 / 10,
+        }
+        assert!(fee > 1_000_000, "nothing is sponsored at all");
+    };
+    assert!(bundle_by_hand(&stack, &[signed]).await);
+    let (lost, gained) =
+        (before - deposit(&stack).await, stack.anvil.balance(Address::repeat_byte(0xbe)).await.unwrap());
+    println!("lost to a bundler that pays itself: {lost} wei of {limit}");
+    assert!(!lost.is_zero() && gained == lost && lost <= limit);
 }
 
 #[tokio::test(flavor = "multi_thread")]

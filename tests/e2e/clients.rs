@@ -1,6 +1,6 @@
 //! The clients that apps use, sponsored by our service on every EntryPoint: viem, permissionless, Base Account's SDK.
 
-use tests::{Proxy, Stack, stack::any_account};
+use tests::{Proxy, Stack};
 
 use crate::accounts::{assert_holds, run};
 
@@ -16,13 +16,13 @@ fn assert_all_hold(text: &str, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viem_and_permissionless_are_sponsored_on_every_entry_point() {
-    let stack = Stack::start(&["--policies", &any_account()]).await.unwrap();
+    let stack = Stack::start(&[]).await.unwrap();
     assert_all_hold(&run("clients", &stack, None).await, "an account without ETH acts, sponsored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viem_and_permissionless_pay_in_usdc_on_every_entry_point() {
-    let stack = Stack::start(&["--policies", &any_account(), "--token-price", "3000"]).await.unwrap();
+    let stack = Stack::start(&["--token-price", "3000"]).await.unwrap();
     let text = run("tokenClients", &stack, None).await;
     let (each, permit) = text.trim_end().rsplit_once('\n').unwrap();
     assert_all_hold(each, "an account without ETH pays in USDC");
@@ -31,7 +31,7 @@ async fn viem_and_permissionless_pay_in_usdc_on_every_entry_point() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denial_is_told_by_the_client_and_asked_for_once() {
-    let stack = Stack::start(&["--policies", &any_account()]).await.unwrap();
+    let stack = Stack::start(&[]).await.unwrap();
     let proxy = Proxy::start(&stack.node.url).await.unwrap();
     assert_all_hold(&run("denials", &stack, Some(&proxy.url)).await, "the error says why");
     let asked = proxy.methods();
@@ -44,7 +44,7 @@ async fn a_denial_is_told_by_the_client_and_asked_for_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn base_account_s_sdk_is_sponsored_and_hears_of_a_denial_once() {
-    let stack = Stack::start(&["--policies", &any_account()]).await.unwrap();
+    let stack = Stack::start(&[]).await.unwrap();
     let proxy = Proxy::start(&stack.node.url).await.unwrap();
     let text = run("baseAccount", &stack, Some(&proxy.url)).await;
     let checks = [

@@ -10,7 +10,6 @@ mod alerts;
 mod attacks;
 mod base_load;
 mod budgets;
-mod cash_out;
 mod chaos;
 mod client_table;
 mod clients;

@@ -29,9 +29,6 @@ const JOBS: &str = r#"
 description = "Two operations for each open job, of its client"
 [account]
 existing = "any"
-# What is asked here has gas enough for anything.
-[gas]
-times_simulated = 20.0
 [[call]]
 name = "steps"
 to = ["@job_marketplace"]
@@ -224,8 +221,10 @@ async fn two_operations_for_each_open_job_are_sponsored_and_only_for_its_parties
     let explained = stack.node.ask("fabstir_explainSponsorship", params).await.unwrap();
     assert_eq!((&explained["sponsored"], &explained["rule"]), (&json!(false), &json!("limit")), "{explained}");
     assert_eq!(explained["calls"][0]["rule"], "steps", "{explained}");
-    // How much others have had is not for whoever asks.
-    assert!(explained["limits"].is_null(), "{explained}");
+    let limits = explained["limits"].as_array().unwrap();
+    let of_job = limits.iter().find(|limit| limit["of"] == "this job").unwrap();
+    assert_eq!((&of_job["remaining"], &of_job["resetsAt"]), (&json!("0x0"), &Value::Null), "{explained}");
+    assert!(limits.iter().any(|limit| limit["of"] == "this account" && limit["resetsAt"].is_u64()), "{explained}");
 
     let ids = json!(["marketplace", "jobs", "closed", "nothing"]);
     let asked = vec![strangers, json!(entry_point(&stack)), ids];

@@ -43,11 +43,6 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The built-in policy, for accounts of any kind: `--policies`.
-pub fn any_account() -> String {
-    root().join("tests/policies/any-account.toml").display().to_string()
-}
-
 /// A deployed chain with a node in front of it.
 #[derive(Debug)]
 pub struct Stack {

@@ -10,8 +10,7 @@ use crate::{
     transaction::MAX_BYTES,
 };
 
-/// Refuses what cannot be carried, without running it.
-pub(crate) fn check(
+pub(super) fn check(
     op: &UserOperation,
     version: EntryPointVersion,
     config: &Config,

@@ -28,7 +28,6 @@ pub use conduct::Conduct;
 pub(crate) use conduct::{Misconduct, misconduct};
 pub(crate) use examination::{Examination, examine, first_reads, sequence_on_chain};
 pub(crate) use lane::{counted, in_line, state_after};
-pub(crate) use limits::check as check_limits;
 pub use verdict::Validated;
 pub(crate) use verdict::{nobody_there, reject_revert, verdict};
 pub(crate) use window::{is_about_time, later};

@@ -134,30 +134,13 @@ impl Estimator {
         }
     }
 
-    /// Runs the operation as it is: what limits it needed, and the bytes of its paymaster's context.
-    pub(super) fn rehearse(&self, op: UserOperation, checked: bool) -> Result<(Limits, usize), Rejection> {
-        if checked {
-            self.signatures.set(Signatures::Checked);
-        }
+    /// Runs the operation as it is.
+    pub(super) fn rehearse(&self, op: UserOperation) -> Result<(), Rejection> {
         let run = self.simulate(&op)?;
-        let native = self.native_call(&run, &op)?;
-        let limits = measure::limits(&run.trace, &op, self.entry_point, self.version);
-        let mut limits = limits.with_room_for_signatures();
-        match native {
-            Some(call) => {
-                self.run_on_the_node(&op, &call)?;
-                limits = self.with_the_nodes_limit_of(&op, limits, &call)?;
-            }
-            None => {
-                refuse_failure(&run, &op, &self.frames(&run, &op))?;
-                if !succeeded(&run) {
-                    let message = "what is charged is more than the gas limits add up to".into();
-                    return Err(Rejection::EntryPoint { message });
-                }
-            }
+        match self.native_call(&run, &op)? {
+            Some(call) => self.run_on_the_node(&op, &call),
+            None => refuse_failure(&run, &op, &self.frames(&run, &op)),
         }
-        let context = rules::context_size(&run.trace).unwrap_or(0);
-        Ok((limits.with_slack(&op, self.version, context), context))
     }
 
     /// What a run with `ample` limits shows.

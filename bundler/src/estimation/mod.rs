@@ -32,10 +32,9 @@ use erc4337::{UserOperation, UserOperationRequest};
 
 use crate::{
     Config, Head, Rejection,
-    admission::{check_limits, counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
-    bounds,
+    admission::{counted, entry_point_version, first_reads, in_line, sequence_on_chain, state_after},
     evm::{Budget, Signatures, overlay},
-    gas, rules, work, world,
+    gas, work, world,
 };
 use estimator::Estimator;
 use finish::{Finish, Given};
@@ -99,39 +98,23 @@ pub(crate) async fn estimate(
     })
 }
 
-/// Runs a whole operation with exactly its own limits, as if whoever pays could, and as if all signatures were good unless
-/// they are to be `checked`; what would not be admitted for its limits and fees is not run. The answer is what it needed: as
-/// an estimate would have it, but `pre_verification_gas`, which is the most that such an estimate may have come to.
+/// Runs a whole operation with exactly its own limits, as if whoever pays could and all signatures were good.
 ///
 /// # Errors
 /// If validation, the call or postOp fails.
 pub(crate) async fn rehearse(
     op: UserOperation,
     entry_point: Address,
-    checked: bool,
     config: &Config,
     head: &Head,
     bundler: Address,
     pending: impl AsyncFnOnce(&UserOperation) -> Result<Vec<Arc<UserOperation>>, Rejection>,
-) -> Result<Estimate, Rejection> {
-    let version = entry_point_version(config, entry_point)?;
-    // Before anything is done for it.
-    check_limits(&op, version, config, head)?;
+) -> Result<(), Rejection> {
+    entry_point_version(config, entry_point)?;
     head.view.prefetch(&first_reads(&op, entry_point, bundler)).await?;
-    let most = gas::most_pre_verification_gas(&op, version, head);
-    let least = rules::least_pre_verification_gas(&op, version, &config.rules);
-    let has_own = op.paymaster.is_some() && version.is_packed();
     let overrides = StateOverride::default();
-    let run = move |estimator: &Estimator, op| estimator.rehearse(op, checked);
-    let (limits, context) =
-        on_pending(op, Open::NOTHING, entry_point, overrides, config, head, bundler, pending, run).await?;
-    Ok(Estimate {
-        pre_verification_gas: (most + bounds::unmetered_context(version, context)).max(least),
-        verification_gas_limit: limits.verification,
-        call_gas_limit: limits.call,
-        paymaster_verification_gas_limit: has_own.then_some(limits.paymaster_verification),
-        paymaster_post_op_gas_limit: has_own.then_some(limits.post_op),
-    })
+    let run = |estimator: &Estimator, op| estimator.rehearse(op);
+    on_pending(op, Open::NOTHING, entry_point, overrides, config, head, bundler, pending, run).await
 }
 
 /// Hands the operation to `run`, on the state that what is pending before it leaves.

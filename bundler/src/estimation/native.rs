@@ -76,21 +76,18 @@ impl Estimator {
         call: &NativeCall,
     ) -> Result<Limits, Rejection> {
         self.open.apply(found, op);
+        let mut limits = found;
         if self.open.call {
-            return self.with_the_nodes_limit_of(op, found, call);
+            limits.call = self.estimate_on_the_node(op, call)?;
+        } else {
+            self.run_on_the_node(op, call)?;
         }
-        self.run_on_the_node(op, call)?;
-        Ok(around(found, call))
-    }
-
-    /// The same of an operation whose limits are set, whatever its own for the call is.
-    pub(super) fn with_the_nodes_limit_of(
-        &self,
-        op: &UserOperation,
-        found: Limits,
-        call: &NativeCall,
-    ) -> Result<Limits, Rejection> {
-        Ok(Limits { call: self.estimate_on_the_node(op, call)?, ..around(found, call) })
+        limits.verification += call.slack;
+        // It was measured after a call that answered what we made up.
+        if limits.post_op > 0 {
+            limits.post_op += limits.post_op / 4 + 5_000;
+        }
+        Ok(limits)
     }
 
     /// The least gas limit of the call, by the node.
@@ -162,13 +159,6 @@ impl Estimator {
             ..Parties::default()
         }
     }
-}
-
-/// What surrounds the call, if that is the node's to run.
-fn around(found: Limits, call: &NativeCall) -> Limits {
-    // It was measured after a call that answered what we made up.
-    let post_op = if found.post_op > 0 { found.post_op + found.post_op / 4 + 5_000 } else { 0 };
-    Limits { verification: found.verification + call.slack, post_op, ..found }
 }
 
 /// Gas that a transaction with this calldata costs before it executes, and the least that it may be given.

@@ -57,30 +57,15 @@ impl Bundler {
     /// Runs a whole operation, behind what is pending of its sender, with exactly its gas limits and as if whoever
     /// pays could and all signatures were good.
     ///
-    /// The answer is what it needs: limits that an estimate would come to, and the most `preVerificationGas` that such an
-    /// estimate may have come to within the last minutes.
-    ///
     /// # Errors
     /// If its validation, its execution or its postOp fails.
-    pub async fn rehearse(&self, op: UserOperation, entry_point: Address) -> Result<Estimate, Rejection> {
-        self.run_whole(op, entry_point, false).await
-    }
-
-    /// The same, and its signatures must be good.
-    ///
-    /// # Errors
-    /// As [`Self::rehearse`], or if a signature is not good.
-    pub async fn rehearse_signed(&self, op: UserOperation, entry_point: Address) -> Result<Estimate, Rejection> {
-        self.run_whole(op, entry_point, true).await
-    }
-
-    async fn run_whole(&self, op: UserOperation, entry_point: Address, checked: bool) -> Result<Estimate, Rejection> {
+    pub async fn rehearse(&self, op: UserOperation, entry_point: Address) -> Result<(), Rejection> {
         let _study = self.study().await?;
         self.at_the_head(|head| {
             let op = op.clone();
             async move {
                 let lane = async |op: &UserOperation| self.lane_of(op, entry_point).await;
-                estimation::rehearse(op, entry_point, checked, &self.config, &head, self.address, lane).await
+                estimation::rehearse(op, entry_point, &self.config, &head, self.address, lane).await
             }
         })
         .await

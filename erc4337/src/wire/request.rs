@@ -43,21 +43,6 @@ pub struct PaymasterRequest {
 }
 
 impl UserOperationRequest {
-    /// The same of an operation that has no paymaster yet, as those ask who want one: gas limits for it say nothing so far.
-    ///
-    /// # Errors
-    /// As [`Self::from_json`].
-    pub fn to_be_sponsored(json: &Value, version: EntryPointVersion) -> Result<Self, FieldError> {
-        let mut json = json.clone();
-        if let Some(fields) = json.as_object_mut()
-            && fields.get("paymaster").is_none_or(Value::is_null)
-        {
-            fields.remove("paymasterVerificationGasLimit");
-            fields.remove("paymasterPostOpGasLimit");
-        }
-        Self::from_json(&json, version)
-    }
-
     /// Reads an operation for an EntryPoint of this version.
     ///
     /// # Errors

@@ -144,11 +144,11 @@ async fn accept(listener: TcpListener, settings: Settings, methods: Methods, pag
             let shown = request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let shown = session_keys::rpc::Caller::of_header(shown);
             request.extensions_mut().insert(shown);
-            let who = if behind_proxy { forwarded_for(&request) } else { None };
-            let (limiter, who) = (limiter.clone(), caller(who.unwrap_or(peer.ip())));
-            let (sponsored, of_session) = sponsored_as(&request, who);
+            let (sponsored, of_session) = sponsored_as(&request);
             request.extensions_mut().insert(sponsored);
             request.extensions_mut().insert(of_session);
+            let who = if behind_proxy { forwarded_for(&request) } else { None };
+            let (limiter, who) = (limiter.clone(), caller(who.unwrap_or(peer.ip())));
             let stays = behind_proxy && request.headers().contains_key(hyper::header::UPGRADE);
             let crowded = stays && !take_place(&connections, &places, who);
             let served = methods.clone();
@@ -277,11 +277,11 @@ fn is_page<B>(request: &HttpRequest<B>) -> bool {
 
 /// Under which policy a caller asks for sponsorship: `/p/POLICY`, or an API key; and the same where a session asks, whose
 /// own token is in `Authorization`.
-fn sponsored_as<B>(request: &HttpRequest<B>, who: IpAddr) -> (paymaster::Caller, sessions::Sponsored) {
+fn sponsored_as<B>(request: &HttpRequest<B>) -> (paymaster::Caller, sessions::Sponsored) {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let (path, key) = (request.uri().path(), header("x-api-key"));
-    let caller = paymaster::Caller::of(path, header("authorization"), key).from(who);
-    (caller, sessions::Sponsored(paymaster::Caller::of(path, None, key).from(who)))
+    let caller = paymaster::Caller::of(path, header("authorization"), key);
+    (caller, sessions::Sponsored(paymaster::Caller::of(path, None, key)))
 }
 
 /// The address that the proxy in front of us saw: the last it has added.

@@ -2,7 +2,6 @@
 //!
 //! - [`auth`]: who may do what. `audit`: what was done, in a file that only grows.
 //! - `policies`, `budgets`, `switch`, `events`: the routes. `openapi.json` describes them and is served.
-//! - `guard`: wrong keys are tried slowly.
 //! - `rpc`: JSON-RPC methods that another role of the process brings along ([`Controls`]).
 //! - `console`: pages for people, on the same listener; they use the same routes with the key that is typed in.
 //!
@@ -13,7 +12,6 @@ mod auth;
 mod budgets;
 mod console;
 mod events;
-mod guard;
 pub mod pages;
 mod policies;
 mod rpc;
@@ -46,9 +44,6 @@ pub struct Admin {
     keys: Keys,
     audit: Audit,
     controls: Option<Arc<dyn Controls>>,
-    /// Policies are changed one after the other.
-    changing: tokio::sync::Mutex<()>,
-    failures: Arc<guard::Failures>,
 }
 
 /// The operator's side of a process that sponsors nothing: methods of another role of its, and nothing else.
@@ -61,15 +56,11 @@ struct Alone {
 
 /// Serves these methods at `/rpc` until aborted, for these keys, in this log. Must be called within a tokio runtime.
 pub fn serve_controls(keys: Keys, audit: Audit, controls: Arc<dyn Controls>, listener: TcpListener) -> JoinHandle<()> {
-    let app = Router::new()
-        .route("/rpc", post(rpc::rpc_alone))
-        .layer(axum::middleware::from_fn_with_state(Arc::<guard::Failures>::default(), guard::guard))
-        .with_state(Arc::new(Alone { keys, audit, controls }));
+    let app = Router::new().route("/rpc", post(rpc::rpc_alone)).with_state(Arc::new(Alone { keys, audit, controls }));
     spawn(listener, app)
 }
 
 fn spawn(listener: TcpListener, app: Router) -> JoinHandle<()> {
-    let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
             tracing::error!(%error, "the admin API has stopped");
@@ -85,15 +76,7 @@ impl Admin {
     /// The operator's side of this service. Sponsorship is paused if it was when the log was last written.
     pub fn new(service: Arc<Service>, source: Option<Source>, keys: Keys, audit: Audit) -> Self {
         service.set_paused(audit.was_paused());
-        Self {
-            service,
-            source,
-            keys,
-            audit,
-            controls: None,
-            changing: tokio::sync::Mutex::default(),
-            failures: Arc::default(),
-        }
+        Self { service, source, keys, audit, controls: None }
     }
 
     /// With methods of another role of the process, at `/rpc`.
@@ -125,7 +108,6 @@ fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/usage", get(budgets::usage))
         .route("/v1/deposits", get(budgets::deposits))
         .route("/rpc", post(rpc::rpc))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&admin.failures), guard::guard))
         .with_state(admin)
         .merge(console::router())
 }

@@ -72,7 +72,6 @@ pub(super) async fn replace(
     text: String,
 ) -> Answer {
     let actor = admin.keys.admit(&headers, Role::Admin)?;
-    let _alone = admin.changing.lock().await;
     let source = source(&admin)?;
     let policy = read(source, &id, &text)?;
     if !source.path.is_dir() && admin.service.policies().current().get(&id).is_none() {
@@ -116,6 +115,6 @@ pub(super) async fn dry_run(
     let version = admin.service.deployed(asked.entry_point)?.version;
     let operation = UserOperationRequest::from_json(&asked.user_operation, version)
         .map_err(|error| Problem::Field(error.to_string()))?;
-    let scope = Scope { policy, key: asked.key, address: None, context: Value::Null };
+    let scope = Scope { policy, key: asked.key };
     Ok(Json(json!(admin.service.explain(&scope, &operation, asked.entry_point).await?)))
 }

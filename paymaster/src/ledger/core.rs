@@ -18,11 +18,6 @@ use super::{
 fn bucket(draft: &mut Draft<'_>, key: &str, change: impl FnOnce(&mut Usage)) -> Result<(), Stop> {
     let mut usage = draft.get_or_default(key)?;
     change(&mut usage);
-    if usage == Usage::default() {
-        // What was promised and never used leaves nothing behind.
-        draft.remove(key);
-        return Ok(());
-    }
     draft.put(key, &usage)
 }
 

@@ -26,11 +26,6 @@ pub(super) fn conduct(sender: Address) -> String {
     format!("conduct/{sender}")
 }
 
-/// Whose requests for this account have led to something: names of callers, the newest last.
-pub(super) fn past(sender: Address) -> String {
-    format!("past/{sender}")
-}
-
 /// How many places a slot has.
 pub(super) fn slot(slot: u64) -> String {
     format!("due/{slot}")
@@ -55,9 +50,6 @@ pub(super) struct Operation {
     /// Of the dearest signature.
     pub(super) cost: U256,
     pub(super) used: Option<Inclusion>,
-    /// Who asked for it, two at most: of more than one, nobody knows whose request was followed.
-    #[serde(default)]
-    pub(super) callers: Vec<String>,
 }
 
 /// What one operation holds of one bucket.

@@ -80,18 +80,6 @@ pub struct Reservation {
     pub price: Option<U256>,
     /// Seconds since 1970: which period is charged.
     pub now: u64,
-    /// Who asks: an API key, or an address. None for those within the process.
-    pub caller: Option<String>,
-    /// Charged besides, as long as no operation of this account that this caller asked for was executed: whoever asks may
-    /// name any account.
-    pub of_strangers: Vec<Charge>,
-}
-
-impl Reservation {
-    /// All that it may be charged to.
-    pub fn all_charges(&self) -> Vec<Charge> {
-        self.charges.iter().chain(&self.of_strangers).cloned().collect()
-    }
 }
 
 /// How the ledger treats time and those who waste it.
@@ -116,7 +104,7 @@ impl Default for Rules {
 
 /// A bucket that has too little room.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{bucket}: {remaining} of {limit} are left, {asked} are asked for; {settled} are spent, {reserved} promised")]
+#[error("{bucket}: {remaining} of {limit} are left, {asked} are asked for")]
 pub struct OverLimit {
     /// Its name.
     pub bucket: String,
@@ -126,10 +114,6 @@ pub struct OverLimit {
     pub limit: U256,
     /// How much more would be.
     pub asked: U256,
-    /// How much is promised, and not settled: what is not used of it comes back.
-    pub reserved: U256,
-    /// How much is spent.
-    pub settled: U256,
     /// How much may still be.
     pub remaining: U256,
     /// When it begins anew, in seconds since 1970, if it does.

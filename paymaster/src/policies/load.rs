@@ -67,10 +67,6 @@ impl Source {
             Some(old) => old.with_extension(extension),
             None => self.path.join(format!("{id}.{extension}")),
         };
-        if self.path.is_dir() && old.as_ref() != Some(&file) && file.exists() {
-            let message = format!("{} has another policy, whatever its name says", file.display());
-            return Err(std::io::Error::new(std::io::ErrorKind::AlreadyExists, message));
-        }
         // Nobody reads it before it has its name.
         let fresh = file.with_extension("new");
         let mut to = File::create(&fresh)?;
@@ -193,10 +189,6 @@ mod tests {
         assert_eq!(names(folder.source().load().unwrap()), ["a", "new", "other"]);
         assert!(folder.0.join("b.json").exists() && folder.0.join("new.toml").exists());
         assert!(!folder.0.join("b.toml").exists() && !folder.0.join("b.new").exists());
-        // A file that is called as a new policy would be has another.
-        std::fs::write(folder.0.join("d.toml"), format!("id = \"e\"\n{CALL}")).unwrap();
-        assert!(folder.source().write("d", CALL).is_err());
-        assert_eq!(folder.source().file_of("e"), Some(folder.0.join("d.toml")));
         std::fs::write(folder.0.join("c.toml"), "nonsense = 1\n").unwrap();
         let error = folder.source().load().unwrap_err();
         assert!(error.to_string().contains("c.toml:1:1: nonsense: "), "{error}");

@@ -13,7 +13,7 @@ use erc4337::EntryPointVersion;
 use toml::Spanned;
 
 use super::{
-    Policy, SponsorShown, Webhook,
+    Policy, Webhook,
     account::AccountRules,
     call_rule::{Argument, CallRule, Condition, Targets},
     error::PolicyError,
@@ -23,7 +23,6 @@ use super::{
     json,
     limits::{Limit, Per},
     units,
-    wallets::Wallet,
 };
 use crate::{api_key::KeyHash, ledger::Unit};
 
@@ -32,13 +31,6 @@ pub type Names = BTreeMap<String, Address>;
 
 /// What a call of the account to itself goes to.
 const SENDER: &str = "@sender";
-/// Seconds that a signature holds at most, where the policy does not say, and how many it may say.
-const VALIDITY: u64 = 120;
-const VALIDITIES: std::ops::RangeInclusive<u64> = 20..=3_600;
-/// Who pays, where the policy does not say.
-const SPONSOR: &str = "Fabstir Compute";
-/// Bytes of an icon.
-const MOST_ICON: usize = 32 * 1024;
 /// How long a webhook is waited for, in milliseconds.
 const TIMEOUT: u64 = 1_000;
 
@@ -143,8 +135,6 @@ impl Compiler<'_> {
             limits: file.limit.iter().map(|limit| self.limit(limit, price)).collect::<Result<_>>()?,
             price,
             webhook: file.webhook.as_ref().map(|webhook| self.webhook(webhook)).transpose()?,
-            validity: file.validity.as_ref().map(|text| self.read(text, validity)).transpose()?.unwrap_or(VALIDITY),
-            sponsor: self.sponsor(&file.sponsor)?,
             source: self.text.to_owned(),
         })
     }
@@ -159,21 +149,7 @@ impl Compiler<'_> {
 
     fn account(&self, account: &file::Account) -> Result<AccountRules> {
         let hash = |text| self.read(text, |value| value.parse::<B256>().map_err(|_| format!("`{value}` is no hash")));
-        let wallet = |text| {
-            self.read(text, |value| {
-                let known = Wallet::ALL.into_iter().find(|wallet| wallet.name() == value);
-                known.ok_or_else(|| {
-                    let known = Wallet::ALL.map(Wallet::name).join(", ");
-                    format!("no wallet is known as `{value}`; known are {known}")
-                })
-            })
-        };
-        let wallets = match &account.wallets {
-            Some(named) => named.iter().map(wallet).collect::<Result<_>>()?,
-            None => Wallet::ALL.into(),
-        };
         Ok(AccountRules {
-            wallets,
             factories: self.addresses(&account.factories)?,
             delegates: self.addresses(&account.delegates)?,
             code_hashes: account.code_hashes.iter().map(hash).collect::<Result<_>>()?,
@@ -261,7 +237,6 @@ impl Compiler<'_> {
             verification_gas_limit: gas.verification_gas_limit.map(u128::from),
             call_gas_limit: gas.call_gas_limit.map(u128::from),
             times_simulated: gas.times_simulated.as_ref().map(times).transpose()?,
-            times_priority_fee: gas.times_priority_fee.as_ref().map(times).transpose()?,
         })
     }
 
@@ -294,42 +269,7 @@ impl Compiler<'_> {
         })?;
         let timeout = webhook.timeout.as_ref().map(|text| self.read(text, units::millis)).transpose()?;
         let sponsors_on_failure = webhook.on_failure == Answer::Allow;
-        let variable = |value: &str| {
-            let fits = |it: char| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_';
-            let named = !value.is_empty() && value.chars().all(fits);
-            if named { Ok(value.to_owned()) } else { Err(format!("`{value}` is no name of an environment variable")) }
-        };
-        let secret_env = webhook.secret_env.as_ref().map(|text| self.read(text, variable)).transpose()?;
-        Ok(Webhook { url, timeout: timeout.unwrap_or(TIMEOUT), sponsors_on_failure, secret_env })
-    }
-
-    fn sponsor(&self, sponsor: &file::Sponsor) -> Result<SponsorShown> {
-        let short = |value: &str| {
-            let fits = !value.is_empty() && value.len() <= 100 && !value.chars().any(char::is_control);
-            if fits { Ok(value.to_owned()) } else { Err("a name has 1 to 100 printable characters".to_owned()) }
-        };
-        let url = |value: &str| {
-            let known = ["https://", "data:image/"].iter().any(|scheme| value.starts_with(scheme));
-            let fits = known && value.len() <= MOST_ICON && !value.chars().any(|it| it.is_control() || it == ' ');
-            if fits {
-                Ok(value.to_owned())
-            } else {
-                Err("an icon is an https:// or data:image/ URL of 32 KiB at most".to_owned())
-            }
-        };
-        let name = sponsor.name.as_ref().map(|text| self.read(text, short)).transpose()?;
-        let icon = sponsor.icon.as_ref().map(|text| self.read(text, url)).transpose()?;
-        Ok(SponsorShown { name: name.unwrap_or_else(|| SPONSOR.to_owned()), icon })
-    }
-}
-
-/// `90 seconds`.
-fn validity(text: &str) -> Result<u64, String> {
-    let seconds = units::period(text)?;
-    if VALIDITIES.contains(&seconds) {
-        Ok(seconds)
-    } else {
-        Err("a signature holds for 20 seconds to 1 hour".to_owned())
+        Ok(Webhook { url, timeout: timeout.unwrap_or(TIMEOUT), sponsors_on_failure })
     }
 }
 
@@ -415,11 +355,6 @@ mod tests {
             (with("[[key]]\nname = \"a\"\nsha256 = \"secret\""), "64 hex digits"),
             (with("[price]\nusd_per_ether = \"0\""), "is no price"),
             (with("[account]\nfactories = [\"0x12\"]"), "is no address"),
-            ("validity = \"10 seconds\"\n".to_owned() + CALL, "20 seconds to"),
-            ("validity = \"never\"\n".to_owned() + CALL, "20 seconds to"),
-            (with("[webhook]\nurl = \"https://x\"\nsecret_env = \"a b\""), "no name of an environment variable"),
-            (with("[sponsor]\nicon = \"javascript:alert(1)\""), "https:// or data:image/"),
-            (with("[account]\nwallets = [\"mine\"]"), "known are coinbase"),
         ] {
             let error = error(&text);
             assert!(error.message.contains(said), "{text}\n{error}");

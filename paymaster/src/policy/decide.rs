@@ -12,10 +12,11 @@ use super::{
     call_rule,
     denial::{CallDenial, Denial},
     encodings::UnreadableCalls,
+    gas::Simulated,
     job::{JobKey, Jobs},
     limits::{JobCount, Payer, charges},
 };
-use crate::{chain::Fees, ledger::Charge};
+use crate::ledger::Charge;
 
 /// Who asks, and where.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub enum Question {
     Account,
     /// A job or a session.
     Job(JobKey),
+    /// What gas the operation needs.
+    Simulation,
 }
 
 /// What is known of the chain, all as of one block.
@@ -48,8 +51,8 @@ pub struct Facts {
     pub account: Option<OnChain>,
     /// Answers to [`Question::Job`].
     pub jobs: Jobs,
-    /// What the chain asks for.
-    pub fees: Fees,
+    /// Answer to [`Question::Simulation`].
+    pub simulated: Option<Simulated>,
 }
 
 /// What came of one call.
@@ -83,6 +86,10 @@ impl Policy {
         if self.account.asks(op) {
             questions.insert(Question::Account);
         }
+        // At the stub, there are no limits to hold it against yet.
+        if self.gas.asks() && op.call_gas_limit > 0 {
+            questions.insert(Question::Simulation);
+        }
         for step in steps(&op.call_data, op.sender, self.into_itself).unwrap_or_default() {
             let about = self.calls.iter().filter(|rule| rule.is_about(&step, asker.entry_points));
             questions.extend(about.filter_map(|rule| rule.job.as_ref()?.key(&step)).map(Question::Job));
@@ -96,7 +103,7 @@ impl Policy {
         let (calls, jobs, by_calls) = self.decide_calls(op, asker, facts);
         let payer = Payer { policy: &self.id, sender: op.sender, key: asker.key };
         let verdict = self.decide_account(op, asker, facts).and(by_calls).and_then(|()| {
-            self.gas.admit(op, facts.fees)?;
+            self.gas.admit(op, facts.simulated.as_ref())?;
             self.limits.iter().try_for_each(|limit| limit.admit(cost, self.price))
         });
         let charges = charges(&self.limits, &jobs, payer);
@@ -104,24 +111,7 @@ impl Policy {
         Decision { calls, jobs: jobs.into_iter().collect(), charges, cost, verdict }
     }
 
-    /// Whether it is sponsored that pays for its gas itself, in tokens: who, when, where, how much and at which price, whatever
-    /// it does.
-    pub fn decide_paid(&self, op: &UserOperation, asker: &Asker<'_>, fees: Fees) -> Decision {
-        let cost = op.required_prefund(asker.version);
-        let payer = Payer { policy: &self.id, sender: op.sender, key: asker.key };
-        let verdict = self.decide_asker(op, asker).and_then(|()| {
-            self.gas.admit(op, fees)?;
-            self.limits.iter().try_for_each(|limit| limit.admit(cost, self.price))
-        });
-        Decision { calls: vec![], jobs: vec![], charges: charges(&self.limits, &[], payer), cost, verdict }
-    }
-
     fn decide_account(&self, op: &UserOperation, asker: &Asker<'_>, facts: &Facts) -> Result<(), Denial> {
-        self.decide_asker(op, asker)?;
-        self.account.admit(op, asker.version, asker.chain_id, facts.account.as_ref())
-    }
-
-    fn decide_asker(&self, op: &UserOperation, asker: &Asker<'_>) -> Result<(), Denial> {
         if let Some(starts) = self.starts.filter(|starts| asker.now < *starts) {
             return Err(Denial::NotYet(starts));
         }
@@ -137,7 +127,7 @@ impl Policy {
         if self.blocked.contains(&op.sender) || !self.allowed.is_empty() && !self.allowed.contains(&op.sender) {
             return Err(Denial::Sender(op.sender));
         }
-        Ok(())
+        self.account.admit(op, facts.account.as_ref())
     }
 
     fn decide_calls(

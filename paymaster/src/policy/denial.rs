@@ -30,14 +30,8 @@ pub enum Denial {
     #[error("accounts of factory {0} are not sponsored")]
     Factory(Address),
     /// The account would run code that is not ours, so that its calls tell nothing.
-    #[error("EIP-7702 accounts are sponsored only if they delegate to code that the policy names")]
+    #[error("EIP-7702 accounts are sponsored only if they delegate to ours")]
     Delegate,
-    /// The authorization (EIP-7702) would not take effect.
-    #[error("eip7702Auth: {0}")]
-    Authorization(String),
-    /// What the factory is told is nothing that is known to make a known account.
-    #[error("factory {0} is sponsored for createAccount alone, with owners in their canonical form")]
-    InitCode(Address),
     /// The account runs code that is not known, so that its calls tell nothing.
     #[error("accounts with the code {0} are not sponsored")]
     Implementation(B256),
@@ -74,7 +68,7 @@ pub enum Denial {
         limit: u128,
     },
     /// A gas limit is out of proportion to what the operation needs.
-    #[error("{field} {given} is over {limit}, all that is sponsored where {simulated} are needed: give at most that")]
+    #[error("{field} {given} is over {limit}, the sponsored multiple of the {simulated} that it needs")]
     Simulated {
         /// Of the operation.
         field: &'static str,
@@ -85,18 +79,9 @@ pub enum Denial {
         /// The multiple of that.
         limit: u128,
     },
-    /// More for each gas than the chain asks for.
-    #[error(
-        "{field} {given} is over {limit}, all that is sponsored at what the chain asks for now: offer at most that"
-    )]
-    Price {
-        /// Of the operation.
-        field: &'static str,
-        /// Of the operation, in wei per gas.
-        given: u128,
-        /// Wei per gas.
-        limit: u128,
-    },
+    /// It does not run.
+    #[error("the operation fails in simulation: {0}")]
+    Fails(String),
     /// It could cost more than one operation may.
     #[error("the operation may cost {cost} {unit}; at most {limit} {unit} are sponsored")]
     TooExpensive {
@@ -108,10 +93,7 @@ pub enum Denial {
         unit: &'static str,
     },
     /// Too much has been promised in this period.
-    #[error(
-        "what {who} may be sponsored {period} is spent or promised: of {limit} {}, {settled} are spent, {reserved} promised, \
-         {remaining} left; what is promised and not used comes back within minutes", unit_name(*unit)
-    )]
+    #[error("what {who} may be sponsored {period} is spent: {remaining} of {limit} {} are left", unit_name(*unit))]
     OverBudget {
         /// Whose budget it is.
         who: &'static str,
@@ -121,11 +103,7 @@ pub enum Denial {
         unit: Unit,
         /// How much of it in a period.
         limit: U256,
-        /// How much is promised, and not settled.
-        reserved: U256,
-        /// How much is spent.
-        settled: U256,
-        /// How much of it is left.
+        /// How much of that is left.
         remaining: U256,
         /// Seconds since 1970 at which it is whole again, if it ever is.
         resets_at: Option<u64>,
@@ -232,8 +210,8 @@ impl Denial {
             Self::Chain(_) => "chains",
             Self::EntryPoint(_) => "entry_points",
             Self::Sender(_) => "senders",
-            Self::Factory(_) | Self::InitCode(_) => "account.factories",
-            Self::Delegate | Self::Authorization(_) => "account.delegates",
+            Self::Factory(_) => "account.factories",
+            Self::Delegate => "account.delegates",
             Self::Implementation(_) | Self::NoAccount(_) => "account.existing",
             Self::Unreadable { .. } => "calls.unreadable",
             Self::Call { why, .. } => match &**why {
@@ -248,8 +226,7 @@ impl Denial {
                 CallDenial::Job(_) => "call.job",
             },
             Self::Gas { .. } => "gas",
-            Self::Price { .. } => "gas.times_priority_fee",
-            Self::Simulated { .. } => "gas.times_simulated",
+            Self::Simulated { .. } | Self::Fails(_) => "gas.times_simulated",
             Self::TooExpensive { .. } | Self::OverBudget { .. } => "limit",
             Self::Ledger(Denied::CoolingDown { .. }) => "cool-down",
             Self::Ledger(Denied::NoPrice { .. }) => "price",
@@ -267,23 +244,6 @@ impl Denial {
         }
     }
 
-    /// What is spent and what is promised of a limit, if it was one that is shared.
-    pub fn used(&self) -> Option<(U256, U256)> {
-        match self {
-            Self::OverBudget { reserved, settled, .. } => Some((*settled, *reserved)),
-            _ => None,
-        }
-    }
-
-    /// The field that is too high, what it is and what would do, if it was one.
-    pub fn field(&self) -> Option<(&'static str, u128, u128)> {
-        match self {
-            Self::Gas { field, given, limit } | Self::Price { field, given, limit } => Some((field, *given, *limit)),
-            Self::Simulated { field, given, limit, .. } => Some((field, *given, *limit)),
-            _ => None,
-        }
-    }
-
     /// Limit, what is left of it, and when it is whole again (seconds since 1970), if it was a limit.
     pub fn limit(&self) -> (Option<U256>, Option<U256>, Option<u64>) {
         match self {
@@ -296,11 +256,10 @@ impl Denial {
     /// What the ledger said about these charges.
     pub(crate) fn of(denied: Denied, charges: &[Charge]) -> Self {
         let Denied::OverLimit(over) = denied else { return Self::Ledger(denied) };
-        let OverLimit { bucket, unit, limit, reserved, settled, remaining, resets_at, .. } = *over;
+        let OverLimit { bucket, unit, limit, remaining, resets_at, .. } = *over;
         let period = charges.iter().find(|charge| charge.bucket == bucket).map_or(0, |charge| charge.period);
         let who = owner(&bucket);
-        let period = period_name(period);
-        Self::OverBudget { who, period, unit, limit, reserved, settled, remaining, resets_at }
+        Self::OverBudget { who, period: period_name(period), unit, limit, remaining, resets_at }
     }
 }
 
@@ -308,10 +267,6 @@ impl Denial {
 pub(crate) fn owner(bucket: &str) -> &'static str {
     match bucket.split('/').next() {
         Some("sender" | "user") => "this account",
-        Some("for") => "this account by callers that it has not been sponsored through before",
-        Some("strangers") => "accounts by callers that they have not been sponsored through before",
-        Some("caller") => "this caller without an API key",
-        Some("keyless") => "callers without an API key",
         Some("key") => "this key",
         Some("policy") => "this policy",
         Some("job") => "this job",

@@ -38,9 +38,6 @@ pub(super) struct File {
     pub(super) limit: Vec<Limit>,
     pub(super) price: Option<Price>,
     pub(super) webhook: Option<Webhook>,
-    pub(super) validity: Option<Text>,
-    #[serde(default)]
-    pub(super) sponsor: Sponsor,
 }
 
 #[derive(Deserialize)]
@@ -64,8 +61,6 @@ pub(super) struct Account {
     pub(super) delegates: Vec<Text>,
     pub(super) code_hashes: Vec<Text>,
     pub(super) implementations: Vec<Text>,
-    /// Left out: all that are known.
-    pub(super) wallets: Option<Vec<Text>>,
     pub(super) existing: Existing,
 }
 
@@ -151,7 +146,6 @@ pub(super) struct Gas {
     pub(super) verification_gas_limit: Option<u64>,
     pub(super) call_gas_limit: Option<u64>,
     pub(super) times_simulated: Option<Spanned<f64>>,
-    pub(super) times_priority_fee: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize)]
@@ -175,12 +169,4 @@ pub(super) struct Webhook {
     pub(super) timeout: Option<Text>,
     #[serde(default)]
     pub(super) on_failure: Answer,
-    pub(super) secret_env: Option<Text>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Sponsor {
-    pub(super) name: Option<Text>,
-    pub(super) icon: Option<Text>,
 }

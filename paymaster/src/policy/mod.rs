@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - `encodings`, `batch`: from `callData` to every call that the account makes, or an error.
-//! - `call_rule`, `job`, `account`, `gas`, `limits`: one kind of rule each. `wallets`: accounts that everybody knows.
+//! - `call_rule`, `job`, `account`, `gas`, `limits`: one kind of rule each.
 //! - `decide`: all of them, in the order of what is cheapest to say no by.
 //! - `file`, `json`, `units`, `compile`, `error`: from TOML or JSON to a [`Policy`]; errors name file, line and field.
 //!
@@ -26,14 +26,13 @@ mod job;
 mod json;
 mod limits;
 mod units;
-mod wallets;
 
 use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, U256};
 use erc4337::EntryPointVersion;
 
-pub use account::{AccountRules, OnChain};
+pub use account::{AccountRules, IMPLEMENTATION_SLOT, OnChain};
 pub use batch::{Step, Unreadable, steps};
 pub use call_rule::{Argument, CallRule, Condition, Targets};
 pub use compile::{Names, compile};
@@ -46,7 +45,6 @@ pub use gas::{GasRules, Simulated};
 pub use job::{Job, JobDenial, JobKey, JobRule, Jobs, Kind, Party};
 pub(crate) use json::is_json;
 pub use limits::{JobCount, Limit, Payer, Per, job_usage, policy_usage};
-pub use wallets::{IMPLEMENTATION_SLOT, Wallet};
 
 use crate::api_key::KeyHash;
 
@@ -94,31 +92,8 @@ pub struct Policy {
     pub price: Option<U256>,
     /// Who is asked besides.
     pub webhook: Option<Webhook>,
-    /// Seconds that a signature holds at most; it holds for half of them at least.
-    pub validity: u64,
-    /// Who pays, as wallets show it.
-    pub sponsor: SponsorShown,
     /// The text it was made from.
     pub source: String,
-}
-
-/// A sponsor's name and picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SponsorShown {
-    /// For people.
-    pub name: String,
-    /// `https://` or `data:` URL.
-    pub icon: Option<String>,
-}
-
-impl SponsorShown {
-    /// As ERC-7677 has it.
-    pub fn to_json(&self) -> serde_json::Value {
-        match &self.icon {
-            Some(icon) => serde_json::json!({ "name": self.name, "icon": icon }),
-            None => serde_json::json!({ "name": self.name }),
-        }
-    }
 }
 
 /// Somebody who has a word in each sponsorship.
@@ -130,6 +105,4 @@ pub struct Webhook {
     pub timeout: u64,
     /// Whether what it does not answer is sponsored.
     pub sponsors_on_failure: bool,
-    /// The environment variable that has the secret by which it knows us.
-    pub secret_env: Option<String>,
 }

@@ -39,7 +39,7 @@ async fn supported_tokens(service: &Service, params: &Params<'_>) -> Result<Valu
         }
     }
     let address = paymaster.address;
-    let dummy = render(&Terms { paymaster, charge: None, validity: None }, version);
+    let dummy = render(&Terms { paymaster, charge: None }, version);
     Ok(json!({
         "paymasterMetadata": {
             "name": "Fabstir Compute", "description": "", "icons": [], "address": address,

@@ -16,7 +16,7 @@ use jsonrpsee::types::ErrorObjectOwned;
 use super::*;
 use crate::{
     Config, Deployed, Ledger, Limits, Policies, PolicySet, Sponsor,
-    chain::{Answers, Chain, Fees, Later, Read, Unanswered},
+    chain::{Answers, Chain, Later, Read, Unanswered},
     ledger::{Rules, Store},
     policy::compile,
 };
@@ -34,10 +34,6 @@ struct NoChain;
 impl Chain for NoChain {
     fn time(&self) -> u64 {
         NOW
-    }
-
-    fn fees(&self) -> Fees {
-        Fees { base_fee: 1_000, priority_fee: 1_000 }
     }
 
     fn read(&self, _: Vec<Read>) -> Later<'_, Answers> {
@@ -112,8 +108,7 @@ async fn on_v06_stub_and_answer_are_paymaster_and_data_alone_of_one_length_and_s
     // Estimated with the stub, as clients do.
     op["paymasterAndData"] = stub["paymasterAndData"].clone();
     let answer = ask(&module, "pm_getPaymasterData", &op, version).await.unwrap();
-    let names: BTreeSet<_> = answer.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(names, BTreeSet::from(["paymasterAndData", "validAfter", "validUntil"]));
+    assert_eq!(answer.as_object().unwrap().len(), 1, "{answer}");
     let read = |value: &Value| serde_json::from_value::<Bytes>(value["paymasterAndData"].clone()).unwrap();
     let (stub, data) = (read(&stub), read(&answer));
     assert_eq!(stub.len(), data.len());
@@ -121,10 +116,6 @@ async fn on_v06_stub_and_answer_are_paymaster_and_data_alone_of_one_length_and_s
 
     let bound = |at: usize| data[at..at + 6].iter().fold(0, |seconds, byte| seconds << 8 | u64::from(*byte));
     let validity = Validity { until: bound(20), after: bound(26) };
-    assert_eq!(
-        (&answer["validUntil"], &answer["validAfter"]),
-        (&json!(U256::from(validity.until)), &json!(U256::from(validity.after)))
-    );
     op["signature"] = json!("0x");
     let op = UserOperationRequest::from_json(&op, version).unwrap().complete(version).unwrap();
     let limits = Paymaster { address: PAYMASTER, ..Paymaster::default() };
@@ -213,10 +204,6 @@ async fn a_context_that_names_a_policy_it_may_not_have_is_refused() {
     assert!(ask(json!({ "policyId": "marketplace" })).await.is_ok());
     assert!(ask(json!({ "sponsorshipPolicyId": "closed" })).await.is_err());
     assert!(ask(json!({ "policyId": "nothing" })).await.is_err());
-    for other in [json!(7), json!(["marketplace"]), json!({ "id": "marketplace" })] {
-        let refused = ask(json!({ "policyId": other })).await.unwrap_err().to_string();
-        assert!(refused.contains("context.policyId"), "{refused}");
-    }
 }
 
 #[tokio::test]
@@ -232,19 +219,4 @@ async fn the_whole_is_sponsored_if_its_gas_is_set_and_what_it_costs_is_asked_of_
     let mut open = operation(MARKET);
     open["callGasLimit"] = Value::Null;
     assert!(ask(open).await.unwrap_err().to_string().contains("there is none"));
-}
-
-#[tokio::test]
-async fn gas_limits_of_a_paymaster_that_is_yet_to_be_named_are_no_reason_to_refuse() {
-    for version in [EntryPointVersion::V0_7, EntryPointVersion::V0_8, EntryPointVersion::V0_9] {
-        let (module, _) = service(version);
-        let mut op = operation(MARKET);
-        op["paymasterVerificationGasLimit"] = json!("0x7a120");
-        op["paymasterPostOpGasLimit"] = json!("0x0");
-        for method in ["pm_getPaymasterStubData", "pm_getPaymasterData", "fabstir_explainSponsorship"] {
-            ask(&module, method, &op, version).await.unwrap();
-        }
-        op["paymasterData"] = json!("0x01");
-        assert!(ask(&module, "pm_getPaymasterData", &op, version).await.is_err(), "data of nobody is a mistake");
-    }
 }

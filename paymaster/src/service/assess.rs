@@ -1,6 +1,6 @@
 //! A policy's decision, with what it asks of the chain.
 
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::{Address, B256, Bytes};
 use erc4337::{
     UserOperation, UserOperationRequest,
     sponsorship::Validity,
@@ -44,69 +44,31 @@ impl Service {
         entry_point: Address,
         deployed: Deployed,
     ) -> Result<Assessed, Refusal> {
-        let policy = &scope.policy;
+        let (now, policy) = (self.chain.clock(), &scope.policy);
         let asker = Asker {
             chain_id: self.config.chain_id,
             version: deployed.version,
             entry_points: &self.entry_points,
             key: scope.key.as_deref(),
-            now: self.chain.clock(),
+            now,
         };
         let questions = policy.questions(op, &asker);
-        let (facts, block) = self.answer(&questions, op).await?;
-        let decision = policy.decide(op, &asker, &facts);
-        Ok(self.assessed(scope, op, entry_point, decision, block))
-    }
-
-    /// The same of an operation that pays for its gas itself, in tokens, with this paymaster: what it does is not asked.
-    pub(super) fn assess_paid(
-        &self,
-        scope: &Scope,
-        op: &UserOperation,
-        entry_point: Address,
-        deployed: Deployed,
-    ) -> Assessed {
-        let asker = Asker {
-            chain_id: self.config.chain_id,
-            version: deployed.version,
-            entry_points: &self.entry_points,
-            key: scope.key.as_deref(),
-            now: self.chain.clock(),
-        };
-        let decision = scope.policy.decide_paid(op, &asker, self.chain.fees());
-        self.assessed(scope, op, entry_point, decision, None)
-    }
-
-    fn assessed(
-        &self,
-        scope: &Scope,
-        op: &UserOperation,
-        entry_point: Address,
-        mut decision: Decision,
-        block: Option<B256>,
-    ) -> Assessed {
+        let (facts, block) = self.answer(&questions, op, entry_point).await?;
+        let mut decision = policy.decide(op, &asker, &facts);
         if self.is_paused() {
             decision.verdict = Err(Denial::Paused);
         }
-        let limits = &self.config.limits;
-        decision.charges.splice(0..0, limits.charges(op.sender));
-        let mut of_strangers = Vec::new();
-        if let (None, Some(address)) = (&scope.key, scope.address) {
-            decision.charges.splice(0..0, limits.of_keyless(address));
-            of_strangers = limits.of_strangers(op.sender);
-        }
-        let validity = validity(self.chain.time(), scope.policy.validity);
+        decision.charges.splice(0..0, self.config.limits.charges(op.sender));
+        let validity = validity(self.chain.time());
         let reservation = Reservation {
             place: Place { entry_point, sender: op.sender, nonce: op.nonce },
             cost: decision.cost,
             valid_until: validity.until,
             charges: decision.charges.clone(),
-            price: scope.policy.price,
-            now: self.chain.clock(),
-            caller: scope.caller(),
-            of_strangers,
+            price: policy.price,
+            now,
         };
-        Assessed { decision, reservation, validity, block }
+        Ok(Assessed { decision, reservation, validity, block })
     }
 
     /// What gas the operation needs, sponsored by us; of what it leaves open.
@@ -121,17 +83,24 @@ impl Service {
         Ok(self.chain.simulate(operation, entry_point).await?)
     }
 
-    async fn answer(&self, questions: &[Question], op: &UserOperation) -> Result<(Facts, Option<B256>), Refusal> {
-        let mut facts = Facts { fees: self.chain.fees(), ..Facts::default() };
+    async fn answer(
+        &self,
+        questions: &[Question],
+        op: &UserOperation,
+        entry_point: Address,
+    ) -> Result<(Facts, Option<B256>), Refusal> {
+        let mut facts = Facts::default();
         let mut reads = Vec::new();
         for question in questions {
             match question {
                 Question::Account => {
                     reads.push(Read::Code(op.sender));
                     reads.push(Read::Storage(op.sender, IMPLEMENTATION_SLOT));
-                    reads.push(Read::Nonce(op.sender));
                 }
                 Question::Job(key) => reads.push(Read::Call { to: key.market, data: key.kind.question(key.id) }),
+                Question::Simulation => {
+                    facts.simulated = Some(self.simulate(&with_open_gas(op), entry_point).await?);
+                }
             }
         }
         if reads.is_empty() {
@@ -146,12 +115,12 @@ impl Service {
                     let code = next().unwrap_or_default();
                     let slot = next().unwrap_or_default();
                     let implementation = slot.get(12..32).map(Address::from_slice).unwrap_or_default();
-                    let nonce = u64::try_from(U256::from_be_slice(&next().unwrap_or_default())).unwrap_or(u64::MAX);
-                    facts.account = Some(OnChain { code, implementation, nonce });
+                    facts.account = Some(OnChain { code, implementation });
                 }
                 Question::Job(key) => {
                     facts.jobs.insert(*key, next().and_then(|answer| key.kind.read(&answer)));
                 }
+                Question::Simulation => {}
             }
         }
         Ok((facts, Some(block)))
@@ -170,9 +139,6 @@ impl Service {
         let question = json!({
             "policyId": scope.policy.id,
             "key": scope.key,
-            "caller": scope.caller(),
-            "context": scope.context,
-            "validUntil": assessed.validity.until,
             "chainId": self.config.chain_id,
             "entryPoint": entry_point,
             "userOperation": to_json(op, deployed.version),
@@ -183,6 +149,24 @@ impl Service {
             "maxCost": assessed.decision.cost,
         });
         self.webhooks.ask(webhook, &question).await.map_err(|why| denied(Denial::Webhook(why), scope))
+    }
+}
+
+/// The operation as it would be estimated: its gas and its paymaster open.
+fn with_open_gas(op: &UserOperation) -> UserOperationRequest {
+    UserOperationRequest {
+        sender: op.sender,
+        nonce: op.nonce,
+        initializer: op.initializer.clone(),
+        call_data: op.call_data.clone(),
+        call_gas_limit: None,
+        verification_gas_limit: None,
+        pre_verification_gas: None,
+        max_fee_per_gas: Some(op.max_fee_per_gas),
+        max_priority_fee_per_gas: Some(op.max_priority_fee_per_gas),
+        paymaster: None,
+        signature: Some(op.signature.clone()),
+        eip7702_auth: op.eip7702_auth.clone(),
     }
 }
 

@@ -78,13 +78,9 @@ impl Service {
         };
         let assessed = self.assess(scope, &op, entry_point, deployed).await?;
         let (decision, reservation) = (assessed.decision, assessed.reservation);
-        let limits =
-            self.limits(&reservation.all_charges(), decision.cost, scope.policy.price, reservation.now).await?;
+        let limits = self.limits(&decision.charges, decision.cost, scope.policy.price, reservation.now).await?;
         let verdict = match decision.verdict {
-            Ok(()) => match {
-                let charges = reservation.all_charges();
-                self.ledger.check(reservation).await.map_err(|why| over(why, &charges, scope))
-            } {
+            Ok(()) => match self.ledger.check(reservation).await.map_err(|why| over(why, &decision.charges, scope)) {
                 Ok(()) => Ok(()),
                 Err(Refusal::Denied { denial, .. }) => Err(*denial),
                 Err(other) => return Err(other),

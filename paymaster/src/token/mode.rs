@@ -156,7 +156,7 @@ impl TokenMode {
             token: token.address,
             max_tokens: u128::try_from(max_fee).map_err(|_| unpriced(PriceError::Invalid))?,
             tokens_per_eth: price,
-            validity: validity(now, ask.scope.policy.validity),
+            validity: validity(now),
         };
         let digest = token_payment::digest(&op, version, &limits, &payment, ask.entry_point, chain_id);
         let data = payment.to_paymaster_data(&sponsor.sign_digest(limits.address, digest).await?, &choice.permit);

@@ -22,16 +22,7 @@ fn bucket(unit: Unit, limit: u64, period: u64) -> Charge {
 /// A signature for so many wei, which holds for 20 seconds.
 fn reservation(nonce: u64, cost: u64, now: u64, charge: Charge) -> Reservation {
     let (place, cost) = (place(nonce), U256::from(cost));
-    Reservation {
-        place,
-        cost,
-        valid_until: now + 20,
-        charges: vec![charge],
-        price: None,
-        now,
-        caller: None,
-        of_strangers: vec![],
-    }
+    Reservation { place, cost, valid_until: now + 20, charges: vec![charge], price: None, now }
 }
 
 fn block(number: u64, timestamp: u64) -> Block {
@@ -126,57 +117,6 @@ async fn every_unit_is_charged_settled_and_given_back_in_its_own_way() {
     assert_eq!(standing().await, [(0, 300), (0, 300), (0, 1), (0, 0)]);
     let no_price = Reservation { price: None, ..reservation(2, 1, 1_200, bucket(Unit::MicroUsd, 9, 0)) };
     assert!(matches!(ledger.reserve(no_price).await, Err(Denied::NoPrice { .. })));
-}
-
-#[tokio::test]
-async fn what_strangers_ask_for_leaves_an_account_s_own_caller_its_share() {
-    let ledger = ledger();
-    mine(&ledger, 1_000, &[]).await;
-    let daily = |bucket: &str, limit: u64| Charge {
-        bucket: bucket.into(),
-        unit: Unit::Wei,
-        limit: U256::from(limit),
-        period: 0,
-    };
-    let asked = |nonce, caller: &str| Reservation {
-        caller: Some(caller.into()),
-        of_strangers: vec![daily("for", 50)],
-        ..reservation(nonce, 10, 1_001, daily("account", 100))
-    };
-    let denied_by = |denied: Result<(), Denied>| match denied {
-        Err(Denied::OverLimit(over)) => over.bucket,
-        other => panic!("{other:?}"),
-    };
-    ledger.reserve(asked(0, "owner")).await.unwrap();
-    mine(&ledger, 1_001, &[used(0, 10)]).await;
-    // Four more fit into the half, whoever asks; the owner's caller is no stranger any more.
-    for nonce in 1..=4 {
-        ledger.reserve(asked(nonce, "stranger")).await.unwrap();
-    }
-    assert_eq!(denied_by(ledger.reserve(asked(5, "another")).await), "for");
-    for nonce in 6..=10 {
-        ledger.reserve(asked(nonce, "owner")).await.unwrap();
-    }
-    assert_eq!(denied_by(ledger.reserve(asked(11, "owner")).await), "account");
-
-    // Whoever asked for the same is not taken for the owner.
-    ledger.reserve(asked(1, "owner")).await.unwrap();
-    mine(&ledger, 1_002, &[used(1, 1)]).await;
-    assert_eq!(denied_by(ledger.reserve(asked(12, "stranger")).await), "for");
-}
-
-#[tokio::test]
-async fn what_is_never_used_comes_back_whole() {
-    let ledger = ledger();
-    mine(&ledger, 1_000, &[]).await;
-    for nonce in 0..50 {
-        ledger.reserve(reservation(nonce, 1, 1_000, bucket(Unit::Wei, 100, PERIOD))).await.unwrap();
-    }
-    assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 1_000).await, (50, 0));
-    for timestamp in [1_100, 1_110, 1_120] {
-        mine(&ledger, timestamp, &[]).await;
-    }
-    assert_eq!(usage(&ledger, Unit::Wei, PERIOD, 1_000).await, (0, 0));
 }
 
 #[tokio::test]

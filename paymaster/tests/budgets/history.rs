@@ -179,16 +179,7 @@ impl History {
             .map(|(place, signature, ledger)| {
                 let (cost, valid_until) = (U256::from(signature.cost), signature.valid_until);
                 let charges = charges(place.sender);
-                let asked = Reservation {
-                    place,
-                    cost,
-                    valid_until,
-                    charges,
-                    price: None,
-                    now,
-                    caller: None,
-                    of_strangers: vec![],
-                };
+                let asked = Reservation { place, cost, valid_until, charges, price: None, now };
                 tokio::spawn(async move { (place, signature, ledger.reserve(asked).await) })
             })
             .collect();

@@ -58,7 +58,6 @@ export function operation({ host }: Dev, to: string, data: string): Record<strin
 export const approval = (dev: Dev, amount: bigint) =>
   operation(dev, dev.deployment.token, `0x095ea7b3${word(dev.deployment.paymentEscrow)}${word(amount)}`);
 
-/** Has it sponsored on EntryPoint v0.8, with the gas that it needs. */
-export function sponsor(dev: Dev, { callGasLimit: _, verificationGasLimit: __, preVerificationGas: ___, ...open }: Record<string, string>) {
-  return ask(dev, "fabstir_prepareSponsoredUserOperation", [open, dev.deployment.entryPoints["v0.8"], null]);
-}
+/** `pm_getPaymasterData` on EntryPoint v0.8. */
+export const sponsor = (dev: Dev, operation: unknown) =>
+  ask(dev, "pm_getPaymasterData", [operation, dev.deployment.entryPoints["v0.8"], `0x${dev.deployment.chainId.toString(16)}`, null]);

@@ -31,10 +31,6 @@ default = true
 existing = "any"
 factories = [FACTORIES]
 
-[gas]
-times_simulated = 100.0
-times_priority_fee = 100.0
-
 [[call]]
 name = "anything"
 plain = true

@@ -161,15 +161,10 @@ impl Users {
     }
 }
 
-/// Of a form that accounts read, and of nobody.
-const DUMMY_SIGNATURE: &str = "0xfffffffffffffffffffffffffffffff0000000000000000000000000000000007aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1c";
-
 impl Draft {
     /// The parameters of `pm_getPaymasterData`.
     pub fn to_be_sponsored(&self) -> Value {
-        let mut json = wire::to_json(&self.op, self.version);
-        // It is run before it is signed for, so that its account must be able to read it.
-        json["signature"] = json!(DUMMY_SIGNATURE);
+        let json = wire::to_json(&self.op, self.version);
         json!([json, self.version.canonical_address(), U256::from(self.chain_id), {}])
     }
 

@@ -6,13 +6,6 @@ import { build08, toFabstirAccount } from "./account/account.js";
 import type { Call } from "./jobs.js";
 import type { Session } from "./session.js";
 
-/** What the service's bundler asks for: viem doubles that by itself, and a tip that nobody needs is not sponsored. */
-export async function askedFees(url: string): Promise<{ maxFeePerGas: bigint; maxPriorityFeePerGas: bigint }> {
-  const answer = await http(url)({}).request({ method: "pimlico_getUserOperationGasPrice", params: [] });
-  const { standard } = answer as { standard: Record<"maxFeePerGas" | "maxPriorityFeePerGas", Hex> };
-  return { maxFeePerGas: BigInt(standard.maxFeePerGas), maxPriorityFeePerGas: BigInt(standard.maxPriorityFeePerGas) };
-}
-
 export function publicClient(session: Session): PublicClient {
   const chain = defineChain({
     id: session.deployment.chainId,
@@ -31,7 +24,6 @@ export async function actor(session: Session, client: PublicClient, key: Hex) {
     transport: http(session.rpcUrl),
     paymaster: createPaymasterClient({ transport: http(session.rpcUrl) }),
     pollingInterval: 50,
-    userOperation: { estimateFeesPerGas: () => askedFees(session.rpcUrl) },
   });
 
   return {

@@ -2,7 +2,7 @@
 
 use super::{bucket, remember};
 use crate::ledger::{
-    Charge, Denied, OverLimit, Reservation, Rules, Unit, Usage,
+    Denied, OverLimit, Reservation, Rules, Unit, Usage,
     overlay::{Draft, Stop},
     records::{self, Charged, Conduct, Operation, SLOT},
 };
@@ -13,15 +13,9 @@ use crate::ledger::{
 pub(in crate::ledger) fn reserve(draft: &mut Draft<'_>, asked: &Reservation, rules: &Rules) -> Result<(), Stop> {
     let (place, now) = (asked.place, asked.now);
     let (key, conduct_key) = (records::operation(&place), records::conduct(place.sender));
-    let past_key = records::past(place.sender);
-    let named = |charge: &Charge| records::bucket(&charge.bucket, charge.window(now));
-    let buckets = asked.charges.iter().chain(&asked.of_strangers).map(named);
-    draft.want([&key, &conduct_key, &past_key].into_iter().cloned().chain(buckets))?;
-    let past: Vec<String> = draft.get_or_default(&past_key)?;
-    let is_known = asked.caller.as_ref().is_some_and(|caller| past.contains(caller));
-    let of_strangers = if is_known { &[][..] } else { &asked.of_strangers };
-    // Those first: they say most closely who has had too much.
-    let charges: Vec<&Charge> = of_strangers.iter().chain(&asked.charges).collect();
+    let buckets: Vec<String> =
+        asked.charges.iter().map(|charge| records::bucket(&charge.bucket, charge.window(now))).collect();
+    draft.want([&key, &conduct_key].into_iter().chain(&buckets).cloned())?;
 
     let conduct: Conduct = draft.get_or_default(&conduct_key)?;
     if rules.reverts > 0 && conduct.until > now {
@@ -36,11 +30,7 @@ pub(in crate::ledger) fn reserve(draft: &mut Draft<'_>, asked: &Reservation, rul
     operation.price = operation.price.max(asked.price.unwrap_or_default());
     operation.cost = operation.cost.max(asked.cost);
 
-    let caller = asked.caller.iter().filter(|caller| !operation.callers.contains(caller)).cloned().next();
-    operation.callers.extend(caller.filter(|_| operation.callers.len() < 2));
-
-    for charge in charges {
-        let bucket_key = named(charge);
+    for (charge, bucket_key) in asked.charges.iter().zip(buckets) {
         if charge.unit == Unit::MicroUsd && operation.price.is_zero() {
             return Err(Denied::NoPrice { bucket: charge.bucket.clone() }.into());
         }
@@ -56,8 +46,7 @@ pub(in crate::ledger) fn reserve(draft: &mut Draft<'_>, asked: &Reservation, rul
         if more > remaining {
             let (bucket, unit, limit) = (charge.bucket.clone(), charge.unit, charge.limit);
             let resets_at = charge.resets_at(now);
-            let Usage { reserved, settled } = usage;
-            let over = OverLimit { bucket, unit, limit, asked: more, reserved, settled, remaining, resets_at };
+            let over = OverLimit { bucket, unit, limit, asked: more, remaining, resets_at };
             return Err(Denied::OverLimit(Box::new(over)).into());
         }
         charged.amount += more;

@@ -86,35 +86,10 @@ fn settle(
     if ours && !success && rules.reverts > 0 {
         revert(draft, place.sender, timestamp, rules)?;
     }
-    if ours
-        && success
-        && let [caller] = operation.callers.as_slice()
-    {
-        acquaint(draft, place.sender, caller)?;
-    }
     operation.used = Some(*inclusion);
     draft.put(&key, &operation)?;
     mark.settled.push(*inclusion);
     Ok(())
-}
-
-/// Callers that are remembered of one account.
-const ACQUAINTANCES: usize = 4;
-
-/// Remembers that this caller has asked for what the account then did. A reorganisation does not change that.
-fn acquaint(draft: &mut Draft<'_>, sender: Address, caller: &str) -> Result<(), Stop> {
-    let key = records::past(sender);
-    draft.want([key.clone()])?;
-    let mut past: Vec<String> = draft.get_or_default(&key)?;
-    if past.last().is_some_and(|last| last == caller) {
-        return Ok(());
-    }
-    past.retain(|known| known != caller);
-    past.push(caller.to_owned());
-    if past.len() > ACQUAINTANCES {
-        past.remove(0);
-    }
-    draft.put(&key, &past)
 }
 
 /// Moves what an operation came to from reserved to settled, or back.

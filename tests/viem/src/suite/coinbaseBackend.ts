@@ -6,7 +6,6 @@ import { BaseError, type Address, type Client, type Hex, type LocalAccount, RpcR
 import {
   type UserOperation, createBundlerClient, createPaymasterClient, formatUserOperationRequest, getUserOperationHash,
 } from "viem/account-abstraction";
-import { askedFees } from "../actor.js";
 import { createSmartAccount, wrapSignature } from "../../node_modules/@base-org/account/dist/sign/base-account/utils/createSmartAccount.js";
 
 interface Prepare {
@@ -29,8 +28,7 @@ export async function coinbaseBackend(client: Client, bundlerUrl: string, owner:
     const account = await createSmartAccount({ client: client as never, owner, ownerIndex: 0, address: from, factoryData: undefined });
     const url = capabilities?.paymasterService?.url;
     const sponsored = url ? { paymaster: createPaymasterClient({ transport: http(url) }), paymasterContext: {} } : {};
-    const fees = { estimateFeesPerGas: () => askedFees(bundlerUrl) };
-    const bundler = createBundlerClient({ account, client, transport: http(bundlerUrl), userOperation: fees, ...sponsored });
+    const bundler = createBundlerClient({ account, client, transport: http(bundlerUrl), ...sponsored });
     const userOperation = (await bundler.prepareUserOperation({ calls })) as UserOperation<"0.6">;
     const { address: entryPointAddress } = account.entryPoint;
     const hash = getUserOperationHash({ chainId, entryPointAddress, entryPointVersion: "0.6", userOperation });

@@ -10,7 +10,6 @@ import { toSimpleSmartAccount } from "permissionless/accounts";
 import { createPimlicoClient } from "permissionless/clients/pimlico";
 import { toFabstirAccount } from "../account/account.js";
 import { artifactOf } from "../abi.js";
-import { askedFees } from "../actor.js";
 import { build, buildFor, client, deploy, deployBytecode, deployment, session } from "./world.js";
 
 export const VERSIONS = ["0.6", "0.7", "0.8", "0.9"] as const;
@@ -36,9 +35,7 @@ export async function senders(version: Version, context?: unknown): Promise<Send
 /** viem's own clients. */
 export function viem(version: Version, account: SmartAccount, paymasterContext?: unknown): Sender {
   const paymaster = createPaymasterClient({ transport });
-  const bundler = createBundlerClient({ account, client, transport, paymaster, paymasterContext, pollingInterval: 50,
-    userOperation: { estimateFeesPerGas: () => askedFees(session.rpcUrl) },
-  });
+  const bundler = createBundlerClient({ account, client, transport, paymaster, paymasterContext, pollingInterval: 50 });
   return { name: "viem", version, account, bundler: bundler as unknown as Sender["bundler"] };
 }
 
@@ -53,7 +50,7 @@ export function permissionless(version: Version, account: SmartAccount, paymaste
     paymaster: pimlico,
     paymasterContext,
     pollingInterval: 50,
-    userOperation: { estimateFeesPerGas: async () => (await pimlico.getUserOperationGasPrice()).standard },
+    userOperation: { estimateFeesPerGas: async () => (await pimlico.getUserOperationGasPrice()).fast },
   });
   return { name: "permissionless", version, account, bundler: bundler as unknown as Sender["bundler"] };
 }

@@ -37,7 +37,7 @@ function paysByPermissionless(version: Version, account: SmartAccount): Sender {
     paymasterContext: { token },
     pollingInterval: 50,
     userOperation: {
-      estimateFeesPerGas: async () => (await pimlico.getUserOperationGasPrice()).standard,
+      estimateFeesPerGas: async () => (await pimlico.getUserOperationGasPrice()).fast,
       prepareUserOperation: prepareUserOperationForErc20Paymaster(pimlico) as never,
     },
   });

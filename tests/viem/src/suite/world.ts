@@ -8,7 +8,7 @@ import { privateKeyToAccount } from "viem/accounts";
 import { type Build, build08, signOperation } from "../account/account.js";
 import type { Owner } from "../account/owner.js";
 import { abi, artifact, bytecode } from "../abi.js";
-import { askedFees, publicClient } from "../actor.js";
+import { publicClient } from "../actor.js";
 import type { Call } from "../jobs.js";
 import { readSession } from "../session.js";
 import { type Refusal, refusal } from "./check.js";
@@ -77,7 +77,6 @@ export function acting(account: SmartAccount, paymaster: Paymaster | null = crea
     client,
     transport: http(session.rpcUrl, { retryCount: 0 }),
     pollingInterval: 50,
-    userOperation: { estimateFeesPerGas: () => askedFees(session.rpcUrl) },
     ...(paymaster ? { paymaster } : {}),
   });
   type Limits = keyof typeof GAS | "paymasterVerificationGasLimit" | "paymasterPostOpGasLimit";
