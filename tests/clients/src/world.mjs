@@ -22,7 +22,9 @@ export const client = createPublicClient({ chain, transport: http(), pollingInte
 
 /** The node itself, for what no client of a bundler does. */
 export const node = createTestClient({ mode: "anvil", chain, transport: http(session.nodeUrl) });
-export const faucet = createWalletClient({ chain, transport: http(session.nodeUrl), account: privateKeyToAccount(session.faucetKey) });
+/** Of this process alone: nonces of one that all share would collide. */
+export const faucet = createWalletClient({ chain, transport: http(session.nodeUrl), account: privateKeyToAccount(generatePrivateKey()) });
+await node.setBalance({ address: faucet.account.address, value: parseEther("100") });
 
 export const newKey = () => generatePrivateKey();
 export const newOwner = () => privateKeyToAccount(newKey());
