@@ -109,7 +109,7 @@ async fn a_node_that_falls_back_to_an_older_block_changes_nothing() {
     proxy.struck().await;
     tokio::time::sleep(Duration::from_millis(300)).await;
 
-    assert_eq!(bench.status(next).await, json!({ "userOpHash": next, "status": "pending" }));
+    assert_eq!(bench.status(next).await["status"], "pending");
     bench.send(&op).await.unwrap();
     proxy.release();
     bench.catch_up().await;

@@ -22,7 +22,7 @@ const PLACES: [&str; 12] = [
     "contracts/src",
 ];
 /// What may count blocks: file, name or phrase, and why it is no time.
-const BLOCKS: [(&str, &str, &str); 15] = [
+const BLOCKS: [(&str, &str, &str); 16] = [
     ("docs/settings.md", "--index-start", "a block: where to begin"),
     ("docs/settings.md", "--from-block", "a block: where to begin"),
     ("bundler/src/fees.rs", "BLOCKS", "as many blocks are looked at as tell what a place in one costs"),
@@ -36,6 +36,7 @@ const BLOCKS: [(&str, &str, &str); 15] = [
     ("docs/bundler.md", "3 blocks at least", "how far two nodes of one provider differ"),
     ("docs/bundler.md", " blocks | ", "so many came while it was measured"),
     ("docs/simulation.md", "blocks", "the simulated chain's own"),
+    ("docs/siege.md", "blocks", "the harness makes each of them, and counts by them"),
     ("docs/fuzzing.md", "block numbers", "EntryPoint v0.9 has validity by block numbers"),
     (
         "docs/bundler.md",

@@ -65,7 +65,8 @@ fn is_allowed(case: &Case<'_>, callee: &Frame) -> bool {
     callee.kind == FrameKind::Call
         && match callee.selector {
             Some(depositToCall::SELECTOR) => of_sender && (callee.caller == sender || from_factory),
-            Some(incrementNonceCall::SELECTOR) => callee.caller == sender,
+            // It takes no ether.
+            Some(incrementNonceCall::SELECTOR) => callee.caller == sender && callee.value.is_zero(),
             _ => callee.input_length == 0 && callee.caller == sender,
         }
 }

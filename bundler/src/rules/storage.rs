@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, U256};
 
 use super::{Case, Rule, Violation};
-use crate::evm::Trace;
+use crate::{evm::Trace, rejection::Entity};
 
 /// Slots after a mapping's entry that still belong to it.
 const FIELDS: u64 = 128;
@@ -16,6 +16,9 @@ pub(super) fn judge(case: &Case<'_>, contract: Address, slot: U256, write: bool)
     if contract == parties.account.address {
         return None;
     }
+    // STO-031 to STO-033 are "if the paymaster or factory entity is staked": an account's stake opens nothing.
+    let can_be_staked = case.entity != Entity::Account;
+    let staked = can_be_staked && party.is_staked();
     if contract == party.address {
         return (!party.is_staked()).then(|| unstaked(Rule::Sto031));
     }
@@ -27,10 +30,10 @@ pub(super) fn judge(case: &Case<'_>, contract: Address, slot: U256, write: bool)
         return None;
     }
     let of_entity = is_associated(case.trace, slot, party.address);
-    if party.is_staked() && (of_entity || !write) {
+    if staked && (of_entity || !write) {
         return None;
     }
-    Some(match (of_sender, party.is_staked()) {
+    Some(match (of_sender, staked || !can_be_staked) {
         (true, _) => Violation { cure: parties.factory.map(|factory| factory.standing), ..forbidden(Rule::Sto022) },
         (false, false) if of_entity => unstaked(Rule::Sto032),
         (false, false) if !write => unstaked(Rule::Sto033),

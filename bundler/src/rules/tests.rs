@@ -93,6 +93,17 @@ fn a_stake_that_is_too_low_has_its_own_code_where_a_higher_one_would_do() {
 }
 
 #[test]
+fn the_stake_of_an_account_opens_no_storage_and_none_is_asked_of_it() {
+    let mut staked = parties(Standing::Unstaked);
+    staked.account = Party::new(SENDER, Standing::Staked);
+    let read = access(Entity::Account, TOKEN, U256::ZERO, false, None);
+    for parties in [staked, parties(Standing::Unstaked)] {
+        let violation = judge(&read, &parties).remove(0);
+        assert_eq!((violation.rule, violation.code()), (Rule::Sto033, -32502));
+    }
+}
+
+#[test]
 fn a_verdict_says_who_where_and_what_to_do() {
     let trace = access(Entity::Paymaster, PAYMASTER, U256::from(9), false, None);
     let violation = judge(&trace, &parties(Standing::Unstaked)).remove(0);

@@ -22,10 +22,15 @@ async fn innocents_of_a_halved_bundle_carry_no_mark_across_a_kill_and_none_is_ex
         honest.extend(now);
         let refused = field.proxy.refused();
         field.bundling("auto").await;
-        // Killed when a first bundle was refused, and its halves are on their way or are not.
-        while field.proxy.refused() <= refused + round {
+        // Killed when a first bundle was refused, and its halves are on their way or are not; without a new head no more
+        // than so many are tried.
+        for _ in 0..500 {
+            if field.proxy.refused() > refused + round {
+                break;
+            }
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
+        assert!(field.proxy.refused() > refused, "round {round}: nothing was refused");
         field.restart(&["--data-dir", &data]).await;
         field.seal().await;
     }

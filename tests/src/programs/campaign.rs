@@ -126,7 +126,7 @@ impl Campaign<'_> {
                 let entry_point = self.world.entry_point(placement.version);
                 let product = explain(self.stack, entry_point, placement).await?;
                 let oracle = self.oracle.judge(placement.version, entry_point, &placement.op).await?;
-                anyhow::Ok((product, oracle))
+                anyhow::Ok((told_once(product), told_once(oracle)))
             })
             .buffered(ASKED_AT_ONCE)
             .try_collect()
@@ -162,4 +162,14 @@ impl Tally {
 
 fn in_words((product, oracle): &(Verdict, Verdict)) -> String {
     format!("the bundler says {product:?}, the oracle {oracle:?}")
+}
+
+/// A forbidden call of the EntryPoint that starves there may be told twice: the frame that ran out of gas is the
+/// EntryPoint's own (OP-020), where nothing should have been called (OP-054). One of the two is enough.
+fn told_once(verdict: Verdict) -> Verdict {
+    let Verdict::Judged(mut broken) = verdict else { return verdict };
+    let callers: Vec<String> =
+        broken.iter().filter(|(rule, _)| rule == "OP-054").map(|(_, entity)| entity.clone()).collect();
+    broken.retain(|(rule, entity)| rule != "OP-020" || !callers.contains(entity));
+    Verdict::Judged(broken)
 }

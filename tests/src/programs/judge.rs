@@ -1,11 +1,14 @@
-//! Which oracle: the old one, or the one that reads the text anew (`FABSTIR_ORACLE=new`).
+//! Which oracle: the one that reads the text anew, or the one from before (`FABSTIR_ORACLE=old`).
 
 use alloy::primitives::{Address, U256};
 use anyhow::{Context, Result, bail};
 use erc4337::{EntryPointVersion, UserOperation};
 
 use super::Verdict;
-use crate::{oracle, oracle2};
+use crate::{
+    oracle,
+    oracle2::{self, Constants},
+};
 
 /// One of them.
 #[derive(Debug)]
@@ -23,8 +26,13 @@ impl Judge {
     /// If the URL is none, or it asks for another.
     pub fn of_environment(url: &str, min_stake: U256, unstake_delay: u32) -> Result<Self> {
         Ok(match std::env::var("FABSTIR_ORACLE").as_deref() {
-            Err(_) | Ok("old") => Self::Old(oracle::Oracle::new(url, min_stake, unstake_delay)?),
-            Ok("new") => Self::New(oracle2::Oracle::new(url, min_stake, unstake_delay)?),
+            Ok("old") => Self::Old(oracle::Oracle::new(url, min_stake, unstake_delay)?),
+            Err(_) | Ok("new") => {
+                // Of the limits, the one that programs meet.
+                let max_context_size = Constants::of_the_text(min_stake).max_context_size;
+                let constants = Constants { max_context_size, ..Constants::without_limits(min_stake, unstake_delay) };
+                Self::New(oracle2::Oracle::with(url, constants)?)
+            }
             Ok(other) => bail!("FABSTIR_ORACLE is old or new, not {other}"),
         })
     }

@@ -56,11 +56,12 @@ fn judge(setting: &Setting, snippet: &Snippet) -> Expected {
     let senders = reach.association == Association::Sender || is_account && reach.association == Association::Entity;
     let entitys = reach.association == Association::Entity || is_account && senders;
     let sender_is_open = setting.creating != Some(false);
-    if senders && sender_is_open || setting.staked && (entitys || !reach.writes) {
+    let opened_by_stake = setting.staked && !is_account;
+    if senders && sender_is_open || opened_by_stake && (entitys || !reach.writes) {
         Expected::Lawful
     } else if senders {
         Expected::Breaks("STO-022")
-    } else if entitys && !setting.staked {
+    } else if entitys && !opened_by_stake {
         Expected::Breaks("STO-032")
     } else {
         Expected::Breaks("STO-033")

@@ -85,7 +85,10 @@ impl<'a> World<'a> {
     async fn newcomer(&self) -> Result<Placement> {
         let block = self.stack.anvil.ask("eth_blockNumber", vec![]).await?;
         let version = EntryPointVersion::V0_8;
-        Ok(Scenario::new(version).place(&format!("block {block}"), self.entry_point(version)))
+        let mut newcomer = Scenario::new(version).place(&format!("block {block}"), self.entry_point(version));
+        // Whatever rules the bundler has.
+        newcomer.op.verification_gas_limit = 400_000;
+        Ok(newcomer)
     }
 
     async fn ask(&self, wishes: Vec<(&'static str, Vec<Value>)>) -> Result<()> {

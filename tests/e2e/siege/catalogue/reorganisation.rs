@@ -7,6 +7,7 @@ use futures::{FutureExt, future::BoxFuture};
 use super::super::{
     Attacker,
     field::{Field, YES},
+    report::{LATER, Named},
 };
 
 pub(super) struct Reorganisation;
@@ -35,6 +36,11 @@ impl Attacker for Reorganisation {
             }
         }
         .boxed()
+    }
+
+    fn named(&self, _: u64) -> Option<Named> {
+        let why = "two blocks are undone at a time: what was in them comes two blocks later at least";
+        Some(Named { transactions: 0, later: [LATER[0] + 2, LATER[1] + 2], why })
     }
 
     fn mixes(&self) -> bool {
