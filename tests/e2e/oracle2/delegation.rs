@@ -79,7 +79,8 @@ async fn an_authorization_of_the_operation_counts_before_it_is_made() {
         let preimage = [word(EOA.into_word().into()), vec![0x5f, 0x52, 0x60, 64, 0x5f, 0x20, 0x50]].concat();
         let slot = keccak256([EOA.into_word().0, [0; 32]].concat());
         let associated = [preimage, ask(0xf1, OTHER, 0, ALL, slot.as_slice())].concat();
-        let cases: [(&[u8], &[(&str, &str)]); 4] = [
+        type Case<'a> = (&'a [u8], &'a [(&'a str, &'a str)]);
+        let cases: [Case<'_>; 4] = [
             (&[], &[]),
             (&[0x42, 0x50], &[("OP-011", "account")]),
             // There is no factory: OP-032 does not apply.

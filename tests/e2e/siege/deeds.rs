@@ -59,7 +59,7 @@ impl Field {
 
     /// Somebody else has this operation executed in the next block.
     pub(super) async fn bundle_by_hand(&self, version: EntryPointVersion, op: &UserOperation) {
-        let data = alloy::primitives::Bytes::from(pack::handle_ops(version, [op], SOMEBODY));
+        let data = pack::handle_ops(version, [op], SOMEBODY);
         let bundle = json!({ "to": self.entry_point(version), "data": data, "gas": U256::from(2_000_000) });
         self.transact(SOMEBODY, bundle).await;
     }

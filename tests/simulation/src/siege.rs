@@ -154,7 +154,7 @@ impl Attack {
             let [first, second] = deposit_slots(payer);
             // One ether staked for a day.
             let (first_word, second_word) = if self.version == EntryPointVersion::V0_6 {
-                (U256::from(10) * ether | U256::ONE << 112 | ether << 120, U256::from(86_400))
+                ((U256::from(10) * ether) | (U256::ONE << 112) | (ether << 120), U256::from(86_400))
             } else {
                 (U256::from(10) * ether, U256::ONE | ether << 8 | U256::from(86_400) << 120)
             };

@@ -22,7 +22,7 @@ impl Attacker for OddTimes {
 
     fn strike<'a>(&'a self, field: &'a Field) -> BoxFuture<'a, ()> {
         async {
-            if field.made() % 3 == 0 {
+            if field.made().is_multiple_of(3) {
                 field.leap(10);
             }
         }
