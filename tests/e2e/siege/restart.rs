@@ -22,13 +22,15 @@ async fn innocents_of_a_halved_bundle_carry_no_mark_across_a_kill_and_none_is_ex
         honest.extend(now);
         let refused = field.proxy.refused();
         field.bundling("auto").await;
-        // Killed when a first bundle was refused, and its halves are on their way or are not; without a new head no more
-        // than so many are tried.
-        for _ in 0..500 {
-            if field.proxy.refused() > refused + round {
-                break;
+        // Killed when a first bundle was refused, and its halves are on their way or are not. Without a new head no more
+        // than so many are tried, so that what comes after the first is waited for in vain now and then.
+        for (wanted, tries) in [(0, 15_000), (round, 500)] {
+            for _ in 0..tries {
+                if field.proxy.refused() > refused + wanted {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
         assert!(field.proxy.refused() > refused, "round {round}: nothing was refused");
         field.restart(&["--data-dir", &data]).await;
@@ -37,6 +39,8 @@ async fn innocents_of_a_halved_bundle_carry_no_mark_across_a_kill_and_none_is_ex
     field.finish(&hashes).await;
     let report = field.report(stand, &honest, &[]).await;
     println!("{}\n{}", super::Report::HEAD, report.row("restart"));
-    assert!(report.lost.is_empty() && report.losing == 0 && report.reverted == 0, "{report:?}");
+    assert!(report.lost.is_empty() && report.reverted == 0, "{report:?}");
+    // What was signed when the process died may have been taken or not: its nonce is cancelled once for each kill at most.
+    assert!(report.losing == report.cancelled && report.cancelled <= 3, "{report:?}");
     let _ = std::fs::remove_dir_all(&folder);
 }
