@@ -11,7 +11,7 @@
 #   make mutants-rust  120 small faults in the product's Rust, and how many of them the tests notice; takes hours
 #   make hygiene  each end-to-end test killed, stopped and made to fail: that its run ends, names it and leaves nothing; takes hours
 #   make mutants   300 small faults in the marketplace's contracts and how many of them the tests notice; takes 15 minutes
-#   make oracle 10,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
+#   make oracle 50,000 random validation programs, judged by the bundler and by the tests' own reading of ERC-7562
 #   make accuracy  how exact gas estimates are: 1,000 operations estimated, sent and executed
 #   make sessions  60,000 random policies and operations, judged by our policy and by the account's contract
 #   make bench  what a validation and a sponsorship cost; latencies, rates, CPU and memory of a node under load, and of sends beside the worst estimates; FABSTIR_BASELINE=file compares
@@ -251,7 +251,7 @@ deep: contracts
 
 # FABSTIR_SEED=… for others than yesterday's.
 oracle: build
-	FABSTIR_PROGRAMS=10000 cargo test --workspace --locked --test e2e oracle -- --nocapture
+	FABSTIR_PROGRAMS=$${FABSTIR_PROGRAMS:-50000} cargo test --workspace --locked --test e2e oracle -- --nocapture
 
 # FABSTIR_SEED=… for others than yesterday's.
 sessions: contracts

@@ -52,7 +52,6 @@ mod native;
 mod nodes;
 mod openrpc;
 mod oracle;
-mod oracle2;
 mod policies;
 mod profit;
 mod proofs;

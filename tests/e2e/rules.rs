@@ -7,8 +7,9 @@ use futures::{StreamExt, stream};
 use serde_json::json;
 use tests::{
     Stack,
+    oracle::{Constants, Oracle},
     programs::{
-        Campaign, Case, Judge, Scenario, Verdict, World,
+        Campaign, Case, Scenario, Verdict, World,
         asm::op,
         matrix,
         piece::Piece,
@@ -131,9 +132,13 @@ async fn stack_with(arguments: &[&str]) -> Stack {
     stack
 }
 
-fn oracle(stack: &Stack) -> Judge {
+fn oracle(stack: &Stack) -> Oracle {
     // Stakes of the programs are one ether or one wei.
-    Judge::of_environment(&stack.anvil.url, parse_ether("0.1").unwrap(), 86_400).unwrap()
+    let min_stake = parse_ether("0.1").unwrap();
+    // Of the limits, the one that programs meet.
+    let max_context_size = Constants::of_the_text(min_stake).max_context_size;
+    let constants = Constants { max_context_size, ..Constants::without_limits(min_stake, 86_400) };
+    Oracle::with(&stack.anvil.url, constants).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +152,7 @@ async fn the_oracle_expects_what_the_matrix_expects() {
     world.place(cases.iter().map(|case| &case.placement)).await.unwrap();
     let failures: Vec<String> = stream::iter(&cases)
         .map(|case| async {
-            let verdict = oracle.judge(case.version, case.entry_point, &case.op).await.unwrap();
+            let verdict = Verdict::from(oracle.judge(case.version, case.entry_point, &case.op).await.unwrap());
             let expected = case.rule.iter().map(|(rule, entity)| ((*rule).to_owned(), entity.to_string())).collect();
             let expected = Verdict::Judged(expected);
             (verdict != expected).then(|| format!("{}: {verdict:?}", case.name))

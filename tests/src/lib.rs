@@ -17,7 +17,6 @@
 //! - [`process`]: what a process has used.
 //! - [`op_stack`]: what a chain like Base charges beside gas.
 //! - [`oracle`]: what ERC-7562 says of an operation, from a trace of anvil.
-//! - [`oracle2`]: the same, read anew from the text of August 2026.
 //! - [`programs`]: entities written opcode by opcode, to break the rules of ERC-7562 one at a time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails its test by panicking")]
@@ -32,7 +31,6 @@ pub mod hard;
 pub mod load;
 pub mod op_stack;
 pub mod oracle;
-pub mod oracle2;
 pub mod others;
 pub mod patience;
 pub mod process;

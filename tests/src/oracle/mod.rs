@@ -1,198 +1,126 @@
-//! A second opinion on the rules of ERC-7562: a real anvil traces the operation, and other eyes than the product's judge.
+//! What ERC-7562 says of an operation: read from its text, by a trace of a real anvil, sharing nothing with the product's
+//! rules.
 //!
 //! ```text
-//!  handleOps([op, one that is sure to fail]) ──► call tracer ──► frames ─┐
-//!                                            └─► tracer.js ───► steps ──┴─► rules ──► Opinion
+//!  operation ─► node (handleOps, traced by tracer.js) ─► trace ─► phases ─► opcodes, creation, access, storage, limits
 //! ```
 //!
-//! - `trace`: what anvil tells. - `phases`: which frame runs for whom. - `rules`: the rules.
+//! - [`constants`]: the table of constants. - [`node`]: what anvil is asked. - [`trace`]: its answer.
+//! - [`phases`]: whose frame is whose. - [`facts`]: all that rules are judged by.
+//! - [`opcodes`]: OP-011, OP-012, OP-013, OP-020, OP-080. - [`creation`]: OP-031, OP-032, EREP-060, EREP-061.
+//! - [`access`]: OP-041, OP-042, OP-051 to OP-055, OP-061, OP-062, AUTH-030. - [`storage`]: OP-070, STO-010 to STO-033.
+//! - [`limits`]: EREP-050, AUTH-020, LIM-010 to LIM-070.
 //!
-//! Nothing here is taken from the bundler. Its source is the ERC's text and `docs/erc-7562.md`.
+//! `README.md` beside this file quotes each sentence that can be read in two ways, and says which reading this is.
+//!
+//! What one operation's validation does not show is not judged: what becomes of it between validations (COD-010,
+//! EREP-055, EREP-070), other operations (STO-040, STO-041, AUTH-040, LIM-040, LIM-050), reputation and mempools.
+//! AUTH-010 cannot be broken, as an operation has room for one tuple; an aggregator (EREP-040) is refused by
+//! `handleOps` itself.
 
+mod access;
+mod constants;
+mod creation;
+mod facts;
+mod limits;
+mod node;
+mod opcodes;
 mod phases;
-mod rules;
+mod storage;
 mod trace;
 
 use std::collections::BTreeSet;
 
-use alloy::{
-    primitives::{Address, Bytes, U256, address},
-    sol_types::{Revert, SolCall, SolError},
-};
-use anyhow::{Result, ensure};
-use erc4337::{
-    EntryPointVersion, UserOperation,
-    abi::{entry_point_v06, entry_point_v08, entry_point_v09},
-};
-use jsonrpsee::{
-    core::client::ClientT,
-    http_client::{HttpClient, HttpClientBuilder},
-    rpc_params,
-};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use alloy::primitives::{Address, U256};
+use anyhow::Result;
+use erc4337::{EntryPointVersion, UserOperation};
 
-use self::{
-    phases::Parties,
-    rules::{Case, Mappings},
-    trace::{Call, Steps},
-};
+pub use constants::Constants;
+use facts::Facts;
+use node::Node;
+pub use node::Tracer;
 
-/// An address without code, as a bundler's is.
-const BUNDLER: Address = address!("0xb0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0");
-
-/// What the oracle says.
+/// What is said of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opinion {
-    /// The EntryPoint refuses it: its revert data.
+    /// The EntryPoint does not come to execution: what it reverts with, in hex.
     Failed(String),
-    /// Rules (such as `OP-011`) that were broken, and who broke them: `account`, `factory` or `paymaster`. None: accepted.
+    /// It does, and these rules are broken, by these entities.
     Judged(BTreeSet<(String, String)>),
-    /// Calls go deeper into one another than anvil's answer can be read: no opinion.
+    /// A contract's creation failed in a run whose calls nest too deep to find out why.
     TooDeep,
 }
 
-/// How to have a validation traced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tracer {
-    /// The node's own, frame by frame.
-    Calls,
-    /// A script that sees every instruction, as bundlers without an EVM of their own run it.
-    Script,
-}
-
-impl Tracer {
-    fn options(self) -> Value {
-        match self {
-            Self::Calls => json!({ "tracer": "callTracer" }),
-            Self::Script => {
-                json!({ "tracer": include_str!("tracer.js"), "tracerConfig": { "noted": rules::noted() } })
-            }
-        }
-    }
-}
-
-/// Judges operations on the state that a chain has now.
-#[derive(Clone, Debug)]
+/// The judge.
+#[derive(Debug)]
 pub struct Oracle {
-    anvil: HttpClient,
-    min_stake: U256,
-    min_unstake_delay: u32,
+    node: Node,
+    constants: Constants,
 }
 
 impl Oracle {
-    /// Through this anvil, with what the chain takes for a stake (wei, seconds).
-    pub fn new(anvil: &str, min_stake: U256, min_unstake_delay: u32) -> Result<Self> {
-        // A program that loops makes a long record.
-        let anvil = HttpClientBuilder::default().max_response_size(1 << 28).build(anvil)?;
-        Ok(Self { anvil, min_stake, min_unstake_delay })
+    /// Judges by this stake (wei, seconds), and by no limits on gas and sizes.
+    ///
+    /// # Errors
+    /// If the URL is none.
+    pub fn new(url: &str, min_stake: U256, unstake_delay: u32) -> Result<Self> {
+        Self::with(url, Constants::without_limits(min_stake, unstake_delay))
     }
 
-    /// Its opinion of one operation.
-    pub async fn judge(&self, version: EntryPointVersion, entry_point: Address, op: &UserOperation) -> Result<Opinion> {
-        let calldata = validation_only(version, op);
-        // Without steps this takes next to no time, and is all there is to say of many.
-        let root: Call = match self.trace(entry_point, op, &calldata, Tracer::Calls).await {
-            Err(error) if error.to_string().contains("recursion limit exceeded") => return Ok(Opinion::TooDeep),
-            root => root?,
-        };
-        if root.output != sure_failure(version) {
-            return Ok(Opinion::Failed(root.output.to_string()));
-        }
-        let steps: Steps = self.trace(entry_point, op, &calldata, Tracer::Script).await?;
+    /// Judges by these constants.
+    ///
+    /// # Errors
+    /// If the URL is none.
+    pub fn with(url: &str, constants: Constants) -> Result<Self> {
+        Ok(Self { node: Node::new(url)?, constants })
+    }
 
-        let (factory, paymaster) = (op.factory(), op.paymaster_address());
-        let parties = Parties { version, entry_point, sender: op.sender, factory, paymaster };
-        let frames = phases::frames(&root, &parties, &steps.made);
-        // An error in the script would make the instruction fail.
-        ensure!(steps.output == root.output, "the tracers disagree on the outcome: {}", steps.output);
-        ensure!(frames.len() == steps.entered + 1, "the tracers disagree on frames");
-        for event in &steps.events {
-            ensure!(frames[event.frame].contract == event.contract, "the tracers disagree on {event:?}");
+    /// All that is wrong with an operation on the newest block.
+    ///
+    /// # Errors
+    /// If anvil does not answer as it should.
+    pub async fn judge(&self, version: EntryPointVersion, entry_point: Address, op: &UserOperation) -> Result<Opinion> {
+        let run = self.node.run(version, entry_point, op).await?;
+        if !run.trace.validated {
+            return Ok(Opinion::Failed(run.trace.output.to_string()));
         }
-        let mut staked = BTreeSet::new();
-        for party in [Some(op.sender), factory, paymaster].into_iter().flatten() {
-            if self.is_staked(entry_point, party).await? {
-                staked.insert(party);
+        let mut facts = Facts::new(&self.constants, version, entry_point, op, run);
+        if facts.has_puzzling_creations() {
+            match self.node.starved_creations(version, entry_point, op).await? {
+                Some(starved) => facts.starved_creations = starved,
+                None => return Ok(Opinion::TooDeep),
             }
         }
-        let deployed = match factory {
-            Some(_) => !self.ask::<Bytes>("eth_getCode", json!([op.sender, "latest"])).await?.is_empty(),
-            None => true,
-        };
-        let mappings = Mappings::new(&steps.preimages);
-        let case = Case { parties, deployed, staked, frames: &frames, events: &steps.events, mappings };
-        Ok(Opinion::Judged(case.judge()))
+        let mut broken = Broken::default();
+        opcodes::check(&facts, &mut broken);
+        creation::check(&facts, &mut broken);
+        access::check(&facts, &mut broken);
+        storage::check(&facts, &mut broken);
+        limits::check(&facts, &mut broken);
+        Ok(Opinion::Judged(broken.0))
     }
 
-    /// The node's record of a validation, unread.
+    /// Traces as [`Self::judge`] does, for whoever wants to know how long that takes: the length of the answer, bytes.
+    ///
+    /// # Errors
+    /// If anvil does not answer as it should.
     pub async fn record(
         &self,
         version: EntryPointVersion,
         entry_point: Address,
         op: &UserOperation,
         tracer: Tracer,
-    ) -> Result<Value> {
-        self.trace(entry_point, op, &validation_only(version, op), tracer).await
-    }
-
-    async fn trace<T: DeserializeOwned>(
-        &self,
-        entry_point: Address,
-        op: &UserOperation,
-        calldata: &Bytes,
-        tracer: Tracer,
-    ) -> Result<T> {
-        let mut options = tracer.options();
-        if let Some(auth) = &op.eip7702_auth {
-            let code = Bytes::from([&[0xef, 0x01, 0x00], auth.address.as_slice()].concat());
-            options["stateOverrides"] = json!({ op.sender.to_string(): { "code": code } });
-        }
-        let call = json!({ "from": BUNDLER, "to": entry_point, "data": calldata, "gas": "0x1c9c380" });
-        self.ask("debug_traceCall", json!([call, "latest", options])).await
-    }
-
-    async fn is_staked(&self, entry_point: Address, party: Address) -> Result<bool> {
-        let call = entry_point_v08::getDepositInfoCall { account: party }.abi_encode();
-        let call = json!({ "to": entry_point, "data": Bytes::from(call) });
-        let info: Bytes = self.ask("eth_call", json!([call, "latest"])).await?;
-        let info = entry_point_v08::getDepositInfoCall::abi_decode_returns(&info)?;
-        Ok(info.staked && U256::from(info.stake) >= self.min_stake && info.unstakeDelaySec >= self.min_unstake_delay)
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T> {
-        let mut array = rpc_params![];
-        for param in params.as_array().into_iter().flatten() {
-            array.insert(param)?;
-        }
-        Ok(self.anvil.request(method, array).await?)
+    ) -> Result<usize> {
+        Ok(self.node.record(version, entry_point, op, tracer).await?.get().len())
     }
 }
 
-/// Calldata of `handleOps` for this operation and one whose `paymasterAndData` is too short to hold an address. Since
-/// all are validated before any is executed, the run ends when the first has been validated.
-fn validation_only(version: EntryPointVersion, op: &UserOperation) -> Bytes {
-    let last = UserOperation::default();
-    if version.is_packed() {
-        let mut last = last.to_packed(version);
-        last.paymasterAndData = Bytes::from_static(&[0]);
-        entry_point_v08::handleOpsCall { ops: vec![op.to_packed(version), last], beneficiary: BUNDLER }.abi_encode()
-    } else {
-        let mut last = last.to_unpacked();
-        last.paymasterAndData = Bytes::from_static(&[0]);
-        entry_point_v06::handleOpsCall { ops: vec![op.to_unpacked(), last], beneficiary: BUNDLER }.abi_encode()
-    }
-    .into()
-}
+/// Rules found broken.
+#[derive(Debug, Default)]
+struct Broken(BTreeSet<(String, String)>);
 
-/// How that run ends if nothing else is wrong. No operation of ours is refused so: its `paymasterAndData` is empty, or
-/// holds an address.
-fn sure_failure(version: EntryPointVersion) -> Bytes {
-    match version {
-        EntryPointVersion::V0_9 => {
-            entry_point_v09::InvalidPaymasterData { paymasterAndDataLength: U256::from(1) }.abi_encode()
-        }
-        _ => Revert::from("AA93 invalid paymasterAndData").abi_encode(),
+impl Broken {
+    fn add(&mut self, rule: &str, entity: phases::Entity) {
+        self.0.insert((rule.to_owned(), entity.to_string()));
     }
-    .into()
 }

@@ -1,142 +1,98 @@
-//! Which frame runs for which entity, and which are the EntryPoint's own affair.
+//! Which entity each frame of validation is attributed to.
+//!
+//! ```text
+//!  EntryPoint ─► SenderCreator ─► factory (or the EIP-7702 account's initialiser)   deployment frame
+//!             ─► sender.validateUserOp                                             sender validation
+//!             ─► paymaster.validatePaymasterUserOp                                 paymaster validation
+//! ```
+//! Each of these and whatever it calls is one phase. The EntryPoint's own steps and the SenderCreator's are none.
 
-use std::collections::HashMap;
+use std::fmt;
 
-use alloy::{
-    primitives::{Address, U256},
-    sol_types::SolCall,
-};
-use erc4337::{EntryPointVersion, abi::entry_point_v08};
+use alloy::primitives::{Address, keccak256};
+use erc4337::EntryPointVersion;
 
-use super::trace::Call;
+use super::trace::Trace;
 
-/// Whom a phase is charged to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    Account,
+/// To whom a phase is attributed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Entity {
     Factory,
+    Account,
     Paymaster,
 }
 
-impl Role {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Account => "account",
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Factory => "factory",
+            Self::Account => "account",
             Self::Paymaster => "paymaster",
-        }
+        })
     }
 }
 
-/// The addresses that one operation is about.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Parties {
-    pub(super) version: EntryPointVersion,
-    pub(super) entry_point: Address,
-    pub(super) sender: Address,
-    pub(super) factory: Option<Address>,
-    pub(super) paymaster: Option<Address>,
-}
-
-impl Parties {
-    /// The first contract that the EntryPoint made, in its constructor.
-    fn sender_creator(&self) -> Address {
-        self.entry_point.create(1)
-    }
-
-    pub(super) fn of(&self, role: Role) -> Option<Address> {
-        match role {
-            Role::Account => Some(self.sender),
-            Role::Factory => self.factory,
-            Role::Paymaster => self.paymaster,
-        }
-    }
-
-    /// Whether a `CALL` from this contract to the EntryPoint is one of those allowed (OP-052, OP-053).
-    pub(super) fn may_call_entry_point(&self, from: Address, input: &[u8], length: U256) -> bool {
-        if length.is_zero() {
-            return from == self.sender;
-        }
-        let deposit = [&entry_point_v08::depositToCall::SELECTOR[..], self.sender.into_word().as_slice()].concat();
-        (from == self.sender || Some(from) == self.factory) && input.starts_with(&deposit)
-    }
-}
-
-/// A frame, in the order of entry.
+/// The phases of a validation.
 #[derive(Debug)]
-pub(super) struct Frame {
-    /// The contract whose storage it uses.
-    pub(super) contract: Address,
-    /// Where its code comes from; for a creation, the new contract.
-    pub(super) to: Address,
-    /// Whose phase it is part of.
-    pub(super) role: Option<Role>,
-    /// No rule holds in it.
-    pub(super) exempt: bool,
-    /// Whether it ended for want of gas.
-    pub(super) out_of_gas: bool,
+pub(super) struct Phases {
+    /// By frame: whose phase it is part of, if of any.
+    owners: Vec<Option<Entity>>,
+    /// By frame: whether it is part of the deployment frame.
+    deploying: Vec<bool>,
+    /// The frames that the EntryPoint itself opens for validation, in order, with their entities.
+    pub(super) roots: Vec<(usize, Entity)>,
 }
 
-/// All frames of the call tracer's tree, with what they are to the rules. `made`: addresses of creations, by frame.
-pub(super) fn frames(root: &Call, parties: &Parties, made: &HashMap<usize, Address>) -> Vec<Frame> {
-    let mut frames = Vec::new();
-    walk(root, Place::Root, parties, made, &mut frames);
-    frames
+const STRUCT_V06: &str = "(address,uint256,bytes,bytes,uint256,uint256,uint256,uint256,uint256,bytes,bytes)";
+const STRUCT: &str = "(address,uint256,bytes,bytes,bytes32,uint256,bytes32,bytes,bytes)";
+
+fn selector(signature: &str) -> [u8; 4] {
+    let hash = keccak256(signature);
+    [hash[0], hash[1], hash[2], hash[3]]
 }
 
-/// Where in the EntryPoint's work a frame is.
-#[derive(Clone, Copy)]
-enum Place {
-    Root,
-    EntryPoint,
-    SenderCreator,
-    Inside(Role),
-    Elsewhere,
-}
+impl Phases {
+    pub(super) fn of(version: EntryPointVersion, sender: Address, trace: &Trace) -> Self {
+        let tuple = if version.is_packed() { STRUCT } else { STRUCT_V06 };
+        let validate = selector(&format!("validateUserOp({tuple},bytes32,uint256)"));
+        let sponsor = selector(&format!("validatePaymasterUserOp({tuple},bytes32,uint256)"));
+        let create = [selector("createSender(bytes)"), selector("initEip7702Sender(address,bytes)")];
 
-fn walk(call: &Call, place: Place, parties: &Parties, made: &HashMap<usize, Address>, frames: &mut Vec<Frame>) {
-    if call.kind == "SELFDESTRUCT" {
-        return;
-    }
-    let to = made.get(&frames.len()).copied().unwrap_or(call.to);
-    let contract = if matches!(&*call.kind, "DELEGATECALL" | "CALLCODE") { call.from } else { to };
-    let role = match place {
-        Place::Inside(role) => Some(role),
-        _ => begins(call, place, parties),
-    };
-    frames.push(Frame {
-        contract,
-        to,
-        role,
-        exempt: contract == parties.entry_point || contract == parties.sender_creator(),
-        out_of_gas: call.error.as_deref().is_some_and(|error| error.starts_with("out of gas")),
-    });
-    let inner = match (place, role) {
-        (_, Some(role)) => Place::Inside(role),
-        (Place::Root, _) => Place::EntryPoint,
-        (Place::EntryPoint, _) if call.to == parties.sender_creator() => Place::SenderCreator,
-        _ => Place::Elsewhere,
-    };
-    for child in &call.calls {
-        walk(child, inner, parties, made, frames);
-    }
-}
-
-/// The phase that begins with this call, if one does.
-fn begins(call: &Call, place: Place, parties: &Parties) -> Option<Role> {
-    let selectors = parties.version.selectors();
-    match place {
-        Place::EntryPoint if call.to == parties.sender && call.input.starts_with(&selectors.validate_user_op) => {
-            Some(Role::Account)
+        let mut phases = Self { owners: vec![None], deploying: vec![false], roots: Vec::new() };
+        for (index, frame) in trace.frames.iter().enumerate().skip(1) {
+            let parent = &trace.frames[frame.parent];
+            let asked = |selectors: &[[u8; 4]]| selectors.iter().any(|selector| frame.input.starts_with(selector));
+            let called_by_creator = parent.parent == 0
+                && frame.parent != 0
+                && create.iter().any(|selector| parent.input.starts_with(selector));
+            let root = match () {
+                () if frame.parent == 0 && asked(&[validate]) => Some(Entity::Account),
+                () if frame.parent == 0 && asked(&[sponsor]) => Some(Entity::Paymaster),
+                // Only an EIP-7702 account is called here, by its own initialiser.
+                () if called_by_creator && frame.to == sender => Some(Entity::Account),
+                () if called_by_creator => Some(Entity::Factory),
+                () => None,
+            };
+            let is_creator = frame.parent == 0 && asked(&create);
+            if let (0, Some(entity)) = (frame.parent, root) {
+                phases.roots.push((index, entity));
+            } else if is_creator {
+                // With the SenderCreator the EntryPoint meters the deployment, at the account's expense.
+                phases.roots.push((index, Entity::Factory));
+            }
+            phases.owners.push(root.or(phases.owners[frame.parent]));
+            phases.deploying.push(called_by_creator || phases.deploying[frame.parent]);
         }
-        Place::EntryPoint
-            if Some(call.to) == parties.paymaster && call.input.starts_with(&selectors.validate_paymaster_user_op) =>
-        {
-            Some(Role::Paymaster)
-        }
-        Place::SenderCreator if Some(call.to) == parties.factory => Some(Role::Factory),
-        // EIP-7702: the account initialises itself.
-        Place::SenderCreator if call.to == parties.sender => Some(Role::Account),
-        _ => None,
+        phases
+    }
+
+    /// Whose phase a frame is part of.
+    pub(super) fn owner(&self, frame: usize) -> Option<Entity> {
+        self.owners[frame]
+    }
+
+    /// Whether it is part of the deployment frame.
+    pub(super) fn is_deployment(&self, frame: usize) -> bool {
+        self.deploying[frame]
     }
 }

@@ -1,116 +1,157 @@
-// Writes down the steps that a rule may need; judges nothing. It runs once per instruction, so most leave at once.
+// Writes down the frames of one handleOps, and the instructions that a rule may be about. Judges nothing.
 {
+    frames: [],
     events: [],
     preimages: [],
-    kinds: [],
-    // The frame that runs, by the order of entry (0: the EntryPoint's own), and those that wait for it.
+    // By opcode: whether it is written down.
+    noted: [],
+    topic: 0n,
+    // The frame that runs (0: the EntryPoint's own), and those that wait for it.
     frame: 0,
-    entered: 0,
     waiting: [],
-    // The event that still wants to know the next instruction of its frame.
-    last: null,
-    // The call or CREATE2 that still wants to know the frame it opens.
-    making: null,
-    // What each creation was to make, by frame: the call tracer does not tell of those that fail.
-    made: {},
-    // SELFDESTRUCT is announced as a frame, but is none.
+    // The last opcode of all.
+    last: 0,
+    // What wants to know the instruction after it.
+    before: null,
+    // A call that has not opened its frame.
+    call: null,
+    // SELFDESTRUCT is announced as a call, but runs nothing.
     dying: false,
+    // Validation is over.
+    done: false,
 
     setup: function (config) {
-        for (var op = 0; op < 256; op++) this.kinds.push(0);
-        var fill = function (kinds, ops, kind) { ops.forEach(function (op) { kinds[op] = kind; }); };
-        fill(this.kinds, config.noted, 1);
-        fill(this.kinds, [0x54, 0x55, 0x5c, 0x5d], 2);
-        fill(this.kinds, [0x3b, 0x3c, 0x3f], 3);
-        fill(this.kinds, [0xf1, 0xf2, 0xf4, 0xfa], 4);
-        fill(this.kinds, [0xf5], 5);
-        fill(this.kinds, [0x20], 6);
+        for (var op = 0; op < 256; op++) this.noted.push(false);
+        for (var index = 0; index < config.noted.length; index++) this.noted[config.noted[index]] = true;
+        this.topic = BigInt(config.topic);
+        this.frames.push({ kind: 'CALL', parent: 0, opened: 0, gas: 0 });
     },
 
     step: function (log, db) {
+        if (this.done) return;
         var op = log.op.toNumber();
-        if (this.last !== null) {
-            this.last.next = op;
-            this.last = null;
+        this.last = op;
+        if (this.before !== null) {
+            this.before.next = op;
+            this.before = null;
         }
-        var kind = this.kinds[op];
-        if (kind === 0) return;
-        if (kind === 6) return this.hash(log);
-        if (this.frame === 0) return;
+        this.call = null;
+        if (!this.noted[op]) return;
+        var stack = log.stack;
+        if (op === 0x20) {
+            if (stack.length() > 1 && stack.peek(1) === 64n) this.preimages.push(this.memory(log, stack.peek(0), 64));
+            return;
+        }
+        if (op === 0xa1) {
+            this.done = this.frame === 0 && stack.peek(2) === this.topic;
+            return;
+        }
+        if (this.frame === 0 && op !== 0x5a) return;
 
-        var event = { frame: this.frame, op: op, contract: toHex(log.contract.getAddress()) };
-        if (kind === 2) {
-            if (log.stack.length() < 1) return;
-            event.word = this.word(log, 0);
-        } else if (kind === 3) {
-            if (log.stack.length() < 1) return;
-            event.word = this.word(log, 0);
-            event.code = this.codeSize(event.word, db);
-        } else if (kind === 4) {
-            var valued = op === 0xf1 || op === 0xf2;
-            var args = valued ? 3 : 2;
-            if (log.stack.length() < args + 4) return;
-            event.word = this.word(log, 1);
-            event.code = this.codeSize(event.word, db);
-            if (valued) event.value = this.word(log, 2);
-            var length = log.stack.peek(args + 1);
-            event.length = '0x' + length.toString(16);
-            event.input = this.memory(log, log.stack.peek(args), length > 36n ? 36 : Number(length));
-            this.making = event;
-        } else if (kind === 5) {
-            this.making = event;
-        } else {
-            this.dying = op === 0xff;
+        var event = { frame: this.frame, op: op, at: toHex(log.contract.getAddress()) };
+        var depth = stack.length();
+        if (op === 0x5a) {
+            event.gas = Number(log.getGas());
+            this.before = event;
+        } else if (op === 0x54 || op === 0x55 || op === 0x5c || op === 0x5d) {
+            if (depth < 1) return;
+            event.word = this.hex(stack.peek(0));
+        } else if (op === 0x3b || op === 0x3c || op === 0x3f) {
+            if (depth < 1) return;
+            this.target(event, stack.peek(0), db);
+            this.before = event;
+        } else if (op === 0xf1 || op === 0xf2 || op === 0xf4 || op === 0xfa) {
+            var arguments = op === 0xf1 || op === 0xf2 ? 3 : 2;
+            if (depth < arguments + 4) return;
+            this.target(event, stack.peek(1), db);
+            if (arguments === 3) event.value = this.hex(stack.peek(2));
+            var length = stack.peek(arguments + 1);
+            event.length = this.hex(length);
+            event.input = this.memory(log, stack.peek(arguments), length > 36n ? 36 : Number(length));
+            this.call = event;
+        } else if (op === 0xf5) {
+            if (depth > 3 && stack.peek(2) <= 49152n) {
+                event.word = this.hex(stack.peek(3));
+                event.input = this.memory(log, stack.peek(1), Number(stack.peek(2)));
+            }
         }
         this.events.push(event);
-        this.last = event;
     },
 
-    enter: function (frame) {
-        this.waiting.push(this.frame);
-        if (this.dying) return;
-        this.entered++;
-        this.frame = this.entered;
-        if (frame.getType().startsWith('CREATE')) this.made[this.frame] = toHex(frame.getTo());
-        if (this.making !== null) {
-            this.making.opens = this.frame;
-            this.making = null;
+    enter: function (call) {
+        if (this.done) return;
+        if (this.last === 0xff) {
+            this.dying = true;
+            return;
         }
+        var frame = {
+            kind: call.getType(),
+            to: toHex(call.getTo()),
+            parent: this.frame,
+            gas: Number(call.getGas()),
+            opened: this.events.length,
+        };
+        if (this.frame === 0) frame.input = toHex(call.getInput());
+        if (this.call !== null) {
+            this.call.opened = true;
+            this.call = null;
+        }
+        this.waiting.push(this.frame);
+        this.frame = this.frames.length;
+        this.frames.push(frame);
+        this.before = null;
     },
 
-    exit: function () {
+    exit: function (result) {
+        if (this.done) return;
+        if (this.dying) {
+            this.dying = false;
+            return;
+        }
+        var frame = this.frames[this.frame];
+        frame.closed = this.events.length;
+        frame.used = Number(result.getGasUsed());
+        frame.last = this.last;
+        var error = result.getError();
+        if (error) frame.error = String(error);
+        var output = result.getOutput();
+        if (frame.kind.startsWith('CREATE')) {
+            frame.size = output.length;
+        } else if (frame.parent === 0) {
+            frame.output = toHex(output);
+        }
         this.frame = this.waiting.pop();
-        this.last = null;
-        this.making = null;
-        this.dying = false;
+        this.before = null;
+        this.call = null;
+        // What ran last did not run in the frame that goes on.
+        this.last = 0;
     },
 
     fault: function () {},
 
     result: function (run) {
         return {
-            entered: this.entered,
+            validated: this.done,
+            frames: this.frames,
             events: this.events,
             preimages: this.preimages,
-            made: this.made,
             output: toHex(run.output),
         };
     },
 
-    hash: function (log) {
-        if (log.stack.length() < 2 || log.stack.peek(1) !== 64n) return;
-        this.preimages.push(this.memory(log, log.stack.peek(0), 64));
+    hex: function (word) {
+        return '0x' + word.toString(16);
     },
 
-    word: function (log, at) {
-        return '0x' + log.stack.peek(at).toString(16);
+    // An address under whatever bytes, and the code there at this moment.
+    target: function (event, word, db) {
+        event.word = this.hex(word);
+        var code = db.getCode('0x' + word.toString(16).padStart(64, '0'));
+        event.code = code.length;
+        event.delegated = code.length === 23 && code[0] === 0xef && code[1] === 1 && code[2] === 0;
     },
 
-    codeSize: function (word, db) {
-        return db.getCode('0x' + word.slice(2).padStart(64, '0')).length;
-    },
-
-    // Memory reads as zeros where it has not grown to yet; asking for those would throw, and so change the run.
+    // Memory that has not grown to yet reads as zeros; asking for it would end the trace.
     memory: function (log, offset, length) {
         var size = log.memory.length();
         var start = offset < size ? Number(offset) : size;

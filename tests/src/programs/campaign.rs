@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     World, disagreement,
-    judge::Judge,
     random::Random,
     scenario::{Placement, Scenario},
     shrink::shrink,
     verdict::{Verdict, explain},
 };
-use crate::Stack;
+use crate::{Stack, oracle::Oracle};
 
 /// Operations that share a block.
 const AT_ONCE: usize = 500;
@@ -49,7 +48,7 @@ pub struct Campaign<'a> {
     /// Where programs are placed.
     pub world: World<'a>,
     /// The other judge.
-    pub oracle: Judge,
+    pub oracle: Oracle,
 }
 
 impl Campaign<'_> {
@@ -84,7 +83,9 @@ impl Campaign<'_> {
             let verdicts = self.both(&self.placements(&scenarios, name)).await?;
             for (index, (scenario, verdicts)) in scenarios.into_iter().zip(verdicts).enumerate() {
                 for kind in tally.count(&verdicts) {
-                    tally.disagreements.push(self.shrunk(scenario.clone(), &kind, &name(index)).await?);
+                    // At addresses of its own: the bundler takes it that code stays what it is.
+                    let name = format!("{}, {kind}", name(index));
+                    tally.disagreements.push(self.shrunk(scenario.clone(), &kind, &name).await?);
                 }
             }
             done += AT_ONCE;
@@ -108,7 +109,7 @@ impl Campaign<'_> {
             None => String::new(),
         };
         let path = disagreement::keep(&least, &placements[0], &words)?;
-        Ok(format!("{kind}: {name}, {}: {words}\n{least:#?}", path.display()))
+        Ok(format!("{name}, {}: {words}\n{least:#?}", path.display()))
     }
 
     fn placements(&self, scenarios: &[Scenario], name: impl Fn(usize) -> String) -> Vec<Placement> {
@@ -125,8 +126,9 @@ impl Campaign<'_> {
             .map(|placement| async move {
                 let entry_point = self.world.entry_point(placement.version);
                 let product = explain(self.stack, entry_point, placement).await?;
-                let oracle = self.oracle.judge(placement.version, entry_point, &placement.op).await?;
-                anyhow::Ok((told_once(product), told_once(oracle)))
+                let opinion = self.oracle.judge(placement.version, entry_point, &placement.op).await;
+                let oracle = opinion.with_context(|| format!("judging {placement:#?}"))?;
+                anyhow::Ok((told_once(product), told_once(Verdict::from(oracle))))
             })
             .buffered(ASKED_AT_ONCE)
             .try_collect()

@@ -11,7 +11,7 @@
 //! - [`snippet`], [`calls`], [`storage`]: one rule each, broken and kept. - [`matrix`]: all of them, everywhere.
 //! - [`random`]: whatever the [`dice`] say. - [`campaign`]: many of them. - [`shrink`]: the least that shows the same.
 //! - [`disagreement`]: kept on disk.
-//! - [`judge`]: which oracle. - [`scenario`]: from programs to an operation. - [`world`]: onto the chain. - [`verdict`]: what is said of it.
+//! - [`scenario`]: from programs to an operation. - [`world`]: onto the chain. - [`verdict`]: what is said of it.
 
 pub mod asm;
 pub mod calls;
@@ -19,7 +19,6 @@ pub mod campaign;
 pub mod dice;
 pub mod disagreement;
 pub mod helpers;
-pub mod judge;
 pub mod matrix;
 pub mod piece;
 pub mod random;
@@ -32,7 +31,6 @@ pub mod world;
 
 pub use campaign::Campaign;
 pub use dice::Dice;
-pub use judge::Judge;
 pub use matrix::{Case, matrix};
 pub use scenario::{Entity, Scenario, Stake};
 pub use verdict::Verdict;

@@ -9,7 +9,7 @@ use jsonrpsee::core::ClientError;
 use serde_json::{Value, json};
 
 use super::scenario::Placement;
-use crate::{Stack, oracle, oracle2};
+use crate::{Stack, oracle::Opinion};
 
 /// All that is said against an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +49,9 @@ impl Verdict {
             (Self::None, Self::Judged(_)) => BTreeSet::from(["the bundler has no verdict".to_owned()]),
         }
     }
-
-    fn failed(data: &str) -> Self {
-        let data: Bytes = data.parse().unwrap_or_default();
-        Self::Failed(EntryPointRevert::decode(&data).to_string())
-    }
 }
 
-/// The EntryPoint's own gas counts against the limits, and is a little more in the oracle's bundle of two.
+/// The EntryPoint's own gas counts against the limits, and differs a little with the bundle that the operation is in.
 fn is_close_call(reason: &str) -> bool {
     ["AA26 ", "AA36 ", "AA40 ", "AA41 "].iter().any(|limit| reason.contains(limit))
 }
@@ -82,22 +77,15 @@ fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_default().to_owned()
 }
 
-impl From<oracle::Opinion> for Verdict {
-    fn from(opinion: oracle::Opinion) -> Self {
+impl From<Opinion> for Verdict {
+    fn from(opinion: Opinion) -> Self {
         match opinion {
-            oracle::Opinion::Failed(data) => Self::failed(&data),
-            oracle::Opinion::Judged(broken) => Self::Judged(broken),
-            oracle::Opinion::TooDeep => Self::None,
-        }
-    }
-}
-
-impl From<oracle2::Opinion> for Verdict {
-    fn from(opinion: oracle2::Opinion) -> Self {
-        match opinion {
-            oracle2::Opinion::Failed(data) => Self::failed(&data),
-            oracle2::Opinion::Judged(broken) => Self::Judged(broken),
-            oracle2::Opinion::TooDeep => Self::None,
+            Opinion::Failed(data) => {
+                let data: Bytes = data.parse().unwrap_or_default();
+                Self::Failed(EntryPointRevert::decode(&data).to_string())
+            }
+            Opinion::Judged(broken) => Self::Judged(broken),
+            Opinion::TooDeep => Self::None,
         }
     }
 }

@@ -8,7 +8,7 @@ use erc4337::{EntryPointVersion, Initializer, Paymaster, UserOperation, abi::ent
 use serde_json::{Value, json};
 use tests::{
     Stack,
-    oracle2::{Constants, Opinion, Oracle},
+    oracle::{Constants, Opinion, Oracle},
 };
 
 /// Entities without stakes, and with.

@@ -3,7 +3,7 @@
 use alloy::primitives::{Bytes, U256};
 use alloy::sol_types::SolValue;
 use erc4337::UserOperation;
-use tests::oracle2::{Constants, Opinion, Oracle};
+use tests::oracle::{Constants, Opinion, Oracle};
 
 use super::{
     bench::{Bench, DELAY, STAKE, Scene, Sponsor},
