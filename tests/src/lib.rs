@@ -38,7 +38,6 @@ pub mod programs;
 pub mod prometheus;
 pub mod proxy;
 pub mod redis;
-mod sabotage;
 pub mod stack;
 pub mod ws_proxy;
 
