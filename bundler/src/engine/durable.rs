@@ -149,7 +149,13 @@ impl Engine {
 
     fn note_records(&mut self) {
         for entry in self.records.take_noted() {
+            let dropped = if let Entry::Dropped { hash, .. } = &entry { Some(*hash) } else { None };
             self.journal.note(entry);
+            if let Some(hash) = dropped
+                && let Some(now) = self.journal.when_kept(hash, Awaiting::TellDropped(hash))
+            {
+                self.go_on(now);
+            }
         }
     }
 
@@ -187,6 +193,7 @@ impl Engine {
                 self.broadcast(place, attempt);
             }
             Awaiting::Tell(hash, answer) => self.tell(hash, answer),
+            Awaiting::TellDropped(hash) => self.records.tell_dropped(hash),
             Awaiting::Left(left, answer) => drop(answer.send(left)),
         }
     }
@@ -227,7 +234,7 @@ impl Engine {
                         }
                         Awaiting::Known(answer) => drop(answer.send(Err(Rejection::Unwritable))),
                         Awaiting::Tell(_, answer) => drop(answer.send(Err(Rejection::Unwritable))),
-                        Awaiting::Broadcast(..) | Awaiting::Left(..) => {}
+                        Awaiting::Broadcast(..) | Awaiting::TellDropped(_) | Awaiting::Left(..) => {}
                     }
                 }
                 self.rest();

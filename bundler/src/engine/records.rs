@@ -143,6 +143,8 @@ pub(crate) struct Records {
     pool: bool,
     /// What has to be remembered of all this, and was not taken yet.
     noted: Vec<Noted>,
+    /// Operations that were dropped, and why, until that is durable: a restart may take them up again, so that nobody is told.
+    untold: BTreeMap<B256, String>,
     lives: Arc<Lives>,
 }
 
@@ -157,6 +159,7 @@ impl Records {
             interest,
             pool: false,
             noted: Vec::new(),
+            untold: BTreeMap::new(),
             lives,
         }
     }
@@ -178,7 +181,16 @@ impl Records {
         self.by_hash.get(&hash).cloned()
     }
 
+    /// That this operation was dropped is durable now.
+    pub(crate) fn tell_dropped(&mut self, hash: B256) {
+        if let Some(reason) = self.untold.remove(&hash) {
+            self.lives.note(hash, Milestone::Dropped, None, Some(&reason));
+            self.watchers.tell(hash, &Stage::Dropped { reason });
+        }
+    }
+
     pub(crate) fn insert(&mut self, hash: B256, record: Record) {
+        self.untold.remove(&hash);
         self.watchers.tell(hash, &record.status.stage());
         self.lives.note(hash, Milestone::Pooled, None, None);
         self.by_hash.insert(hash, record);
@@ -211,13 +223,16 @@ impl Records {
             Status::Included(InclusionRecord(event)) => {
                 self.lives.note(hash, Milestone::Mined, Some(event.transaction), None);
             }
-            Status::Dropped { reason } => self.lives.note(hash, Milestone::Dropped, None, Some(reason)),
-            Status::Pending | Status::Preconfirmed { .. } => {}
+            Status::Pending | Status::Preconfirmed { .. } | Status::Dropped { .. } => {}
         }
         let ends = status.is_terminal() && !record.status.is_terminal();
-        let stage = status.stage();
+        if let Status::Dropped { reason } = &status {
+            self.untold.insert(hash, reason.clone());
+        } else {
+            self.untold.remove(&hash);
+            self.watchers.tell(hash, &status.stage());
+        }
         record.status = status;
-        self.watchers.tell(hash, &stage);
         if ends {
             self.end(hash);
         }
@@ -311,6 +326,7 @@ impl Records {
     /// Tells this subscriber how the operation stands, `known` being what the index says, and all that follows.
     pub(crate) fn watch(&mut self, hash: B256, known: Option<Event>, sender: mpsc::Sender<Stage>) -> bool {
         let now = self.by_hash.get(&hash).map(|record| record.status.stage()).or(known.map(Stage::Included));
+        let now = now.filter(|_| !self.untold.contains_key(&hash));
         let room = self.watchers.watch(hash, now, sender);
         self.tell_interest();
         room

@@ -30,6 +30,8 @@ pub(crate) enum Awaiting {
     Broadcast(Place, Attempt),
     /// Tell what has become of this operation.
     Tell(B256, Answer<Option<Record>>),
+    /// Tell those who watch this operation that it was dropped.
+    TellDropped(B256),
     /// Let the process end.
     Left(Vec<Left>, oneshot::Sender<Vec<Left>>),
 }

@@ -73,6 +73,39 @@ fn what_is_dropped_is_noted_with_its_reason() {
 }
 
 #[test]
+fn whoever_watches_hears_that_it_was_dropped_when_that_is_durable() {
+    let (mut records, _told) = records();
+    let dropped = || Status::Dropped { reason: "expired".into() };
+    let watched = |records: &mut Records| {
+        let (sender, heard) = mpsc::channel(8);
+        assert!(records.watch(HASH, None, sender));
+        heard
+    };
+    records.insert(HASH, pending());
+    let mut early = watched(&mut records);
+    assert_eq!(early.try_recv().unwrap(), Stage::Accepted);
+    records.set(HASH, dropped());
+    let mut late = watched(&mut records);
+    assert!(early.try_recv().is_err() && late.try_recv().is_err(), "a restart may take it up again");
+    records.tell_dropped(HASH);
+    for heard in [&mut early, &mut late, &mut watched(&mut records)] {
+        assert_eq!(heard.try_recv().unwrap(), Stage::Dropped { reason: "expired".into() });
+    }
+    // It is sent again, or is found on the chain, before that is durable.
+    for again in [None, Some(event(HASH, 5))] {
+        records.set(HASH, dropped());
+        match again {
+            None => records.insert(HASH, pending()),
+            Some(event) => records.include(event),
+        }
+        let mut heard = watched(&mut records);
+        heard.try_recv().unwrap();
+        records.tell_dropped(HASH);
+        assert!(heard.try_recv().is_err());
+    }
+}
+
+#[test]
 fn what_was_dropped_before_a_restart_is_known_and_not_noted_again() {
     let (mut records, _told) = records();
     records.restore_dropped(HASH, Address::repeat_byte(9), "before".into());

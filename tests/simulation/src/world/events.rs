@@ -19,6 +19,9 @@ use crate::{
 /// Ended operations that are asked for again at each look.
 const ASKED_AGAIN: u64 = 4;
 
+/// Of so many senders one subscribes to what becomes of its operation.
+const WATCHED: usize = 4;
+
 impl World {
     pub(super) fn do_due(&mut self, due: Due, calls: &mut Vec<Call>, node: &mut Option<Node>) -> Option<bool> {
         let now = self.clock.now();
@@ -142,7 +145,19 @@ impl World {
                 }
             }
             Called::Sent { intent, attempt, again, signed, answer } => {
-                self.sent(intent, attempt, again, &signed, &answer)
+                self.sent(intent, attempt, again, &signed, &answer);
+                if intent % WATCHED == 0
+                    && !again
+                    && answer["result"].is_string()
+                    && let Some(node) = node
+                {
+                    calls.push(watch(node, signed.hash));
+                }
+            }
+            Called::Heard(hash, last) => {
+                if last["status"] == "dropped" {
+                    lock(&self.oracle).status((now, now), hash, &last, &lock(&self.chain).log);
+                }
             }
             Called::Attacked(sent, answer) => self.attacked(*sent, &answer, node.as_ref(), calls),
             Called::Status(hash, asked, answer) => {
@@ -263,6 +278,25 @@ impl World {
 fn status(node: &Node, hash: B256, now: u64) -> Call {
     let call = ask(&node.rpc, "fabstir_getUserOperationStatus", json!([hash]));
     call.map(move |answer| Called::Status(hash, now, answer)).boxed_local()
+}
+
+/// Until it has come to an end, or nothing more is told.
+fn watch(node: &Node, hash: B256) -> Call {
+    let rpc = Arc::clone(&node.rpc);
+    async move {
+        let request =
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "fabstir_subscribeUserOperation", "params": [hash] });
+        let mut last = Value::Null;
+        if let Ok((_, mut told)) = rpc.raw_json_request(&request.to_string(), 16).await {
+            drop(rpc);
+            while last["status"] != "included" && last["status"] != "dropped" {
+                let Some(message) = told.recv().await else { break };
+                last = serde_json::from_str::<Value>(message.get()).unwrap_or_default()["params"]["result"].take();
+            }
+        }
+        Called::Heard(hash, last)
+    }
+    .boxed_local()
 }
 
 fn counts(node: &Node, started: bool) -> Call {

@@ -98,6 +98,8 @@ enum Called {
     /// Of what was asked at this time.
     Status(B256, u64, Value),
     Receipt(B256, Value),
+    /// What a subscriber heard last.
+    Heard(B256, Value),
     /// What it counts of whom; whether it has just started.
     Counts(Value, bool),
     Settled(Result<Standing, String>),
