@@ -12,7 +12,7 @@ use std::{
 use tests::{programs::dice::Dice, stack::root};
 
 /// Seconds until a test that stands still is given up here.
-const LIMIT: &str = "20";
+const LIMIT: &str = "6";
 
 fn lines(command: &mut Command) -> BTreeSet<String> {
     let output = command.output().unwrap();

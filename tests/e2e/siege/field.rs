@@ -86,15 +86,19 @@ pub(super) struct Sent {
 pub(super) struct Idle {
     pub(super) asked: u64,
     pub(super) resident: u64,
+    /// Of a core, in ten blocks.
+    pub(super) busy: Duration,
 }
 
 impl Idle {
     /// KiB that may stay resident of an attack.
     const MOST: u64 = 16 * 1024;
+    /// Two hundredths of a core, with a block each 200 ms.
+    const BUSY: Duration = Duration::from_millis(40);
 
     /// What is more than before an attack, if something is.
     pub(super) fn is_more_than(self, before: Self) -> Option<String> {
-        let more = self.asked > before.asked || self.resident > before.resident + Self::MOST;
+        let more = self.asked > before.asked || self.resident > before.resident + Self::MOST || self.busy > Self::BUSY;
         more.then(|| format!("an idle node: {self:?} 20 blocks after it, {before:?} before"))
     }
 }
@@ -509,8 +513,8 @@ impl Field {
         }
     }
 
-    /// What the node asks for in three blocks in which nothing happens, twenty blocks after the last thing that did; and what
-    /// is resident of it, in KiB.
+    /// What the node asks for in ten blocks in which nothing happens, twenty blocks after the last thing that did; how long a
+    /// core is busy with it; and what is resident of it, in KiB.
     pub(super) async fn idle(&self) -> Idle {
         for _ in 0..20 {
             self.seal().await;
@@ -520,18 +524,21 @@ impl Field {
             let methods = self.proxy.methods();
             methods.values().sum::<u64>() - methods.get("eth_getBlockByNumber").copied().unwrap_or_default()
         };
-        let mut least = u64::MAX;
-        // What is asked by the clock, whatever the chain does, is not in all of them.
+        let pid = self.stack.node.pid().unwrap();
+        let cpu = || tests::process::cpu_time(pid).unwrap();
+        let (mut least, mut busy) = (u64::MAX, Duration::MAX);
+        // What is done by the clock, whatever the chain does, is not in all of them.
         for _ in 0..4 {
-            let before = asked();
-            for _ in 0..3 {
+            let before = (asked(), cpu());
+            for _ in 0..10 {
                 self.seal().await;
                 self.turn(&[]).await;
             }
-            least = least.min(asked() - before);
+            least = least.min(asked() - before.0);
+            busy = busy.min(cpu() - before.1);
         }
-        let resident = tests::process::memory(self.stack.node.pid().unwrap(), "VmRSS").unwrap();
-        Idle { asked: least, resident }
+        let resident = tests::process::memory(pid, "VmRSS").unwrap();
+        Idle { asked: least, resident, busy }
     }
 
     /// What is left of an attack is taken out of the pool, so that the next one begins as the first did.
