@@ -84,6 +84,11 @@ impl Validated {
         self.too_late(next, NEARLY).is_some()
     }
 
+    /// Whether it may not be valid any more so long after the next block.
+    pub(crate) fn ends_within(&self, next: &NextBlock, margin: Duration) -> bool {
+        self.too_late(next, margin).is_some()
+    }
+
     /// Whose window ends less than this after the next block at its latest, and that window.
     fn too_late(&self, next: &NextBlock, margin: Duration) -> Option<(Entity, ValidationData)> {
         let last = next.last();

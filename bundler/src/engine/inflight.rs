@@ -1,6 +1,6 @@
 //! What the flow wants done is done here, and what it says of operations goes to mempool and records.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use alloy::primitives::{B256, U256};
 use erc4337::EntryPointVersion;
@@ -25,6 +25,9 @@ const FLOOR_LASTS: u64 = 30_000;
 
 /// Why an operation waits that was sent and not mined.
 const UNMINED: &str = "its transaction was not mined in time, and could not be made dearer";
+
+/// What ends this soon may have to leave its bundle before that is mined.
+const SOON: Duration = Duration::from_secs(60);
 
 /// A mined operation whose block may leave the chain.
 #[derive(Debug)]
@@ -235,7 +238,11 @@ impl Engine {
         self.keys = keys.to_vec();
         let next: Vec<_> = keys.iter().map(|state| state.map(|state| state.nonce)).collect();
         let block = self.next_block();
-        self.flow.hurry(&next, |admitted| admitted.validated.is_running_out(&block));
+        let (is_over, ends_soon) = (
+            |admitted: &Admitted| admitted.validated.is_running_out(&block),
+            |admitted: &Admitted| admitted.validated.ends_within(&block, SOON),
+        );
+        self.flow.hurry(&next, is_over, ends_soon);
         let actions = self.flow.advance(&next, number, now, fees);
         self.reorganised &= next.iter().any(Option::is_none);
         self.act(actions);

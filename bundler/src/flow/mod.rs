@@ -438,6 +438,7 @@ impl Flow {
         }
         let Some(bundle) = slot.bundle.take() else { return Vec::new() };
         slot.reduced = None;
+        slot.overdue = true;
         slot.cancel();
         self.held.retain(|_, held| *held != place);
         vec![Action::Settled { place, bundle: Some(bundle), outcome: Outcome::Overtaken }]

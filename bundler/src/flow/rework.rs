@@ -23,17 +23,31 @@ impl Flow {
     pub(crate) fn withdraw(&mut self, place: Place, bundle: &Arc<Bundle>) {
         if let Some(slot) = self.slot(place).filter(|slot| slot.is_to_carry(Some(bundle))) {
             slot.signing = false;
+            // Nobody is served by its being mined.
+            slot.overdue = true;
             slot.cancel();
         }
     }
 
-    /// Has the first bundle of each key, whose next nonces are these, made anew at once if it carries an operation that will
-    /// soon not be valid any more: mined late, it would revert.
-    pub(crate) fn hurry(&mut self, next: &[Option<u64>], is_over: impl Fn(&Admitted) -> bool) {
+    /// Has the first bundle of each key, whose next nonces are these, made anew at once without the operations that will
+    /// soon not be valid any more: mined late, they would have it revert. One that `ends_soon` leaves room for that.
+    pub(crate) fn hurry(
+        &mut self,
+        next: &[Option<u64>],
+        is_over: impl Fn(&Admitted) -> bool,
+        ends_soon: impl Fn(&Admitted) -> bool,
+    ) {
         let lanes = self.lanes.iter_mut().zip(next);
-        for slot in lanes.filter_map(|(lane, next)| Some(lane.slots.range_mut((*next)?..).next()?.1)) {
-            let carried = slot.carried().filter(|_| !slot.cancelling && !slot.attempts.is_empty());
-            slot.overdue = carried.is_some_and(|bundle| bundle.operations.iter().any(&is_over));
+        let first = lanes.filter_map(|(lane, next)| Some(lane.slots.range_mut((*next)?..).next()?.1));
+        for slot in first.filter(|slot| !slot.cancelling && !slot.signing && !slot.attempts.is_empty()) {
+            let Some(bundle) = slot.carried() else { continue };
+            let (over, rest): (Vec<_>, Vec<_>) = bundle.operations.iter().cloned().partition(&is_over);
+            let soon = rest.iter().filter(|admitted| ends_soon(admitted)).count();
+            let reduced = (!over.is_empty() && !rest.is_empty())
+                .then(|| Arc::new(Bundle { operations: rest.clone(), bid: None, ..**bundle }));
+            slot.overdue = !over.is_empty();
+            slot.spares = soon > 0 && soon < rest.len();
+            slot.reduced = reduced.or(slot.reduced.take());
         }
     }
 }

@@ -59,8 +59,10 @@ pub(super) struct Slot {
     pub(super) sent_at: u64,
     /// Whether it was once found used by no transaction of ours.
     pub(super) unaccounted: bool,
-    /// Whether it is made anew however lately it was sent.
+    /// Whether it is made anew however lately it was sent; or is cancelled, so that it does not come too late.
     pub(super) overdue: bool,
+    /// Whether it will be made anew without some of its operations before long, and may not bid all that they pay until then.
+    pub(super) spares: bool,
 }
 
 /// A used nonce.
@@ -166,7 +168,7 @@ impl Slot {
     pub(super) fn take_in(&mut self, bundle: Arc<Bundle>, now: u64) {
         (self.since, self.sent_at, self.signing, self.vacant) = (now, now, true, false);
         (self.unheard, self.maybe_taken, self.stuck) = (0, false, bundle.below_market);
-        (self.aged, self.overdue) = (false, false);
+        (self.aged, self.overdue, self.spares) = (false, false, false);
         (self.bundle, self.reduced) = (Some(bundle), None);
     }
 
@@ -208,6 +210,7 @@ impl Slot {
             sent_at: now,
             unaccounted: false,
             overdue: false,
+            spares: false,
         }
     }
 
@@ -296,7 +299,9 @@ impl Slot {
         }
         // What anything may take the place of is not made dearer.
         let dearer = self.carried().filter(|bundle| !bundle.below_market);
-        let dearer = dearer.and_then(|bundle| last.fees.escalated(bundle, fees));
+        // Or the rest of it could not take its place: nodes ask a tenth more for that.
+        let spares = self.spares && !self.overdue && now < self.since.saturating_add(policy.cancel_after);
+        let dearer = dearer.and_then(|bundle| last.fees.escalated(bundle, fees, spares));
         if let (Some(bid), true) = (dearer, self.refused < MAX_REFUSALS) {
             return Next::Sign(self.carried().cloned(), bid);
         }

@@ -61,11 +61,24 @@ impl Fees {
         Self { max_fee: max_fee.min(ceiling.max_fee), priority_fee }
     }
 
-    /// The next bid; `None` if the ceiling leaves no room for what nodes ask of a replacement.
-    pub(crate) fn escalated(self, bundle: &Bundle, suggestion: FeeSuggestion) -> Option<Self> {
+    /// The next bid; `None` if the ceiling leaves no room for what nodes ask of a replacement, and if it `spares`, of another
+    /// one after that.
+    pub(crate) fn escalated(self, bundle: &Bundle, suggestion: FeeSuggestion, spares: bool) -> Option<Self> {
         let ceiling = Self::ceiling(bundle, suggestion);
-        let next = self.raised().at_least(Self::first(bundle, suggestion));
+        let ceiling = if spares { ceiling.replaceable() } else { ceiling };
+        let first = Self::first(bundle, suggestion);
+        let first = Self {
+            max_fee: first.max_fee.min(ceiling.max_fee),
+            priority_fee: first.priority_fee.min(ceiling.priority_fee),
+        };
+        let next = self.raised().at_least(first);
         next.is_within(ceiling).then_some(next)
+    }
+
+    /// The most that nodes take this in the place of.
+    fn replaceable(self) -> Self {
+        let least = |fee: u128| fee.saturating_sub(1).saturating_mul(1_000) / ESCALATION_PER_MILLE;
+        Self { max_fee: least(self.max_fee), priority_fee: least(self.priority_fee) }
     }
 
     /// The bid of a transaction that takes the place of one with `last`, at most `cap` wei per gas.
@@ -255,12 +268,19 @@ mod tests {
         let bundle = bundle(&[(1_000, 50)]);
         let mut fees = Fees::first(&bundle, suggestion());
         let mut rises = 0;
-        while let Some(next) = fees.escalated(&bundle, suggestion()) {
+        while let Some(next) = fees.escalated(&bundle, suggestion(), false) {
             assert!(next.max_fee * 10 > fees.max_fee * 11 && next.priority_fee * 10 > fees.priority_fee * 11);
             assert!(next.max_fee <= 1_000 && next.priority_fee <= 50);
             (fees, rises) = (next, rises + 1);
         }
         assert!(rises >= 5, "{rises} rises, to {fees:?}");
+        // What is to be taken the place of stops where that still works, and not far below.
+        let mut fees = Fees::first(&bundle, suggestion());
+        while let Some(next) = fees.escalated(&bundle, suggestion(), true) {
+            fees = next;
+            assert!(fees.escalated(&bundle, suggestion(), false).is_some(), "{fees:?}");
+        }
+        assert!(fees.raised().raised().priority_fee > 50, "{fees:?}");
     }
 
     #[tokio::test]

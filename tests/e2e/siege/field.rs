@@ -72,6 +72,8 @@ pub(super) struct Field {
     pub(super) flagged: Mutex<Vec<Address>>,
     /// What attackers expected, and was not so.
     broken: Mutex<Vec<String>>,
+    /// What they asked for beside the others, and is waited for.
+    asked: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
 /// An operation of an honest user's.
@@ -138,6 +140,7 @@ impl Field {
             prices: Mutex::default(),
             flagged: Mutex::default(),
             broken: Mutex::default(),
+            asked: Mutex::default(),
         };
         for user in 0..USERS {
             field.place(EntryPointVersion::V0_8, Self::user(user), &YES).await;
@@ -529,6 +532,8 @@ impl Field {
         let (mut least, mut busy) = (u64::MAX, Duration::MAX);
         // What is done by the clock, whatever the chain does, is not in all of them.
         for _ in 0..4 {
+            // Somebody has asked of late, so that it follows each block, as before the attack.
+            self.stack.node.ask("pimlico_getUserOperationGasPrice", vec![]).await.unwrap();
             let before = (asked(), cpu());
             for _ in 0..10 {
                 self.seal().await;
@@ -541,8 +546,17 @@ impl Field {
         Idle { asked: least, resident, busy }
     }
 
-    /// What is left of an attack is taken out of the pool, so that the next one begins as the first did.
+    /// Something that an attacker asks for, and waits for beside the others.
+    pub(super) fn beside(&self, request: impl Future<Output = ()> + Send + 'static) {
+        self.asked.lock().unwrap().push(tokio::spawn(request));
+    }
+
+    /// What is left of an attack is answered, or is taken out of the pool, so that the next one begins as the first did.
     pub(super) async fn rest(&self) {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
+        for request in asked {
+            request.await.unwrap();
+        }
         self.stack.node.ask("debug_bundler_clearMempool", vec![]).await.unwrap();
         for _ in 0..3 {
             self.seal().await;

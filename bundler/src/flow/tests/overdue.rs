@@ -6,6 +6,7 @@ use alloy::primitives::{B256, Bytes};
 use erc4337::EntryPointVersion;
 
 use crate::{
+    admission::Admitted,
     builder::Bundle,
     fees::FeeSuggestion,
     flow::{Action, Flow, Mined, Outcome, Place, Policy, Restored},
@@ -349,15 +350,36 @@ fn a_bundle_with_an_operation_that_runs_out_is_made_anew_however_lately_it_was_s
     let again = |actions: &[Action]| matches!(actions, [Action::SignAgain { .. }]);
     let bundle = bundle_of_two(100);
     let mut flow = in_flight(&bundle);
-    flow.hurry(&[Some(0)], |_| false);
+    flow.hurry(&[Some(0)], |_| false, |_| false);
     assert!(flow.advance(&[Some(0)], 2, 1_200, fees()).is_empty());
-    flow.hurry(&[Some(0)], |admitted| admitted.op.sender == bundle.operations[1].op.sender);
+    flow.hurry(&[Some(0)], |admitted| admitted.op.sender == bundle.operations[1].op.sender, |_| false);
     assert!(again(&flow.advance(&[Some(0)], 3, 1_400, fees())));
     // What bids all that its operations pay cannot take its own place.
     let poor = bundle_of_two(3);
     let mut flow = in_flight(&poor);
-    flow.hurry(&[Some(0)], |_| true);
+    flow.hurry(&[Some(0)], |_| true, |_| false);
     assert!(cancels(&flow.advance(&[Some(0)], 3, 1_400, fees())));
+}
+
+#[test]
+fn what_ends_soon_leaves_the_others_room_to_take_its_place() {
+    let bundle = bundle_of_two(100);
+    let brief = bundle.operations[0].op.sender;
+    let is_brief = |admitted: &Admitted| admitted.op.sender == brief;
+    let mut flow = in_flight(&bundle);
+    flow.hurry(&[Some(0)], |_| false, is_brief);
+    let dear = FeeSuggestion::flat(60, 5);
+    let actions = flow.advance(&[Some(0)], 4, 8_000, dear);
+    let [Action::SignAgain { bundle: all, fees: last, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+    assert!(last.max_fee > 80 && last.raised().max_fee <= 100, "{last:?}");
+    let attempt = Attempt { transaction: B256::repeat_byte(8), raw: Bytes::new(), fees: *last };
+    flow.signed(PLACE, attempt, Some(all));
+    flow.hurry(&[Some(0)], is_brief, |_| false);
+    let actions = flow.advance(&[Some(0)], 5, 8_200, dear);
+    let [Action::SignAgain { bundle: rest, fees, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!(rest.hashes(), bundle.hashes()[1..]);
+    assert!(*fees == fees.at_least(last.raised()) && fees.max_fee <= 100, "{fees:?}");
+    assert!(flow.holds(bundle.hashes()[0]), "the transaction that carries it may be mined yet");
 }
 
 #[test]
@@ -365,7 +387,7 @@ fn what_is_cancelled_so_as_not_to_come_too_late_bids_what_takes_its_place_and_no
     let dear = FeeSuggestion::flat(100, 50);
     let poor = bundle_of_two(3);
     let mut flow = in_flight(&poor);
-    flow.hurry(&[Some(0)], |_| true);
+    flow.hurry(&[Some(0)], |_| true, |_| false);
     let actions = flow.advance(&[Some(0)], 3, 1_400, dear);
     let [Action::Sign { bundle: None, fees, .. }] = actions[..] else { panic!("{actions:?}") };
     assert_eq!(fees, attempt().fees.raised(), "whatever the market asks");

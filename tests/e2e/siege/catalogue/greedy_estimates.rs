@@ -25,9 +25,10 @@ impl Attacker for GreedyEstimates {
                 field.place(V0_8, greed.address(), &greed.code()).await;
                 for _ in 0..3 {
                     let (node, entry_point) = (field.stack.node.rpc.clone(), field.entry_point(V0_8));
-                    tokio::spawn(async move {
+                    field.beside(async move {
                         let params = rpc_params![greed.operation(), entry_point];
-                        node.request::<serde_json::Value, _>("eth_estimateUserOperationGas", params).await
+                        // Whatever is answered.
+                        drop(node.request::<serde_json::Value, _>("eth_estimateUserOperationGas", params).await);
                     });
                 }
             }

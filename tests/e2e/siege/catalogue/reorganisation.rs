@@ -23,7 +23,13 @@ impl Attacker for Reorganisation {
 
     fn attack<'a>(&'a self, field: &'a Field, _: u64) -> BoxFuture<'a, Vec<B256>> {
         async {
-            let sent = field.send(V0_8, &field.operation(field.account(V0_8, &YES).await)).await;
+            let account = field.account(V0_8, &YES).await;
+            // It is there before what is undone.
+            for _ in 0..2 {
+                field.seal().await;
+                field.turn(&[]).await;
+            }
+            let sent = field.send(V0_8, &field.operation(account)).await;
             sent.into_iter().collect()
         }
         .boxed()
