@@ -38,7 +38,7 @@ pub struct Oracle {
     reorganised: Vec<u64>,
     /// Since when, in milliseconds, nothing has been wrong with anything.
     quiet_since: u64,
-    /// From when until when, in milliseconds, the node's questions to the chain were slow or came to nothing.
+    /// From when until when, in milliseconds, the node's questions to the chain were slow or came to nothing, or it stood still.
     deaf: Vec<(u64, u64)>,
     /// Milliseconds within which the bundler hears of what happens, if nothing is wrong.
     hears_within: u64,
@@ -73,7 +73,7 @@ impl Oracle {
         self.quiet_since = self.quiet_since.max(until);
     }
 
-    /// The node's questions come to nothing, or are slow, from now until then.
+    /// The node's questions come to nothing or are slow, or it stands still, from now until then.
     pub fn deaf(&mut self, from: u64, until: u64) {
         self.deaf.push((from, until));
     }

@@ -83,6 +83,8 @@ impl World {
                 if let Some(cluster) = &self.cluster {
                     cluster.lives[builder].freeze(now + lasts);
                 }
+                // What it says first when it goes on is what it knew before.
+                lock(&self.oracle).deaf(now, now + lasts);
                 self.handover(lasts);
             }
             Trouble::Network { lasts, ills, .. } => {
