@@ -149,20 +149,27 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether as many replicas as wanted have all that was written before.
+    /// Runs a script, and has as many replicas as wanted confirm what it writes: its answer, and whether they have. Both go
+    /// over one connection, or neither: a server that has taken over meanwhile would confirm what it never heard of.
     ///
     /// # Errors
-    /// If Redis does not answer.
-    pub(crate) async fn replicated(&self) -> Result<bool, redis::RedisError> {
+    /// If Redis does not answer; whether it has run is not known then.
+    pub(crate) async fn write(
+        &self,
+        script: &str,
+        keys: &[String],
+        arguments: &[&[u8]],
+    ) -> Result<(u64, bool), redis::RedisError> {
         let wanted = self.config.replicas;
-        if wanted > 0 {
-            let mut wait = redis::cmd("WAIT");
-            let have: u32 = wait.arg(wanted).arg(REPLICATION).query_async(&mut self.redis()).await?;
-            if have < wanted {
-                return Ok(false);
-            }
+        let mut pipe = redis::pipe();
+        pipe.cmd("EVAL").arg(script).arg(keys.len()).arg(keys).arg(arguments);
+        if wanted == 0 {
+            let (answer,): (u64,) = pipe.query_async(&mut self.redis()).await?;
+            return Ok((answer, true));
         }
-        Ok(true)
+        pipe.cmd("WAIT").arg(wanted).arg(REPLICATION);
+        let (answer, have): (u64, u32) = pipe.query_async(&mut self.redis()).await?;
+        Ok((answer, have >= wanted))
     }
 
     /// To ask with.

@@ -45,22 +45,18 @@ impl Lease {
     /// # Errors
     /// If Redis does not answer.
     pub(crate) async fn take(connection: &Connection, partition: u16) -> Result<Option<Self>, ClusterError> {
-        let key = |name| connection.key(partition, name);
-        let token: u64 = Script::new(TAKE)
-            .key(key("lease"))
-            .key(key("token"))
-            .key(key("holder"))
-            .arg(connection.instance())
-            .arg(millis(connection.config().lease))
-            .invoke_async(&mut connection.redis())
-            .await?;
+        let keys = ["lease", "token", "holder"].map(|name| connection.key(partition, name));
+        let lasts = millis(connection.config().lease).to_string();
+        // Its replication is waited for before anything is told by it: a failover that forgot it would give the partition
+        // back to whoever had it before.
+        let arguments = [connection.instance().as_bytes(), lasts.as_bytes()];
+        let (token, replicated) = connection.write(TAKE, &keys, &arguments).await?;
         if token == 0 {
             return Ok(None);
         }
         let (connection, lost) = (connection.clone(), watch::Sender::new(false));
         let lease = Self { connection, partition, token, lost };
-        // Before anything is told by it: a failover that forgot it would give the partition back to whoever had it before.
-        if !lease.connection.replicated().await? {
+        if !replicated {
             lease.release().await;
             return Err(ClusterError::Redis("too few replicas have the lease".into()));
         }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use futures::{FutureExt, future::BoxFuture};
-use redis::Script;
 
 use super::Lease;
 use crate::journal::{FORMAT, Found, JournalError, JournalStore, Rows, crash_point};
@@ -79,26 +78,20 @@ impl SharedStore {
 
     async fn write(&self, rows: &Rows) -> Result<(), JournalError> {
         crash_point("before commit");
-        let script = Script::new(COMMIT);
-        let mut call = script.prepare_invoke();
-        call.key(self.lease.key("holder")).key(self.lease.key("journal")).key(self.lease.key("refused"));
-        call.arg(self.lease.holder()).arg(rows.values().flatten().count());
-        for (key, value) in rows {
-            if let Some(value) = value {
-                call.arg(key).arg(value);
-            }
-        }
-        for (key, _) in rows.iter().filter(|(_, value)| value.is_none()) {
-            call.arg(key);
-        }
-        let mut redis = self.lease.connection().redis();
-        let written: u8 = call.invoke_async(&mut redis).await.map_err(|error| failed(&error))?;
+        let keys = ["holder", "journal", "refused"].map(|name| self.lease.key(name));
+        let (holder, written) = (self.lease.holder(), rows.values().flatten().count().to_string());
+        let set = rows.iter().filter_map(|(key, value)| Some([key.as_slice(), value.as_deref()?]));
+        let deleted = rows.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_slice());
+        let arguments: Vec<&[u8]> =
+            [holder.as_bytes(), written.as_bytes()].into_iter().chain(set.flatten()).chain(deleted).collect();
+        let done = self.lease.connection().write(COMMIT, &keys, &arguments).await;
+        let (written, replicated) = done.map_err(|error| failed(&error))?;
         if written == 0 {
             self.lease.lose();
             return Err(JournalError::Fenced { place: self.place(), token: self.lease.token() });
         }
         crash_point("amid commit");
-        if !self.lease.connection().replicated().await.map_err(|error| failed(&error))? {
+        if !replicated {
             return Err(JournalError::Storage("too few replicas of redis have the write".into()));
         }
         crash_point("after commit");

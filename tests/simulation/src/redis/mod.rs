@@ -76,9 +76,10 @@ impl Server {
                 self.scripts.insert(digest.clone(), source);
                 return Ok(Some(Value::BulkString(digest.into_bytes())));
             }
-            "EVALSHA" => {
-                let digest = String::from_utf8_lossy(&command[1]).into_owned();
-                let source = self.scripts.get(&digest).cloned().ok_or("NOSCRIPT No matching script")?;
+            "EVALSHA" | "EVAL" => {
+                let text = String::from_utf8_lossy(&command[1]).into_owned();
+                let known = if name == "EVAL" { Some(text) } else { self.scripts.get(&text).cloned() };
+                let source = known.ok_or("NOSCRIPT No matching script")?;
                 let keys: usize = String::from_utf8_lossy(&command[2]).parse().map_err(|_| "ERR keys")?;
                 let (keys, arguments) = command[3..].split_at(keys);
                 Some(script::run(&source, keys, arguments, &mut self.data, (now, unix))?)

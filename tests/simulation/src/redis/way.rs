@@ -51,7 +51,7 @@ impl RedisWay {
 
     /// Whether the process dies at this script.
     fn dies(&self, command: &[Text], after: bool) -> bool {
-        if command.first().is_none_or(|name| &**name != b"EVALSHA") {
+        if command.first().is_none_or(|name| !name.starts_with(b"EVAL")) {
             return false;
         }
         let mut server = self.redis.lock();
