@@ -19,6 +19,8 @@ use crate::{Rejection, submitter::Fees};
 
 /// First pause before a lone operation is tried again, in milliseconds of chain time; it doubles each time.
 const PAUSE: u64 = 1_000;
+/// Senders of whom nodes took nothing at a time, after which that says nothing of any of them.
+const SILENT: usize = 4;
 /// Longest such pause.
 const LONGEST_PAUSE: u64 = 15_000;
 /// How long it is remembered, in milliseconds of chain time, which operations nodes would not take, and whose.
@@ -147,11 +149,17 @@ impl Mempool {
     /// longer for nodes to take anything.
     pub(crate) fn went(&mut self, hashes: &[B256], bid: Option<Fees>) -> bool {
         let mut freed = false;
+        let unheard = self.entries.values().filter(|entry| entry.suspicion.unheard);
+        let silent = unheard.map(|entry| entry.admitted.op.sender).collect::<BTreeSet<_>>().len() >= SILENT;
         for entry in self.entries.values_mut() {
             let suspicion = &mut entry.suspicion;
             // The node takes transactions again.
             if bid.is_some() && std::mem::take(&mut suspicion.unheard) {
                 (suspicion.not_before, freed) = (0, true);
+                // They go together again.
+                if silent && suspicion.reverts == 0 && !suspicion.unmined {
+                    *suspicion = Suspicion::default();
+                }
             }
             match (bid, &mut suspicion.refused) {
                 (Some(bid), Some((refused, others))) => *others |= bid.is_within(*refused),

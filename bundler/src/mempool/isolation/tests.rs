@@ -122,6 +122,26 @@ fn a_node_that_takes_nothing_has_nothing_dropped_and_one_of_all_is_tried_with_ea
 }
 
 #[test]
+fn when_nodes_took_nothing_of_several_they_go_together_again_as_soon_as_one_is_taken() {
+    let mut pool = pool(9);
+    offer(&mut pool, |_| false, 60);
+    assert_eq!(bundles(&mut pool).iter().map(Vec::len).max().unwrap_or(1), 1, "each is tried alone");
+    let mut taken = Vec::new();
+    for _ in 0..40 {
+        let all = std::cell::RefCell::new(&mut taken);
+        offer(
+            &mut pool,
+            |bundle| {
+                all.borrow_mut().push(bundle.len());
+                true
+            },
+            1,
+        );
+    }
+    assert_eq!(taken, [1, 8]);
+}
+
+#[test]
 fn one_sender_that_is_refused_alone_is_not_tried_with_each_head() {
     let mut pool = pool(1);
     let (dropped, [_, alone]) = offer(&mut pool, |_| false, 200);
