@@ -33,6 +33,7 @@
 #   make alerts  the alert rules, read by promtool
 #   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
 #   make clients  the table of client libraries and kinds of account in docs/clients.md, made anew
+#   make client-estimates  400 operations of the accounts in that table, estimated as each client does: admitted, executed, and with how much room
 #   make verify  recompiles every contract of deploy/addresses/local.json from its bundle and compares it with a chain
 #   make reference  docs/settings.md, docs/rpc.md, docs/contracts.md, docs/addresses.md and deploy/addresses/local.json made anew; make book  the site
 #   make build  contracts, then Rust
@@ -40,7 +41,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help clients quick quickstart tests-built base-load siege simulate same-history faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants mutants-rust hygiene oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help clients client-estimates quick quickstart tests-built base-load siege simulate same-history faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants mutants-rust hygiene oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -220,6 +221,10 @@ reference: build
 	FABSTIR_WRITE_DEPLOYMENTS=1 cargo test --workspace --locked --test e2e the_program_tells_first
 	FABSTIR_WRITE_DOCS=1 cargo test --workspace --locked --test e2e the_reference_page_is_current
 	node $(CONTRACTS)/tools/reference.js --write
+
+# FABSTIR_SEED=… for others than the last time's.
+client-estimates: build $(CLIENTS)/node_modules/.installed $(CLIENTS)/.venv/.installed
+	FABSTIR_ROUNDS=$${FABSTIR_ROUNDS:-2} cargo test --workspace --locked --test e2e client_estimates -- --nocapture
 
 clients: build $(CLIENTS)/node_modules/.installed $(CLIENTS)/.venv/.installed
 	FABSTIR_WRITE_DOCS=1 cargo test --workspace --locked --test e2e client_table

@@ -11,6 +11,7 @@ mod attacks;
 mod base_load;
 mod budgets;
 mod chaos;
+mod client_estimates;
 mod client_table;
 mod clients;
 mod clocks;
