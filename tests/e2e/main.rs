@@ -7,6 +7,7 @@ mod accuracy;
 mod admin;
 mod adversary;
 mod alerts;
+mod assets;
 mod attacks;
 mod base_load;
 mod budgets;
