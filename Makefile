@@ -22,6 +22,7 @@
 #   make base-load  Base as it is for ten minutes, half of each block taken by others: 20 operations a second, how long each took
 #   make windows    operations valid from or until about now, at a thousand moments: none is mined outside its window
 #   make simulate  10,000 seeds of a bundler in a simulated world; make faults  what it finds of faults planted on purpose
+#   make judges the judge of each rule of ERC-7562 disabled, and made too strict: that the rule's tests fail; takes ten minutes
 #   make bounds 100,000 transactions of each EntryPoint whose operations do their worst: none reverts, none is mined at a loss
 #   make same-history  the hashes of 24 of these seeds' histories, in two builds
 #   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
@@ -41,7 +42,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help clients client-estimates quick quickstart tests-built base-load siege simulate same-history faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants mutants-rust hygiene oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help clients client-estimates quick quickstart tests-built base-load siege simulate same-history faults judges bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants mutants-rust hygiene oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -306,6 +307,10 @@ same-history: contracts
 faults: contracts
 	$(SEEDS) $(SIMULATION) --no-run --test seeds --bin faults
 	FABSTIR_FLAGS="$(SIMULATION)" ./target/release/faults
+
+# FABSTIR_ONLY=… for those whose names have this in them.
+judges: contracts
+	cargo run --locked --package simulation --bin judges
 
 # FABSTIR_CRASH_SEED=… for others than the last time's.
 crash: build redis
