@@ -33,7 +33,7 @@ fn main() {
             let crate_folder = tree.folder().join(fault.file.split('/').next().unwrap_or_default());
             let output = command.arg(&tests).current_dir(crate_folder).stderr(Stdio::null()).output().unwrap();
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let failed = text.lines().filter_map(|line| Some(line.strip_prefix("test ")?.strip_suffix(" ... FAILED")?));
+            let failed = text.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
             (output.status.success(), text.contains(" 0 passed"), failed.map(str::to_owned).collect::<Vec<_>>())
         };
         let (passes, nothing, failed) = run(planted::awake(program(fault), faults.len()));
