@@ -371,7 +371,7 @@ fn a_lone_operation_that_nobody_mines_is_cancelled_when_others_that_cannot_outbi
         let actions = flow.advance(&[Some(0)], 3, 60_000, FeeSuggestion::flat(30, 2));
         assert!(!actions.iter().any(|action| matches!(action, Action::Sign { .. } | Action::SignAgain { .. })));
         let opening = flow.openings(0).into_iter().find(|opening| opening.place == PLACE).unwrap();
-        assert!(flow.place(Arc::clone(&rich), PLACE, dear, 60_000).len() >= 1 && opening.least_bid.is_some());
+        assert!(!flow.place(Arc::clone(&rich), PLACE, dear, 60_000).is_empty() && opening.least_bid.is_some());
         let mut cancelled = false;
         for at in 0..60_u64 {
             flow.hurry(&[Some(0)], |hash| waits && hash == poor.hashes()[0], |_| false, |_| false);
