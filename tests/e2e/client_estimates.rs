@@ -16,7 +16,6 @@ const ROUND: Duration = Duration::from_secs(600);
 struct Line {
     client: String,
     account: String,
-    shape: String,
     /// Our estimate of `verificationGasLimit`; none where the client asks for none.
     estimated: Option<String>,
     /// The share by which it is above the least that is admitted, if that was measured.
