@@ -255,7 +255,11 @@ fn a_full_mempool_gives_up_its_worst_for_a_better_one_and_says_so() {
         insert(&mut pool, operation(id, 0, fee, id)).unwrap();
     }
     let refused = insert(&mut pool, operation(4, 0, 10, 4)).unwrap_err();
-    assert!(matches!(refused, Rejection::Full { required: 10 }), "{refused}");
+    assert!(matches!(refused, Rejection::Full { required: 9 }), "what is left beside a base fee of one: {refused}");
+    // What says that it tips, and pays for no more than the base fee, is worth nothing.
+    let mut boaster = operation(5, 0, 1_000, 5);
+    boaster.op = Arc::new(UserOperation { max_fee_per_gas: 1, ..(*boaster.op).clone() });
+    assert!(matches!(insert(&mut pool, boaster), Err(Rejection::Full { required: 9 })));
     // Of two that pay alike, the one that came later goes.
     let Inserted::New(dropped) = insert(&mut pool, operation(4, 0, 11, 4)).unwrap() else { panic!("not new") };
     assert_eq!(ids(&dropped), [3]);

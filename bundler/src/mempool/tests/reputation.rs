@@ -272,7 +272,7 @@ fn a_replacement_takes_no_more_bytes_than_there_are() {
         Arc::make_mut(&mut longer.op).call_data = vec![1; bytes].into();
         longer
     };
-    assert!(matches!(insert(&mut pool, longer(120, 3_000)), Err(Rejection::Full { required: 150 })));
+    assert!(matches!(insert(&mut pool, longer(120, 3_000)), Err(Rejection::Full { required: 149 })));
     insert(&mut pool, longer(120, 2_000)).unwrap();
     assert!(pool.bytes() <= 3 * 2_048);
 }
@@ -342,4 +342,21 @@ async fn erep_015_an_account_that_lets_its_own_validity_run_out_costs_its_paymas
     insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
     let dropped = pool.advance(&head_at(2, 1, 1), &head_at(1, 1, 0).view, &[], next(NOW));
     assert_eq!((ids(&dropped), pool.reputation().counts(PAYMASTER)), (vec![1], Counts::default()));
+}
+
+#[test]
+fn erep_015_a_paymaster_does_not_answer_for_what_is_never_executed() {
+    let mut pool = Mempool::new(MempoolConfig { max_operations: 2, ..MempoolConfig::default() }, Reputation::default());
+    let seen = |pool: &Mempool| pool.reputation().counts(PAYMASTER).ops_seen;
+    let mut dearer = sponsored(3, 3, 1_000, true);
+    Arc::make_mut(&mut dearer.op).max_priority_fee_per_gas = 200;
+    Arc::make_mut(&mut dearer.op).max_fee_per_gas = 200;
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    insert(&mut pool, sponsored(2, 2, 1_000, true)).unwrap();
+    assert_eq!(seen(&pool), 2);
+    insert(&mut pool, dearer).unwrap();
+    assert_eq!((pool.len(), seen(&pool)), (2, 2), "one made room");
+    let left = pool.all().next().map(|admitted| admitted.hash).unwrap();
+    pool.set_back(&[left], crate::mempool::Trouble::Unprovable { for_good: true }, "it reads too much");
+    assert_eq!((pool.len(), seen(&pool)), (1, 1));
 }
