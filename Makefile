@@ -310,7 +310,7 @@ faults: contracts
 
 # FABSTIR_ONLY=… for those whose names have this in them.
 judges: contracts
-	cargo run --locked --package simulation --bin judges
+	cargo run --workspace --locked --bin judges
 
 # FABSTIR_CRASH_SEED=… for others than the last time's.
 crash: build redis

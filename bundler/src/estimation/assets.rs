@@ -41,9 +41,9 @@ pub enum Asset {
 pub struct AssetChange {
     /// Of what.
     pub asset: Asset,
-    /// What came; of ether, what there is afterwards.
+    /// What came.
     pub received: U256,
-    /// What went; of ether, what there was before.
+    /// What went.
     pub sent: U256,
 }
 
@@ -64,9 +64,10 @@ impl Estimator {
         // What is paid for the operation has been paid by then, and what is given back is given to the deposit.
         let before = balance(&self.after_validation(&op)?);
         let mut changes = changes(&run, op.sender);
-        if let (Some(sent), Some(received)) = (before, balance(&after))
-            && sent != received
+        if let (Some(before), Some(after)) = (before, balance(&after))
+            && before != after
         {
+            let (received, sent) = (after.saturating_sub(before), before.saturating_sub(after));
             changes.insert(0, AssetChange { asset: Asset::Ether, received, sent });
         }
         Ok(changes)

@@ -32,32 +32,39 @@ impl Flow {
     }
 
     /// Has the first bundle of each key, whose next nonces are these, made anew at once without the operations that will
-    /// soon not be valid any more: mined late, they would have it revert. One that `ends_soon` leaves room for that. Which
-    /// operations wait is told too: one that is bound to such a nonce waits for it to be used.
+    /// soon not be valid any more: mined late, they would have it revert. One with some that `ends_soon` says leaves room for
+    /// that.
     pub(crate) fn hurry(
         &mut self,
         next: &[Option<u64>],
-        waits: impl Fn(B256) -> bool,
         is_over: impl Fn(&Admitted) -> bool,
         ends_soon: impl Fn(&Admitted) -> bool,
     ) {
-        let bound = self.bound.iter().filter(|(hash, bound)| !bound.void && waits(**hash));
-        let awaited: HashSet<Place> = bound.map(|(_, bound)| bound.place).collect();
-        let lanes = self.lanes.iter_mut().zip(next).enumerate();
-        let first = lanes.filter_map(|(key, (lane, next))| {
-            let (nonce, slot) = lane.slots.range_mut((*next)?..).next()?;
-            slot.awaited = awaited.contains(&Place { key, nonce: *nonce });
-            Some(slot)
-        });
+        let first = self.first(next).map(|(_, slot)| slot);
         for slot in first.filter(|slot| !slot.cancelling && !slot.signing && !slot.attempts.is_empty()) {
-            let Some(bundle) = slot.carried() else { continue };
+            let Some(bundle) = slot.carried().cloned() else { continue };
             let (over, rest): (Vec<_>, Vec<_>) = bundle.operations.iter().cloned().partition(&is_over);
             let soon = rest.iter().filter(|admitted| ends_soon(admitted)).count();
-            let reduced = (!over.is_empty() && !rest.is_empty())
-                .then(|| Arc::new(Bundle { operations: rest.clone(), bid: None, ..**bundle }));
             slot.overdue = !over.is_empty();
             slot.spares = soon > 0 && soon < rest.len();
-            slot.reduced = reduced.or(slot.reduced.take());
+            if slot.overdue && !rest.is_empty() {
+                slot.reduced = Some(Arc::new(Bundle { operations: rest, bid: None, ..*bundle }));
+            }
         }
+    }
+
+    /// Takes note of the keys' next nonces that operations `wait` for: they are bound to them, and go when they are used.
+    pub(crate) fn await_nonces(&mut self, next: &[Option<u64>], wait: impl Fn(B256) -> bool) {
+        let bound = self.bound.iter().filter(|(hash, bound)| !bound.void && wait(**hash));
+        let awaited: HashSet<Place> = bound.map(|(_, bound)| bound.place).collect();
+        self.first(next).for_each(|(place, slot)| slot.awaited = awaited.contains(&place));
+    }
+
+    /// The first nonce in flight of each key, whose next ones are these.
+    fn first(&mut self, next: &[Option<u64>]) -> impl Iterator<Item = (Place, &mut Slot)> {
+        self.lanes.iter_mut().zip(next).enumerate().filter_map(|(key, (lane, next))| {
+            let (nonce, slot) = lane.slots.range_mut((*next)?..).next()?;
+            Some((Place { key, nonce: *nonce }, slot))
+        })
     }
 }

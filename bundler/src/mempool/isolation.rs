@@ -19,12 +19,14 @@ use crate::{Rejection, rejection::Entity, submitter::Fees};
 
 /// First pause before a lone operation is tried again, in milliseconds of chain time; it doubles each time.
 const PAUSE: u64 = 1_000;
+/// Longest such pause.
+const LONGEST_PAUSE: u64 = 15_000;
 /// Senders of whom nodes took nothing at a time, after which that says nothing of any of them.
 const SILENT: usize = 4;
 /// Transactions that may revert, with nothing executed between them, before a factory's or paymaster's operations rest.
 const BORNE: u32 = 4;
-/// Longest such pause.
-const LONGEST_PAUSE: u64 = 15_000;
+/// Longest that a sender's operations rest whose transactions revert.
+const LONGEST_REST: u64 = 512_000;
 /// How long it is remembered, in milliseconds of chain time, which operations nodes would not take, and whose.
 const REMEMBERED: u64 = 600_000;
 /// Operations and entities that are remembered at most.
@@ -122,8 +124,10 @@ impl Culprits {
             }
             let (count, until) = self.reverting.entry(address).or_default();
             *count = count.saturating_add(1);
-            let borne = if entity == Entity::Account { REVERTS } else { BORNE };
-            let pause = count.checked_sub(borne).map(|more| PAUSE.saturating_mul(1 << more.min(9)));
+            // Others' operations wait with those of a factory or paymaster.
+            let (borne, most) =
+                if entity == Entity::Account { (REVERTS, LONGEST_REST) } else { (BORNE, LONGEST_PAUSE) };
+            let pause = count.checked_sub(borne).map(|more| PAUSE.saturating_mul(1 << more.min(16)).min(most));
             *until = now.saturating_add(pause.unwrap_or(0));
         }
     }

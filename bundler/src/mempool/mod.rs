@@ -10,6 +10,7 @@
 //! What goes out, for whatever reason, goes with a [`Dropped`] that says why.
 
 mod config;
+mod eviction;
 mod gate;
 mod isolation;
 mod reputation;
@@ -34,14 +35,13 @@ use crate::{
     evm::{BlockPin, NextBlock},
     rejection::Entity,
 };
+use eviction::{size, tip};
 use gate::{cost, entities};
 pub(crate) use isolation::{Class, Trouble};
 use isolation::{Culprits, Suspicion};
 
 /// Per cent by which both fees must rise for one operation to take another's place (ERC-4337 mempools: 10 %).
 const REPLACEMENT_BUMP: u128 = 10;
-/// Bytes that an operation takes beside its own fields, roughly.
-const OVERHEAD: usize = 2_048;
 
 /// What an operation occupies: two cannot share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,19 +89,6 @@ struct Entry {
     /// Entities that its sender and nonce have been counted for, each once while one operation after another has that
     /// place.
     counted: Vec<Address>,
-}
-
-impl Entry {
-    /// What it is worth to keep: dearer ones first, then those that came earlier.
-    fn worth(&self) -> (u128, std::cmp::Reverse<u64>) {
-        (self.tip, std::cmp::Reverse(self.arrival))
-    }
-}
-
-/// Wei per gas that an operation leaves us at the base fee of the next block: what it says that it would leave counts for
-/// nothing where its `maxFeePerGas` does not reach.
-fn tip(op: &UserOperation, head: &BlockPin) -> u128 {
-    op.effective_gas_price(head.next_base_fee).saturating_sub(head.next_base_fee)
 }
 
 /// How often an address is named by pending operations, part by part.
@@ -272,43 +259,6 @@ impl Mempool {
         };
         self.evictable.insert(entry.worth());
         self.entries.insert(hash, entry);
-    }
-
-    /// The worst go until there is room, if the newcomer is worth more than they. What it replaces makes room itself.
-    fn make_room(
-        &mut self,
-        newcomer: &Admitted,
-        head: &BlockPin,
-        replaced: Option<(B256, usize)>,
-    ) -> Result<Vec<Dropped>, Rejection> {
-        let (bytes, offers) = (size(newcomer), tip(&newcomer.op, head));
-        let (mut free_places, mut free_bytes) = (
-            self.config.max_operations.saturating_sub(self.entries.len()) + usize::from(replaced.is_some()),
-            (self.config.max_bytes + replaced.map_or(0, |(_, bytes)| bytes)).saturating_sub(self.bytes),
-        );
-        let mut victims = Vec::new();
-        for (fee, arrival) in &self.evictable {
-            if free_places > 0 && free_bytes >= bytes {
-                break;
-            }
-            if *fee >= offers {
-                return Err(Rejection::Full { required: *fee });
-            }
-            let victim = self.arrivals.get(&arrival.0).and_then(|hash| self.entries.get(hash));
-            if let Some(victim) = victim.filter(|victim| replaced.is_none_or(|(hash, _)| hash != victim.admitted.hash))
-            {
-                free_places += 1;
-                free_bytes += victim.bytes;
-                victims.push(victim.admitted.hash);
-            }
-        }
-        if free_places == 0 || free_bytes < bytes {
-            return Err(Rejection::Full { required: u128::MAX });
-        }
-        let none_of_its_paymasters = Some(Blame::Revalidation(Entity::Account));
-        let why = "evicted: the mempool was full of dearer operations";
-        let evict = |hash: B256| self.take_out(hash, why.into(), none_of_its_paymasters);
-        Ok(victims.into_iter().flat_map(evict).collect())
     }
 
     /// Takes an operation out, whatever its phase, with nothing said to anybody.
@@ -562,24 +512,6 @@ fn may_replace(standing: &Entry, newcomer: &UserOperation) -> Result<(), Rejecti
         }
     }
     Ok(())
-}
-
-/// Bytes that holding an operation takes, roughly.
-fn size(admitted: &Admitted) -> usize {
-    let op = &admitted.op;
-    let paymaster = op.paymaster.as_ref().map_or(0, |paymaster| paymaster.data.len() + paymaster.signature.len());
-    let initializer = match &op.initializer {
-        Some(erc4337::Initializer::Factory { data, .. } | erc4337::Initializer::Eip7702 { data }) => data.len(),
-        None => 0,
-    };
-    let evidence = &admitted.evidence;
-    OVERHEAD
-        + op.call_data.len()
-        + op.signature.len()
-        + paymaster
-        + initializer
-        + evidence.reads.len() * 96
-        + evidence.code_hashes.len() * 52
 }
 
 #[cfg(test)]

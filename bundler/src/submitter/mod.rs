@@ -66,12 +66,7 @@ impl Fees {
     pub(crate) fn escalated(self, bundle: &Bundle, suggestion: FeeSuggestion, spares: bool) -> Option<Self> {
         let ceiling = Self::ceiling(bundle, suggestion);
         let ceiling = if spares { ceiling.replaceable() } else { ceiling };
-        let first = Self::first(bundle, suggestion);
-        let first = Self {
-            max_fee: first.max_fee.min(ceiling.max_fee),
-            priority_fee: first.priority_fee.min(ceiling.priority_fee),
-        };
-        let next = self.raised().at_least(first);
+        let next = self.raised().at_least(Self::first(bundle, suggestion).at_most(ceiling));
         next.is_within(ceiling).then_some(next)
     }
 
@@ -105,6 +100,11 @@ impl Fees {
     /// The larger of each.
     pub(crate) fn at_least(self, other: Self) -> Self {
         Self { max_fee: self.max_fee.max(other.max_fee), priority_fee: self.priority_fee.max(other.priority_fee) }
+    }
+
+    /// The smaller of each.
+    fn at_most(self, other: Self) -> Self {
+        Self { max_fee: self.max_fee.min(other.max_fee), priority_fee: self.priority_fee.min(other.priority_fee) }
     }
 
     /// Whether neither is above the other's.

@@ -16,6 +16,7 @@ mod catalogue;
 mod codes;
 mod deeds;
 mod field;
+mod idle;
 mod mixtures;
 mod report;
 mod restart;

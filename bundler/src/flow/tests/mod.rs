@@ -1,5 +1,6 @@
 //! The flow under a virtual clock, on a chain that does everything to it that a real one may.
 
+mod ending;
 mod overdue;
 mod world;
 

@@ -6,7 +6,6 @@ use alloy::primitives::{B256, Bytes};
 use erc4337::EntryPointVersion;
 
 use crate::{
-    admission::Admitted,
     builder::Bundle,
     fees::FeeSuggestion,
     flow::{Action, Flow, Mined, Outcome, Place, Policy, Restored},
@@ -14,10 +13,10 @@ use crate::{
     submitter::{Attempt, Fees},
 };
 
-const PLACE: Place = Place { key: 0, nonce: 0 };
+pub(super) const PLACE: Place = Place { key: 0, nonce: 0 };
 const SENT: B256 = B256::repeat_byte(9);
 
-fn fees() -> FeeSuggestion {
+pub(super) fn fees() -> FeeSuggestion {
     FeeSuggestion::flat(1, 1)
 }
 
@@ -35,24 +34,24 @@ fn bundle(fee: u128) -> Arc<Bundle> {
     of_sender(1, fee)
 }
 
-fn of_sender(sender: u8, fee: u128) -> Arc<Bundle> {
+pub(super) fn of_sender(sender: u8, fee: u128) -> Arc<Bundle> {
     let operation = operation(sender, 0, fee, sender);
     Arc::new(Bundle::new(operation.entry_point, EntryPointVersion::V0_8, vec![operation]))
 }
 
-fn attempt() -> Attempt {
+pub(super) fn attempt() -> Attempt {
     Attempt { transaction: SENT, raw: Bytes::new(), fees: Fees { max_fee: 3, priority_fee: 1 } }
 }
 
 /// With this bundle in flight since the first second.
-fn in_flight(bundle: &Arc<Bundle>) -> Flow {
+pub(super) fn in_flight(bundle: &Arc<Bundle>) -> Flow {
     let mut flow = flow();
     assert_eq!(flow.place(Arc::clone(bundle), PLACE, fees(), 1_000).len(), 1);
     flow.signed(PLACE, attempt(), Some(bundle));
     flow
 }
 
-fn cancels(actions: &[Action]) -> bool {
+pub(super) fn cancels(actions: &[Action]) -> bool {
     actions.iter().any(|action| matches!(action, Action::Sign { bundle: None, .. }))
 }
 
@@ -306,7 +305,7 @@ fn what_was_in_flight_before_a_restart_is_first_sent_as_it_is() {
 }
 
 /// Of two operations that pay this much.
-fn bundle_of_two(fee: u128) -> Arc<Bundle> {
+pub(super) fn bundle_of_two(fee: u128) -> Arc<Bundle> {
     let operations = vec![operation(1, 0, fee, 1), operation(2, 0, fee, 2)];
     Arc::new(Bundle::new(operations[0].entry_point, EntryPointVersion::V0_8, operations))
 }
@@ -343,93 +342,6 @@ fn a_bundle_of_which_nothing_works_any_more_is_cancelled_at_the_next_head() {
     flow.withdraw(PLACE, &bundle);
     assert!(flow.holds(bundle.hashes()[0]));
     assert!(cancels(&flow.advance(&[Some(0)], 31, 10_200, fees())));
-}
-
-#[test]
-fn a_bundle_with_an_operation_that_runs_out_is_made_anew_however_lately_it_was_sent() {
-    let again = |actions: &[Action]| matches!(actions, [Action::SignAgain { .. }]);
-    let bundle = bundle_of_two(100);
-    let mut flow = in_flight(&bundle);
-    flow.hurry(&[Some(0)], |_| false, |_| false, |_| false);
-    assert!(flow.advance(&[Some(0)], 2, 1_200, fees()).is_empty());
-    flow.hurry(&[Some(0)], |_| false, |admitted| admitted.op.sender == bundle.operations[1].op.sender, |_| false);
-    assert!(again(&flow.advance(&[Some(0)], 3, 1_400, fees())));
-    // What bids all that its operations pay cannot take its own place.
-    let poor = bundle_of_two(3);
-    let mut flow = in_flight(&poor);
-    flow.hurry(&[Some(0)], |_| false, |_| true, |_| false);
-    assert!(cancels(&flow.advance(&[Some(0)], 3, 1_400, fees())));
-}
-
-#[test]
-fn a_lone_operation_that_nobody_mines_is_cancelled_when_others_that_cannot_outbid_it_are_bound_to_its_nonce() {
-    let (poor, rich) = (of_sender(1, 20), of_sender(2, 1_000));
-    let dear = FeeSuggestion::flat(10, 2);
-    for waits in [false, true] {
-        let mut flow = in_flight(&poor);
-        // Fees leave it behind, and what is dearer takes its place, and is mined for no price.
-        let actions = flow.advance(&[Some(0)], 3, 60_000, FeeSuggestion::flat(30, 2));
-        assert!(!actions.iter().any(|action| matches!(action, Action::Sign { .. } | Action::SignAgain { .. })));
-        let opening = flow.openings(0).into_iter().find(|opening| opening.place == PLACE).unwrap();
-        assert!(!flow.place(Arc::clone(&rich), PLACE, dear, 60_000).is_empty() && opening.least_bid.is_some());
-        let mut cancelled = false;
-        for at in 0..60_u64 {
-            flow.hurry(&[Some(0)], |hash| waits && hash == poor.hashes()[0], |_| false, |_| false);
-            for action in flow.advance(&[Some(0)], 4 + at, 60_000 + at * 4_000, dear) {
-                let (bundle, fees) = match action {
-                    Action::SignAgain { bundle, fees, .. } => (Some(bundle), fees),
-                    Action::Sign { bundle, fees, .. } => (bundle, fees),
-                    _ => continue,
-                };
-                cancelled |= bundle.is_none();
-                let transaction = B256::left_padding_from(&(at + 100).to_be_bytes());
-                flow.signed(PLACE, Attempt { transaction, raw: Bytes::new(), fees }, bundle.as_ref());
-            }
-            if at == 0 {
-                let fees = opening.least_bid.unwrap();
-                flow.signed(PLACE, Attempt { transaction: B256::repeat_byte(8), raw: Bytes::new(), fees }, Some(&rich));
-            }
-        }
-        assert_eq!(cancelled, waits);
-    }
-}
-
-#[test]
-fn what_ends_soon_leaves_the_others_room_to_take_its_place() {
-    let bundle = bundle_of_two(100);
-    let brief = bundle.operations[0].op.sender;
-    let is_brief = |admitted: &Admitted| admitted.op.sender == brief;
-    let mut flow = in_flight(&bundle);
-    flow.hurry(&[Some(0)], |_| false, |_| false, is_brief);
-    let dear = FeeSuggestion::flat(60, 5);
-    let actions = flow.advance(&[Some(0)], 4, 8_000, dear);
-    let [Action::SignAgain { bundle: all, fees: last, .. }] = actions.as_slice() else { panic!("{actions:?}") };
-    assert!(last.max_fee > 80 && last.raised().max_fee <= 100, "{last:?}");
-    let attempt = Attempt { transaction: B256::repeat_byte(8), raw: Bytes::new(), fees: *last };
-    flow.signed(PLACE, attempt, Some(all));
-    flow.hurry(&[Some(0)], |_| false, is_brief, |_| false);
-    let actions = flow.advance(&[Some(0)], 5, 8_200, dear);
-    let [Action::SignAgain { bundle: rest, fees, .. }] = actions.as_slice() else { panic!("{actions:?}") };
-    assert_eq!(rest.hashes(), bundle.hashes()[1..]);
-    assert!(*fees == fees.at_least(last.raised()) && fees.max_fee <= 100, "{fees:?}");
-    assert!(flow.holds(bundle.hashes()[0]), "the transaction that carries it may be mined yet");
-}
-
-#[test]
-fn what_is_cancelled_so_as_not_to_come_too_late_bids_what_takes_its_place_and_no_more() {
-    let dear = FeeSuggestion::flat(100, 50);
-    let poor = bundle_of_two(3);
-    let mut flow = in_flight(&poor);
-    flow.hurry(&[Some(0)], |_| false, |_| true, |_| false);
-    let actions = flow.advance(&[Some(0)], 3, 1_400, dear);
-    let [Action::Sign { bundle: None, fees, .. }] = actions[..] else { panic!("{actions:?}") };
-    assert_eq!(fees, attempt().fees.raised(), "whatever the market asks");
-    let cancellation = Attempt { transaction: B256::repeat_byte(8), raw: Bytes::new(), fees };
-    flow.signed(PLACE, cancellation, None);
-    for at in 2..20 {
-        let actions = flow.advance(&[Some(0)], 3 + at, at * 4_000, dear);
-        assert!(matches!(actions[..], [Action::Broadcast { .. }]), "it is as good unmined: {actions:?}");
-    }
 }
 
 #[test]
