@@ -340,6 +340,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_an_authorization_half_comes_back_if_it_is_set_upon_an_account_that_is_there() {
+        use alloy::{
+            eips::eip7702::{Authorization, SignedAuthorization},
+            primitives::U256,
+        };
+        let signed = |nonce: u64| {
+            let inner = Authorization { chain_id: U256::from(1), address: Address::repeat_byte(7), nonce };
+            let mut admitted = operation(1, 0, 100, 1);
+            let auth = SignedAuthorization::new_unchecked(inner, 0, U256::ONE, U256::ONE);
+            Arc::make_mut(&mut admitted.op).eip7702_auth = Some(auth);
+            bundle(vec![admitted])
+        };
+        let fresh = head(None);
+        fresh.view.know_account(Address::repeat_byte(1), 0, revm::bytecode::Bytecode::default());
+        assert_eq!(authorizations(&signed(0), &fresh), 22_500, "an account that is empty");
+        let used = head(None);
+        used.view.know_account(Address::repeat_byte(1), 3, revm::bytecode::Bytecode::default());
+        assert_eq!(authorizations(&signed(3), &used), 10_000);
+        // EIP-7702 leaves it out, charged as it is.
+        assert_eq!(authorizations(&signed(2), &used), 22_500, "a spent one");
+    }
+
+    #[tokio::test]
     async fn what_is_not_valid_in_each_second_of_the_next_block_waits_and_is_not_executed() {
         let head = head(None);
         let mut early = operation(1, 0, 100, 1);
