@@ -310,7 +310,8 @@ faults: contracts
 
 # FABSTIR_ONLY=… for those whose names have this in them.
 judges: contracts
-	cargo run --workspace --locked --bin judges
+	cargo build --workspace --locked --bin judges
+	./target/debug/judges
 
 # FABSTIR_CRASH_SEED=… for others than the last time's.
 crash: build redis

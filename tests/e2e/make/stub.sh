@@ -52,6 +52,7 @@ cargo)
 	case "$*" in
 	"build "*quick*) install target/quick/fabstir ;;
 	"test "*"--bin faults") install target/release/faults ;;
+	"build "*"--bin judges") install target/debug/judges ;;
 	"build "*--workspace*) install target/debug/fabstir ;;
 	*--no-run*) ;;
 	"test "*" --lib --bins --tests")
