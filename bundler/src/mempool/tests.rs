@@ -1,3 +1,4 @@
+mod adversary;
 mod reputation;
 
 use std::{collections::HashSet, sync::Arc};

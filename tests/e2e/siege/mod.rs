@@ -19,6 +19,8 @@ mod field;
 mod mixtures;
 mod report;
 mod restart;
+mod starved;
+mod crowded;
 
 use alloy::primitives::B256;
 use futures::future::BoxFuture;
