@@ -79,7 +79,7 @@ impl Field {
 
     /// In the next block these have a one in their first slot while our bundles run, and a zero before it and after it.
     pub(super) async fn flicker(&self, contracts: &[Address]) {
-        for (from, value, tip) in [(BEFORE, 1, 4_000_000_000), (AFTER, 0, 1)] {
+        for (from, value, tip) in [(BEFORE, 1, 4_000_000_000), (AFTER, 0, 0)] {
             for contract in contracts {
                 let data = B256::from(U256::from(value));
                 self.transact_at(from, json!({ "to": contract, "data": data, "gas": "0xea60" }), tip).await;
@@ -98,7 +98,10 @@ impl Field {
         let waiting = own.and_then(|(_, by_nonce)| by_nonce.as_object()).map_or(0, |it| it.len());
         transaction["from"] = json!(from);
         transaction["nonce"] = json!(mined + U256::from(waiting));
-        transaction["maxFeePerGas"] = json!(U256::from(20 * TIP));
+        // Its order in the block is that of these; one without a tip is the last.
+        let base_fee = number(&self.head().await["baseFeePerGas"]).to::<u64>();
+        let most = if tip == 0 { base_fee + base_fee / 100 } else { 20 * TIP };
+        transaction["maxFeePerGas"] = json!(U256::from(most));
         transaction["maxPriorityFeePerGas"] = json!(U256::from(tip));
         self.ask("eth_sendTransaction", vec![transaction]).await;
     }

@@ -496,6 +496,12 @@ impl Field {
                     }
                 }
                 report.losing += usize::from(cost > revenue);
+                if std::env::var_os("FABSTIR_SIEGE_TRACE").is_some() {
+                    let (gas, price) = (number(&receipt["gasUsed"]), number(&receipt["effectiveGasPrice"]));
+                    let events = receipt["logs"].as_array().unwrap().len();
+                    let (index, status) = (&receipt["transactionIndex"], &receipt["status"]);
+                    println!("  block {block} at {index}: {status} {gas} gas at {price}, {cost} wei, {revenue} in, {events} logs");
+                }
                 report.loss += cost.saturating_sub(revenue).to::<u128>();
                 let signed = I256::try_from(cost).unwrap() - I256::try_from(revenue).unwrap();
                 report.net += i128::try_from(signed).unwrap();

@@ -31,7 +31,7 @@ impl Attacker for DearerInItsBlock {
             field.seal().await;
             field.turn(&[]).await;
             let sender = field.account(V0_9, &YES).await;
-            let op = field.at_market(field.operation(sender), 2_000).await;
+            let op = field.at_market(field.operation(sender), 12_000).await;
             let taken = field.send_at_the_least(V0_9, &op).await;
             field.expect(taken.is_some(), "it is taken with what it is told to have");
             Vec::new()

@@ -32,7 +32,7 @@ impl Attacker for FalseMargin {
             field.turn(&[]).await;
             for _ in 0..4 {
                 let sender = field.account(V0_6, &YES).await;
-                let op = field.at_market(field.operation(sender), 2_000).await;
+                let op = field.at_market(field.operation(sender), 12_000).await;
                 let taken = field.send_at_the_least(V0_6, &op).await;
                 field.expect(taken.is_some(), "it is taken with what it is told to have");
             }

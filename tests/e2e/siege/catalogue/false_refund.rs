@@ -32,11 +32,11 @@ impl Attacker for FalseRefund {
             field.turn(&[]).await;
             for _ in 0..4 {
                 let sender = field.account(V0_9, &YES).await;
-                let op = field.at_market(field.operation(sender), 2_000).await;
+                let op = field.at_market(field.operation(sender), 12_000).await;
                 let taken = field.send_at_the_least(V0_9, &op).await;
                 field.expect(taken.is_some(), "it is taken with what it is told to have");
             }
-            field.set_prices(&L1Prices { base_fee: DEAR.base_fee / 1_000 * 1250, blob_base_fee: DEAR.blob_base_fee / 1_000 * 1250, ..USUAL }).await;
+            field.set_prices(&L1Prices { base_fee: DEAR.base_fee / 1_000 * 1200, blob_base_fee: DEAR.blob_base_fee / 1_000 * 1200, ..USUAL }).await;
             field.seal().await;
             field.turn(&[]).await;
             let sender = field.account(V0_9, &codes::burns_if_flagged(V0_9, true, codes::refunded)).await;

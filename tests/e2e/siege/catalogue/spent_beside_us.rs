@@ -45,6 +45,8 @@ impl Attacker for SpentBesideUs {
     fn strike<'a>(&'a self, field: &'a Field) -> BoxFuture<'a, ()> {
         async {
             let (payer, other) = PAYER.lock().unwrap().unwrap();
+            // As much as it was at first, whatever was filled up since.
+            field.set_deposit(V0_8, payer, U256::from(DEPOSIT), false).await;
             let paymaster =
                 Paymaster { address: payer, verification_gas_limit: 60_000, ..Paymaster::default() };
             let price = 100_000_000_000;
@@ -62,7 +64,7 @@ impl Attacker for SpentBesideUs {
             let data = format!("0xb760faf9{}", alloy::primitives::hex::encode(payer.into_word()));
             let filled = U256::from(DEPOSIT);
             let filling = json!({ "to": entry_point, "data": data, "value": filled, "gas": "0x186a0" });
-            field.transact_at(AFTER, filling, 1).await;
+            field.transact_at(AFTER, filling, 0).await;
         }
         .boxed()
     }
