@@ -17,7 +17,7 @@ const READS: codes::Does = |asm| {
     asm.op(op::PUSH0).op(op::SLOAD).op(op::POP);
 };
 /// Operations that wait for ever.
-const PARKED: usize = 120;
+const PARKED: usize = 1_000;
 
 /// Blocks of 200 ms until an honest operation is executed whose account has got a wei meanwhile, beside so many.
 async fn blocks(field: &Field, parked: usize) -> (u64, Duration) {

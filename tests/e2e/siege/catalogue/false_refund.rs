@@ -11,7 +11,7 @@ use super::super::{
 };
 
 /// Dear, as blobs may be.
-const DEAR: L1Prices = L1Prices { base_fee: 300_000_000_000, blob_base_fee: 100_000_000_000, ..USUAL };
+const DEAR: L1Prices = L1Prices { base_fee: 300_000_000_000, blob_base_fee: 300_000_000_000, ..USUAL };
 
 pub(super) struct FalseRefund;
 
@@ -32,7 +32,7 @@ impl Attacker for FalseRefund {
             field.turn(&[]).await;
             for _ in 0..4 {
                 let sender = field.account(V0_9, &YES).await;
-                let op = field.at_market(field.operation(sender), 12_000).await;
+                let op = field.at_market(field.operation(sender), 4_000).await;
                 let taken = field.send_at_the_least(V0_9, &op).await;
                 field.expect(taken.is_some(), "it is taken with what it is told to have");
             }

@@ -72,6 +72,8 @@ mod spent_delegation;
 mod false_refund;
 mod false_margin;
 mod banned_by_reads;
+mod false_floor;
+mod hogged_deposit;
 mod floor_lane;
 mod through_another_bundle;
 mod parked_readers;
@@ -152,6 +154,8 @@ pub(super) fn catalogue() -> Vec<Box<dyn Attacker>> {
         Box::new(false_refund::FalseRefund),
         Box::new(false_margin::FalseMargin),
         Box::new(banned_by_reads::BannedByReads),
+        Box::new(false_floor::FalseFloor),
+        Box::new(hogged_deposit::HoggedDeposit),
         Box::new(floor_lane::FloorLane),
         Box::new(through_another_bundle::ThroughAnotherBundle),
         Box::new(parked_readers::ParkedReaders),

@@ -14,7 +14,7 @@ use super::super::{
     field::{Field, PAYS, YES},
 };
 
-static PAYER: Mutex<Option<(Address, Address)>> = Mutex::new(None);
+static PAYERS: Mutex<Vec<(Address, Address)>> = Mutex::new(Vec::new());
 /// Wei: twice what the honest operation has to be covered with.
 const DEPOSIT: u64 = 24_000_000_000_000_000;
 
@@ -34,7 +34,7 @@ impl Attacker for SpentBesideUs {
             let payer = field.account(V0_8, &PAYS).await;
             field.set_deposit(V0_8, payer, U256::from(DEPOSIT), false).await;
             let (honest, other) = (field.account(V0_8, &YES).await, field.account(V0_8, &YES).await);
-            *PAYER.lock().unwrap() = Some((payer, other));
+            PAYERS.lock().unwrap().push((payer, other));
             let hash = field.send(V0_8, &field.sponsored(V0_8, honest, payer)).await;
             field.expect(hash.is_some(), "an honest operation is taken");
             hash.into_iter().collect()
@@ -44,7 +44,8 @@ impl Attacker for SpentBesideUs {
 
     fn strike<'a>(&'a self, field: &'a Field) -> BoxFuture<'a, ()> {
         async {
-            let (payer, other) = PAYER.lock().unwrap().unwrap();
+            let payers = PAYERS.lock().unwrap().clone();
+            for (payer, other) in payers {
             // As much as it was at first, whatever was filled up since.
             field.set_deposit(V0_8, payer, U256::from(DEPOSIT), false).await;
             let paymaster =
@@ -65,6 +66,7 @@ impl Attacker for SpentBesideUs {
             let filled = U256::from(DEPOSIT);
             let filling = json!({ "to": entry_point, "data": data, "value": filled, "gas": "0x186a0" });
             field.transact_at(AFTER, filling, 0).await;
+            }
         }
         .boxed()
     }
