@@ -1,4 +1,3 @@
-mod adversary;
 mod reputation;
 
 use std::{collections::HashSet, sync::Arc};

@@ -19,6 +19,7 @@ mod field;
 mod mixtures;
 mod report;
 mod restart;
+mod slow_proof;
 mod starved;
 mod crowded;
 
