@@ -500,7 +500,9 @@ impl Field {
                     let (gas, price) = (number(&receipt["gasUsed"]), number(&receipt["effectiveGasPrice"]));
                     let events = receipt["logs"].as_array().unwrap().len();
                     let (index, status) = (&receipt["transactionIndex"], &receipt["status"]);
-                    println!("  block {block} at {index}: {status} {gas} gas at {price}, {cost} wei, {revenue} in, {events} logs");
+                    println!(
+                        "  block {block} at {index}: {status} {gas} gas at {price}, {cost} wei, {revenue} in, {events} logs"
+                    );
                 }
                 report.loss += cost.saturating_sub(revenue).to::<u128>();
                 let signed = I256::try_from(cost).unwrap() - I256::try_from(revenue).unwrap();

@@ -14,6 +14,7 @@
 
 mod catalogue;
 mod codes;
+mod crowded;
 mod deeds;
 mod field;
 mod mixtures;
@@ -21,7 +22,6 @@ mod report;
 mod restart;
 mod slow_proof;
 mod starved;
-mod crowded;
 
 use alloy::primitives::B256;
 use futures::future::BoxFuture;

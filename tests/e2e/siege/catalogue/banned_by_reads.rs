@@ -35,15 +35,16 @@ impl Attacker for BannedByReads {
         async move {
             if round == 0 {
                 field.place(V0_8, Self::payer(), &PAYS).await;
-                field.set_deposit(V0_8, Self::payer(), alloy::primitives::utils::parse_ether("100").unwrap(), true).await;
+                field
+                    .set_deposit(V0_8, Self::payer(), alloy::primitives::utils::parse_ether("100").unwrap(), true)
+                    .await;
             }
             field.bundling("auto").await;
             let (mut sent, mut refused) = (0, 0);
             for _ in 0..600 {
                 let sender = field.account(V0_8, &READER).await;
                 let sponsored = field.sponsored(V0_8, sender, Self::payer());
-                let op =
-                    UserOperation { call_data: vec![1; 4].into(), call_gas_limit: 12_000_000, ..sponsored };
+                let op = UserOperation { call_data: vec![1; 4].into(), call_gas_limit: 12_000_000, ..sponsored };
                 match field.try_send(V0_8, &op).await {
                     Ok(_) => sent += 1,
                     // Throttled: a few at a time.
@@ -62,7 +63,8 @@ impl Attacker for BannedByReads {
                     field.turn(&[]).await;
                 }
             }
-            let reputation = field.stack.node.ask("debug_bundler_dumpReputation", vec![json!(field.entry_point(V0_8))]).await;
+            let reputation =
+                field.stack.node.ask("debug_bundler_dumpReputation", vec![json!(field.entry_point(V0_8))]).await;
             println!("  {sent} sent, {refused} not now; {:?}", reputation.ok().map(|it| it.to_string()));
             field.bundling("manual").await;
             let honest = field.account(V0_8, &YES).await;

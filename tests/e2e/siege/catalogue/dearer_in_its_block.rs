@@ -41,7 +41,13 @@ impl Attacker for DearerInItsBlock {
 
     fn strike<'a>(&'a self, field: &'a Field) -> BoxFuture<'a, ()> {
         async {
-            field.set_prices(&L1Prices { base_fee: DEAR.base_fee / 1_000 * 1125, blob_base_fee: DEAR.blob_base_fee / 1_000 * 1125, ..USUAL }).await;
+            field
+                .set_prices(&L1Prices {
+                    base_fee: DEAR.base_fee / 1_000 * 1125,
+                    blob_base_fee: DEAR.blob_base_fee / 1_000 * 1125,
+                    ..USUAL
+                })
+                .await;
         }
         .boxed()
     }

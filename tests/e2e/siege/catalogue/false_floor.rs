@@ -37,7 +37,13 @@ impl Attacker for FalseFloor {
                 let taken = field.send_at_the_least(V0_9, &op).await;
                 field.expect(taken.is_some(), "it is taken with what it is told to have");
             }
-            field.set_prices(&L1Prices { base_fee: DEAR.base_fee / 1_000 * 1250, blob_base_fee: DEAR.blob_base_fee / 1_000 * 1250, ..USUAL }).await;
+            field
+                .set_prices(&L1Prices {
+                    base_fee: DEAR.base_fee / 1_000 * 1250,
+                    blob_base_fee: DEAR.blob_base_fee / 1_000 * 1250,
+                    ..USUAL
+                })
+                .await;
             field.seal().await;
             field.turn(&[]).await;
             let sender = field.account(V0_9, &codes::burns_if_flagged(V0_9, false, codes::NOTHING)).await;

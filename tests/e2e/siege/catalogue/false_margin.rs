@@ -36,12 +36,19 @@ impl Attacker for FalseMargin {
                 let taken = field.send_at_the_least(V0_6, &op).await;
                 field.expect(taken.is_some(), "it is taken with what it is told to have");
             }
-            field.set_prices(&L1Prices { base_fee: DEAR.base_fee / 1_000 * 1250, blob_base_fee: DEAR.blob_base_fee / 1_000 * 1250, ..USUAL }).await;
+            field
+                .set_prices(&L1Prices {
+                    base_fee: DEAR.base_fee / 1_000 * 1250,
+                    blob_base_fee: DEAR.blob_base_fee / 1_000 * 1250,
+                    ..USUAL
+                })
+                .await;
             field.seal().await;
             field.turn(&[]).await;
             let sender = field.account(V0_6, &codes::burns_if_flagged(V0_6, false, codes::NOTHING)).await;
             field.flagged.lock().unwrap().push(sender);
-            let op = UserOperation { call_data: vec![1; 4].into(), call_gas_limit: 6_000_000, ..field.operation(sender) };
+            let op =
+                UserOperation { call_data: vec![1; 4].into(), call_gas_limit: 6_000_000, ..field.operation(sender) };
             let taken = field.send_at_the_least(V0_6, &op).await;
             field.expect(taken.is_some(), "the one beside them is taken");
             Vec::new()

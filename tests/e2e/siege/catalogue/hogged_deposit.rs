@@ -51,7 +51,10 @@ impl Attacker for HoggedDeposit {
             field.turn(&[]).await;
             let honest = field.account(V0_8, &YES).await;
             let taken = field.try_send(V0_8, &field.sponsored(V0_8, honest, Self::payer())).await;
-            field.expect(taken.is_ok(), &format!("round {round}: an honest user of the paymaster's is taken: {taken:?}"));
+            field.expect(
+                taken.is_ok(),
+                &format!("round {round}: an honest user of the paymaster's is taken: {taken:?}"),
+            );
             taken.into_iter().collect()
         }
         .boxed()

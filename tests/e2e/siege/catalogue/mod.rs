@@ -62,21 +62,21 @@ mod unstaked_context;
 mod withdrawn_deposit;
 mod withdrawn_stake;
 
-mod paid_by_nobody_again;
+mod a_hundredth;
+mod banned_by_reads;
+mod dearer_in_its_block;
+mod false_floor;
+mod false_margin;
+mod false_refund;
 mod flickering_paymaster;
+mod floor_lane;
+mod hogged_deposit;
+mod paid_by_nobody_again;
+mod parked_readers;
 mod same_block_crowd;
 mod spent_beside_us;
-mod dearer_in_its_block;
-mod a_hundredth;
 mod spent_delegation;
-mod false_refund;
-mod false_margin;
-mod banned_by_reads;
-mod false_floor;
-mod hogged_deposit;
-mod floor_lane;
 mod through_another_bundle;
-mod parked_readers;
 
 use super::Attacker;
 

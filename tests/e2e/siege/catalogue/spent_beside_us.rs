@@ -46,26 +46,27 @@ impl Attacker for SpentBesideUs {
         async {
             let payers = PAYERS.lock().unwrap().clone();
             for (payer, other) in payers {
-            // As much as it was at first, whatever was filled up since.
-            field.set_deposit(V0_8, payer, U256::from(DEPOSIT), false).await;
-            let paymaster =
-                Paymaster { address: payer, verification_gas_limit: 60_000, ..Paymaster::default() };
-            let price = 100_000_000_000;
-            let op = UserOperation {
-                paymaster: Some(paymaster),
-                verification_gas_limit: 60_000,
-                max_fee_per_gas: price,
-                max_priority_fee_per_gas: price,
-                ..field.operation(other)
-            };
-            let data = pack::handle_ops(V0_8, [&op], BEFORE);
-            let entry_point = field.entry_point(V0_8);
-            field.transact_at(BEFORE, json!({ "to": entry_point, "data": data, "gas": "0x7a120" }), 4_000_000_000).await;
-            // depositTo(payer).
-            let data = format!("0xb760faf9{}", alloy::primitives::hex::encode(payer.into_word()));
-            let filled = U256::from(DEPOSIT);
-            let filling = json!({ "to": entry_point, "data": data, "value": filled, "gas": "0x186a0" });
-            field.transact_at(AFTER, filling, 0).await;
+                // As much as it was at first, whatever was filled up since.
+                field.set_deposit(V0_8, payer, U256::from(DEPOSIT), false).await;
+                let paymaster = Paymaster { address: payer, verification_gas_limit: 60_000, ..Paymaster::default() };
+                let price = 100_000_000_000;
+                let op = UserOperation {
+                    paymaster: Some(paymaster),
+                    verification_gas_limit: 60_000,
+                    max_fee_per_gas: price,
+                    max_priority_fee_per_gas: price,
+                    ..field.operation(other)
+                };
+                let data = pack::handle_ops(V0_8, [&op], BEFORE);
+                let entry_point = field.entry_point(V0_8);
+                field
+                    .transact_at(BEFORE, json!({ "to": entry_point, "data": data, "gas": "0x7a120" }), 4_000_000_000)
+                    .await;
+                // depositTo(payer).
+                let data = format!("0xb760faf9{}", alloy::primitives::hex::encode(payer.into_word()));
+                let filled = U256::from(DEPOSIT);
+                let filling = json!({ "to": entry_point, "data": data, "value": filled, "gas": "0x186a0" });
+                field.transact_at(AFTER, filling, 0).await;
             }
         }
         .boxed()

@@ -42,7 +42,13 @@ impl Attacker for SpentDelegation {
             let op = field.at_market(op, 2_000).await;
             let taken = field.send_at_the_least(V0_9, &op).await;
             field.expect(taken.is_some(), "it is taken with what it is told to have");
-            field.set_prices(&L1Prices { base_fee: DEAR.base_fee / 1_000 * 1150, blob_base_fee: DEAR.blob_base_fee / 1_000 * 1150, ..USUAL }).await;
+            field
+                .set_prices(&L1Prices {
+                    base_fee: DEAR.base_fee / 1_000 * 1150,
+                    blob_base_fee: DEAR.blob_base_fee / 1_000 * 1150,
+                    ..USUAL
+                })
+                .await;
             field.seal().await;
             field.turn(&[]).await;
             Vec::new()

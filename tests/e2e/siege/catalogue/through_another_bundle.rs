@@ -22,7 +22,14 @@ fn voiding(targets: &[Address]) -> alloy::primitives::Bytes {
     asm.op(op::PUSH0).op(op::SLOAD).jump_if(yes).op(op::STOP).place(yes);
     asm.number(1).op(op::PUSH0).op(op::MSTORE);
     for target in targets {
-        asm.op(op::PUSH0).op(op::PUSH0).number(32).op(op::PUSH0).op(op::PUSH0).address(*target).op(op::GAS).op(op::CALL);
+        asm.op(op::PUSH0)
+            .op(op::PUSH0)
+            .number(32)
+            .op(op::PUSH0)
+            .op(op::PUSH0)
+            .address(*target)
+            .op(op::GAS)
+            .op(op::CALL);
         asm.op(op::POP);
     }
     asm.op(op::STOP).place(asked);
