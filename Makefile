@@ -22,6 +22,7 @@
 #   make base-load  Base as it is for ten minutes, half of each block taken by others: 20 operations a second, how long each took
 #   make windows    operations valid from or until about now, at a thousand moments: none is mined outside its window
 #   make simulate  10,000 seeds of a bundler in a simulated world; make faults  what it finds of faults planted on purpose
+#   make judges the judge of each rule of ERC-7562 disabled, and made too strict: that the rule's tests fail; takes ten minutes
 #   make bounds 100,000 transactions of each EntryPoint whose operations do their worst: none reverts, none is mined at a loss
 #   make same-history  the hashes of 24 of these seeds' histories, in two builds
 #   make crash  500 lives of a node that end by kill -9, at any moment and at each write: nothing lost, nothing twice
@@ -33,6 +34,7 @@
 #   make alerts  the alert rules, read by promtool
 #   make budgets  100,000 histories of crashes and reorganisations against the paymaster's ledger
 #   make clients  the table of client libraries and kinds of account in docs/clients.md, made anew
+#   make client-estimates  400 operations of the accounts in that table, estimated as each client does: admitted, executed, and with how much room
 #   make verify  recompiles every contract of deploy/addresses/local.json from its bundle and compares it with a chain
 #   make reference  docs/settings.md, docs/rpc.md, docs/contracts.md, docs/addresses.md and deploy/addresses/local.json made anew; make book  the site
 #   make build  contracts, then Rust
@@ -40,7 +42,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help clients quick quickstart tests-built base-load siege simulate same-history faults bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants mutants-rust hygiene oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
+.PHONY: help clients client-estimates quick quickstart tests-built base-load siege simulate same-history faults judges bounds verify reference book dev test test-contracts test-rust slither symbolic deep coverage mutants mutants-rust hygiene oracle accuracy sessions bench load idle windows inclusion chaos crash scale fuzz budgets hidden-calls redis prometheus chromium alerts pictures lint build contracts vectors proofs clean
 
 CONTRACTS := contracts
 VIEM := tests/viem
@@ -221,6 +223,10 @@ reference: build
 	FABSTIR_WRITE_DOCS=1 cargo test --workspace --locked --test e2e the_reference_page_is_current
 	node $(CONTRACTS)/tools/reference.js --write
 
+# FABSTIR_SEED=… for others than the last time's.
+client-estimates: build $(CLIENTS)/node_modules/.installed $(CLIENTS)/.venv/.installed
+	FABSTIR_ROUNDS=$${FABSTIR_ROUNDS:-2} cargo test --workspace --locked --test e2e client_estimates -- --nocapture
+
 clients: build $(CLIENTS)/node_modules/.installed $(CLIENTS)/.venv/.installed
 	FABSTIR_WRITE_DOCS=1 cargo test --workspace --locked --test e2e client_table
 
@@ -301,6 +307,10 @@ same-history: contracts
 faults: contracts
 	$(SEEDS) $(SIMULATION) --no-run --test seeds --bin faults
 	FABSTIR_FLAGS="$(SIMULATION)" ./target/release/faults
+
+# FABSTIR_ONLY=… for those whose names have this in them.
+judges: contracts
+	cargo run --locked --package simulation --bin judges
 
 # FABSTIR_CRASH_SEED=… for others than the last time's.
 crash: build redis

@@ -160,8 +160,22 @@ fn what_is_rendered_reads_back_the_same() {
 }
 
 #[test]
-fn a_list_of_authorizations_is_refused() {
-    // AUTH-010: there is one at most.
+fn auth_010_one_authorization_is_read_under_either_name_or_both() {
+    let tuple = json!({ "chainId": "0x1", "address": Address::repeat_byte(7), "nonce": "0x2", "yParity": "0x0", "r": "0x1", "s": "0x1" });
+    for names in [&["eip7702Auth"][..], &["authorization"], &["eip7702Auth", "authorization"]] {
+        let fields: Vec<_> = names.iter().map(|name| (*name, tuple.clone())).collect();
+        let read = parse(&with(&fields), V0_8).unwrap().eip7702_auth.unwrap();
+        assert_eq!((read.address, read.nonce), (Address::repeat_byte(7), 2));
+    }
+    let mut other = tuple.clone();
+    other["nonce"] = json!("0x3");
+    let refused = parse(&with(&[("eip7702Auth", tuple), ("authorization", other)]), V0_8).unwrap_err();
+    assert_eq!(refused.field(), "authorization");
+}
+
+#[test]
+fn auth_010_a_list_of_authorizations_is_refused() {
+    // There is one at most.
     let refused = parse(&with(&[("eip7702Auth", json!([]))]), V0_8).unwrap_err();
     assert_eq!(refused.field(), "eip7702Auth");
 }

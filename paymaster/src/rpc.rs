@@ -103,7 +103,7 @@ async fn final_data(service: &Service, mut ask: Ask) -> Result<Value, Refusal> {
     Ok(render(&service.grant(&ask, false).await?, ask.deployed.version))
 }
 
-/// `[userOperation, entryPoint, context]`: gas that is open is estimated, then all of it sponsored.
+/// `[userOperation, entryPoint, context]`: gas is estimated, limits that are too low are raised, then all of it sponsored.
 async fn sponsor_whole(service: &Service, params: &Params<'_>, extensions: &Extensions) -> Result<Value, Refusal> {
     let params = list(params, "[userOperation, entryPoint, context]")?;
     with_gas(service, ask(service, &params, params.get(2).unwrap_or(&Value::Null), extensions)?).await
@@ -144,20 +144,23 @@ async fn validate(service: &Service, params: &Params<'_>, extensions: &Extension
 }
 
 impl Service {
-    /// Fills in the gas limits that the operation leaves open, by a simulation.
+    /// Sets the gas limits to what an estimate says, or to what was given where that is more: what is signed over is what
+    /// will be admitted.
     ///
     /// # Errors
     /// If it fails in simulation, or none can be had.
     pub async fn fill_gas(&self, operation: &mut UserOperationRequest, entry_point: Address) -> Result<(), Refusal> {
-        let open = [operation.call_gas_limit, operation.verification_gas_limit, operation.pre_verification_gas];
-        if open.iter().all(Option::is_some) {
-            return Ok(());
-        }
-        match self.simulate(operation, entry_point).await? {
+        let open = UserOperationRequest {
+            call_gas_limit: None,
+            verification_gas_limit: None,
+            pre_verification_gas: None,
+            ..operation.clone()
+        };
+        match self.simulate(&open, entry_point).await? {
             Simulated::Needs { pre_verification_gas, verification_gas_limit, call_gas_limit } => {
-                operation.pre_verification_gas.get_or_insert(pre_verification_gas);
-                operation.verification_gas_limit.get_or_insert(verification_gas_limit);
-                operation.call_gas_limit.get_or_insert(call_gas_limit);
+                operation.pre_verification_gas = operation.pre_verification_gas.max(Some(pre_verification_gas));
+                operation.verification_gas_limit = operation.verification_gas_limit.max(Some(verification_gas_limit));
+                operation.call_gas_limit = operation.call_gas_limit.max(Some(call_gas_limit));
                 Ok(())
             }
             Simulated::Fails(why) => Err(Refusal::Fails(why)),

@@ -1,7 +1,15 @@
 //! The table of client libraries and kinds of account in docs/clients.md: made by running all of them on one stack.
 
-use std::{collections::BTreeMap, fmt::Write, path::Path, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt::Write,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
+use futures::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
 use tests::{Stack, anvil::KEYS, stack::root};
@@ -45,15 +53,63 @@ fn policies(folder: &Path) {
     );
 }
 
-/// A program of tests/clients, with the files that tell it where everything is; what it prints.
-async fn run(program: &Path, world: &[(&str, &Path)]) -> String {
-    let running =
-        Command::new("node").arg(program).envs(world.iter().copied()).stdin(Stdio::null()).kill_on_drop(true).output();
-    let output =
-        timeout(LONGEST, running).await.unwrap_or_else(|_| panic!("{} did not end", program.display())).unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}", program.display());
-    String::from_utf8(output.stdout).unwrap()
+/// A stack with every kind of account deployed on its chain, and the client libraries' programs.
+pub(crate) struct Clients {
+    _stack: Stack,
+    folder: PathBuf,
+    world: Vec<(&'static str, OsString)>,
+}
+
+impl Clients {
+    /// In a folder of this name.
+    pub(crate) async fn start(name: &str, arguments: &[&str]) -> Self {
+        let folder = tests::chain::own(name);
+        let kept = folder.join("policies");
+        policies(&kept);
+        let arguments = [&["--forward-reads", "--policies", kept.to_str().unwrap()], arguments].concat();
+        let stack = Stack::start(&arguments).await.unwrap();
+        let (session, accounts) = (folder.join("dev.json"), folder.join("accounts.json"));
+        let told = json!({
+            "rpcUrl": stack.node.url, "nodeUrl": stack.anvil.url, "deployment": stack.deployment, "faucetKey": KEYS[3],
+        });
+        std::fs::write(&session, told.to_string()).unwrap();
+        let world = vec![("FABSTIR_DEV", session.into()), ("FABSTIR_ACCOUNTS", accounts.into())];
+        let this = Self { _stack: stack, folder, world };
+        this.run(&source().join("accounts/deploy.mjs"), &[], LONGEST).await;
+        this
+    }
+
+    /// What each client's program prints, in the order of their files' names.
+    pub(crate) async fn all(&self, told: &[(&str, String)], longest: Duration) -> Vec<String> {
+        let mut clients: Vec<_> =
+            std::fs::read_dir(source().join("clients")).unwrap().map(|file| file.unwrap().path()).collect();
+        clients.retain(|path| path.file_stem().is_some_and(|name| name != "common"));
+        clients.sort();
+        let runs = clients.iter().map(|program| self.run(program, told, longest));
+        stream::iter(runs).buffered(AT_ONCE).collect().await
+    }
+
+    /// A program of tests/clients, with the files that tell it where everything is; what it prints.
+    async fn run(&self, program: &Path, told: &[(&str, String)], longest: Duration) -> String {
+        let mut command = Command::new("node");
+        command.arg(program).envs(self.world.iter().map(|(name, value)| (name, value))).envs(told.iter().cloned());
+        let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        let output =
+            timeout(longest, running).await.unwrap_or_else(|_| panic!("{} did not end", program.display())).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", program.display());
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn source() -> PathBuf {
+    root().join("tests/clients/src")
 }
 
 /// Every row, in the order in which the clients' files and their accounts are; every sentence once, numbered.
@@ -102,31 +158,7 @@ fn with_table(page: &str, table: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_table_of_clients_and_accounts_is_what_they_do() {
-    let folder = std::env::temp_dir().join(format!("fabstir-clients-{}", std::process::id()));
-    policies(&folder.join("policies"));
-    let kept = folder.join("policies");
-    let arguments = ["--forward-reads", "--policies", kept.to_str().unwrap()];
-    let stack = Stack::start(&arguments).await.unwrap();
-    let (session, accounts) = (folder.join("dev.json"), folder.join("accounts.json"));
-    let told = json!({
-        "rpcUrl": stack.node.url, "nodeUrl": stack.anvil.url, "deployment": stack.deployment, "faucetKey": KEYS[3],
-    });
-    std::fs::write(&session, told.to_string()).unwrap();
-    let world = [("FABSTIR_DEV", session.as_path()), ("FABSTIR_ACCOUNTS", accounts.as_path())];
-    let source = root().join("tests/clients/src");
-    run(&source.join("accounts/deploy.mjs"), &world).await;
-
-    let mut clients: Vec<_> =
-        std::fs::read_dir(source.join("clients")).unwrap().map(|file| file.unwrap().path()).collect();
-    clients.retain(|path| path.file_stem().is_some_and(|name| name != "common"));
-    clients.sort();
-    let mut said = vec![String::new(); clients.len()];
-    for (programs, said) in clients.chunks(AT_ONCE).zip(said.chunks_mut(AT_ONCE)) {
-        let done = futures::future::join_all(programs.iter().map(|program| run(program, &world))).await;
-        said.iter_mut().zip(done).for_each(|(to, text)| *to = text);
-    }
-    std::fs::remove_dir_all(&folder).unwrap();
-
+    let said = Clients::start("clients", &[]).await.all(&[], LONGEST).await;
     let lines: Vec<Line> =
         said.iter().flat_map(|text| text.lines()).map(|line| serde_json::from_str(line).unwrap()).collect();
     let wrong: Vec<_> = lines.iter().filter(|line| line.unexpected.is_some()).collect();

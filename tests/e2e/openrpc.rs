@@ -131,6 +131,9 @@ async fn bundler(world: &World, document: &Document) {
         ask("eth_estimateUserOperationGas", vec![op.clone(), entry_point.clone(), json!({})]).await;
         let hash = json!(account.finish(stack, &mut op).await.unwrap());
         ask("fabstir_explainUserOperation", vec![op.clone(), entry_point.clone()]).await;
+        for method in ["pimlico_simulateAssetChange", "pimlico_simulateAssetChanges"] {
+            ask(method, vec![op.clone(), entry_point.clone()]).await;
+        }
         for unknown in ["eth_getUserOperationByHash", "eth_getUserOperationReceipt", "fabstir_getUserOperationStatus"] {
             assert_eq!(ask(unknown, vec![hash.clone()]).await, Value::Null);
         }

@@ -245,6 +245,22 @@ async fn one_call_estimates_and_sponsors_the_whole() {
         op.as_object_mut().unwrap().remove(field);
     }
     let answer = stack.node.ask("pm_sponsorUserOperation", vec![op.clone(), json!(entry_point(&stack))]).await.unwrap();
+    // Limits that our own send would refuse are raised; what is more than needed stays.
+    let number = |value: &Value| serde_json::from_value::<U256>(value.clone()).unwrap();
+    for field in ["callGasLimit", "verificationGasLimit", "preVerificationGas"] {
+        for given in [U256::from(21_000), number(&answer[field]) + U256::from(100_000)] {
+            let mut with = op.clone();
+            with[field] = json!(given);
+            let asked = vec![with, json!(entry_point(&stack))];
+            let raised = stack.node.ask("pm_sponsorUserOperation", asked).await.unwrap();
+            let wanted = given.max(number(&answer[field]));
+            assert!(number(&raised[field]).abs_diff(wanted) < U256::from(3_000), "{field} {given}: {raised}");
+        }
+    }
+    for field in ["callGasLimit", "verificationGasLimit", "preVerificationGas"] {
+        op[field] = json!("0x5208");
+    }
+    let answer = stack.node.ask("pm_sponsorUserOperation", vec![op.clone(), json!(entry_point(&stack))]).await.unwrap();
     op.as_object_mut().unwrap().extend(answer.as_object().unwrap().clone());
     let sent = client.send(&client.sign(op).unwrap()).await.unwrap();
     client.wait(sent).await.unwrap();

@@ -13,7 +13,8 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis(10 * ticks))
 }
 
-/// Memory in KiB: `VmRSS` is what is resident now, `VmHWM` the most that ever was.
+/// Memory in KiB: `VmRSS` is what is resident now, `RssAnon` that without the program and its files, `VmHWM` the most that
+/// ever was.
 pub fn memory(pid: u32, field: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with(field)).context("no such field")?;

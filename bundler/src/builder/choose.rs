@@ -238,10 +238,10 @@ mod tests {
     use super::*;
     use crate::{
         mempool::{
-            MempoolConfig, Reputation,
+            Counts, MempoolConfig, Reputation,
             tests::{block, operation},
         },
-        rules::RuleConfig,
+        rules::{Party, RuleConfig, Standing},
     };
 
     fn fees(base_fee: u128) -> FeeSuggestion {
@@ -311,6 +311,23 @@ mod tests {
             ..RuleConfig::default()
         };
         assert_eq!([within(of(1)), within(of(2))], [vec![1], vec![1, 2]]);
+    }
+
+    #[test]
+    fn grep_020_of_the_throttled_a_few_go_into_one_bundle() {
+        let of_paymaster = |sender: u8| {
+            let mut admitted = operation(sender, 0, 50, sender);
+            let address = Address::repeat_byte(0xaa);
+            std::sync::Arc::make_mut(&mut admitted.op).paymaster = Some(Paymaster { address, ..Paymaster::default() });
+            let evidence = std::sync::Arc::make_mut(&mut admitted.evidence);
+            evidence.parties.paymaster = Some(Party::new(address, Standing::Staked));
+            evidence.paymaster_deposit = U256::MAX;
+            admitted
+        };
+        let mut pool = mempool((1..=6).map(of_paymaster));
+        assert_eq!(ids(chosen(&pool, Room::of_gas(u64::MAX), fees(1), false)).len(), 6);
+        pool.reputation_mut().set(Address::repeat_byte(0xaa), Counts { ops_seen: 200, ops_included: 5 });
+        assert_eq!(ids(chosen(&pool, Room::of_gas(u64::MAX), fees(1), false)), [1, 2, 3, 4]);
     }
 
     #[test]

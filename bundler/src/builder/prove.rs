@@ -265,13 +265,17 @@ fn expected(
 }
 
 /// Gas that the transaction's authorizations take, which the run only pretends: of what is charged for each, half comes back
-/// if the account is not empty, and its first access is cheaper (EIP-7702).
+/// if the account is not empty and this is its nonce, and its first access is cheaper (EIP-7702).
 fn authorizations(bundle: &Bundle, head: &Head) -> u64 {
     const FIRST_ACCESS: u64 = 2_500;
     const COMES_BACK: u64 = 12_500;
     let signed = bundle.operations.iter().filter(|admitted| admitted.op.eip7702_auth.is_some());
-    let exists = |admitted: &Admitted| head.view.account(admitted.op.sender).is_some_and(|account| !account.is_empty());
-    signed.map(|it| gas::AUTHORIZATION as u64 - FIRST_ACCESS - if exists(it) { COMES_BACK } else { 0 }).sum()
+    let comes_back = |admitted: &Admitted| {
+        let nonce = admitted.op.eip7702_auth.as_ref().map(|auth| auth.nonce);
+        let account = head.view.account(admitted.op.sender);
+        account.is_some_and(|account| !account.is_empty() && Some(account.nonce) == nonce)
+    };
+    signed.map(|it| gas::AUTHORIZATION as u64 - FIRST_ACCESS - if comes_back(it) { COMES_BACK } else { 0 }).sum()
 }
 
 /// Takes out what offers less than so many per cent of the `preVerificationGas` that it would be asked for now: data on

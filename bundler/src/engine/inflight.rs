@@ -242,7 +242,8 @@ impl Engine {
             |admitted: &Admitted| admitted.validated.is_running_out(&block),
             |admitted: &Admitted| admitted.validated.ends_within(&block, SOON),
         );
-        self.flow.hurry(&next, is_over, ends_soon);
+        let waits = |hash| self.mempool.contains(hash) && !self.mempool.is_bundled(hash);
+        self.flow.hurry(&next, waits, is_over, ends_soon);
         let actions = self.flow.advance(&next, number, now, fees);
         self.reorganised &= next.iter().any(Option::is_none);
         self.act(actions);

@@ -334,14 +334,19 @@ impl Estimator {
 
     /// The state on which the EntryPoint executes an operation that it has validated, with all that is pretended.
     pub(super) fn after_validation(&self, op: &UserOperation) -> Result<StateOverride, Rejection> {
+        self.run_until(op, StopAt::Validation).map(|(_, state)| state)
+    }
+
+    /// A run up to there, and the state that it leaves.
+    pub(super) fn run_until(&self, op: &UserOperation, stop_at: StopAt) -> Result<(Run, StateOverride), Rejection> {
         let mut state = self.pretended(op);
-        let (_, changes) = self.run_at_its_time(op, |next| {
+        let (run, changes) = self.run_at_its_time(op, |next| {
             let operations = [op];
-            let run = self.handle_ops(&operations, &state, StopAt::Validation, next);
+            let run = self.handle_ops(&operations, &state, stop_at, next);
             Ok(run.run_and_keep(&self.head.view, &self.head.block)?)
         })?;
         overlay(&mut state, changes);
-        Ok(state)
+        Ok((run, state))
     }
 
     fn pretended(&self, op: &UserOperation) -> StateOverride {

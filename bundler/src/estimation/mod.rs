@@ -18,6 +18,7 @@
 //! Guarantee: what is estimated is admitted and executes, at any gas price up to the operation's own bound, as long as who
 //! pays has what it has.
 
+mod assets;
 mod estimator;
 mod finish;
 mod funding;
@@ -36,6 +37,7 @@ use crate::{
     evm::{Budget, Signatures, overlay},
     gas, work, world,
 };
+pub use assets::{Asset, AssetChange};
 use estimator::Estimator;
 use finish::{Finish, Given};
 use funding::Funding;
@@ -71,19 +73,7 @@ pub(crate) async fn estimate(
     pending: impl AsyncFnOnce(&UserOperation) -> Result<Vec<Arc<UserOperation>>, Rejection>,
 ) -> Result<Estimate, Rejection> {
     let version = entry_point_version(config, entry_point)?;
-    within_bounds(&request, config)?;
-    let open = Open::of(&request);
-    let mut op = request.with_open_fields_zero();
-    head.view.prefetch(&first_reads(&op, entry_point, bundler)).await?;
-
-    // Any price will do, but none at all would hide what paying costs.
-    let bid = op.max_fee_per_gas != 0;
-    if !bid {
-        op.max_fee_per_gas = head.fees.base_fee * 2 + head.fees.priority_fee;
-    }
-    // Whatever was given may be too little: it is held against what is needed at the end.
-    op.pre_verification_gas = 0;
-    op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
+    let (op, open, bid) = opened(&request, entry_point, config, head, bundler).await?;
     let given = Given::of(&request);
     let finish = Finish { given, bid, priority_fee: op.max_priority_fee_per_gas, rules: config.rules.clone() };
     let run = move |estimator: &Estimator, op| finish.run(estimator, op);
@@ -96,6 +86,48 @@ pub(crate) async fn estimate(
         paymaster_verification_gas_limit: own.map(|paymaster| paymaster.verification_gas_limit),
         paymaster_post_op_gas_limit: own.map(|paymaster| paymaster.post_op_gas_limit),
     })
+}
+
+/// What the operation does to what its sender has, run with the limits that it is found to need.
+///
+/// # Errors
+/// As [`estimate`]; and where only the chain's client can run its call.
+pub(crate) async fn asset_changes(
+    request: UserOperationRequest,
+    entry_point: Address,
+    config: &Config,
+    head: &Head,
+    bundler: Address,
+    pending: impl AsyncFnOnce(&UserOperation) -> Result<Vec<Arc<UserOperation>>, Rejection>,
+) -> Result<Vec<AssetChange>, Rejection> {
+    let (op, open, _) = opened(&request, entry_point, config, head, bundler).await?;
+    let overrides = StateOverride::default();
+    let run = |estimator: &Estimator, op| estimator.asset_changes(op);
+    on_pending(op, open, entry_point, overrides, config, head, bundler, pending, run).await
+}
+
+/// The operation as it is run for an estimate, what of it is open, and whether the caller said what it bids.
+async fn opened(
+    request: &UserOperationRequest,
+    entry_point: Address,
+    config: &Config,
+    head: &Head,
+    bundler: Address,
+) -> Result<(UserOperation, Open, bool), Rejection> {
+    let version = entry_point_version(config, entry_point)?;
+    within_bounds(request, config)?;
+    let mut op = request.clone().with_open_fields_zero();
+    head.view.prefetch(&first_reads(&op, entry_point, bundler)).await?;
+
+    // Any price will do, but none at all would hide what paying costs.
+    let bid = op.max_fee_per_gas != 0;
+    if !bid {
+        op.max_fee_per_gas = head.fees.base_fee * 2 + head.fees.priority_fee;
+    }
+    // Whatever was given may be too little: it is held against what is needed at the end.
+    op.pre_verification_gas = 0;
+    op.pre_verification_gas = gas::estimated_pre_verification_gas(&op, version, head);
+    Ok((op, Open::of(request), bid))
 }
 
 /// Runs a whole operation with exactly its own limits, as if whoever pays could and all signatures were good.

@@ -113,7 +113,7 @@ pub enum Deed {
     Call(usize),
     /// Ran `CREATE`, as this contract.
     Create(Address),
-    /// Created a contract by `CREATE2`.
+    /// Ran `CREATE2` for this address, whether it came to be or not; the zero address if it was told of none.
     Create2(Address),
 }
 

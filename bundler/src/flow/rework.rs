@@ -1,6 +1,8 @@
 //! What becomes of a nonce in flight whose bundle is not to go on as it is: less of it, nothing of it, or all of it sooner.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
+
+use alloy::primitives::B256;
 
 use super::{Flow, Place, slot::Slot};
 use crate::{admission::Admitted, builder::Bundle};
@@ -30,15 +32,23 @@ impl Flow {
     }
 
     /// Has the first bundle of each key, whose next nonces are these, made anew at once without the operations that will
-    /// soon not be valid any more: mined late, they would have it revert. One that `ends_soon` leaves room for that.
+    /// soon not be valid any more: mined late, they would have it revert. One that `ends_soon` leaves room for that. Which
+    /// operations wait is told too: one that is bound to such a nonce waits for it to be used.
     pub(crate) fn hurry(
         &mut self,
         next: &[Option<u64>],
+        waits: impl Fn(B256) -> bool,
         is_over: impl Fn(&Admitted) -> bool,
         ends_soon: impl Fn(&Admitted) -> bool,
     ) {
-        let lanes = self.lanes.iter_mut().zip(next);
-        let first = lanes.filter_map(|(lane, next)| Some(lane.slots.range_mut((*next)?..).next()?.1));
+        let bound = self.bound.iter().filter(|(hash, bound)| !bound.void && waits(**hash));
+        let awaited: HashSet<Place> = bound.map(|(_, bound)| bound.place).collect();
+        let lanes = self.lanes.iter_mut().zip(next).enumerate();
+        let first = lanes.filter_map(|(key, (lane, next))| {
+            let (nonce, slot) = lane.slots.range_mut((*next)?..).next()?;
+            slot.awaited = awaited.contains(&Place { key, nonce: *nonce });
+            Some(slot)
+        });
         for slot in first.filter(|slot| !slot.cancelling && !slot.signing && !slot.attempts.is_empty()) {
             let Some(bundle) = slot.carried() else { continue };
             let (over, rest): (Vec<_>, Vec<_>) = bundle.operations.iter().cloned().partition(&is_over);

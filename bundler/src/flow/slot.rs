@@ -61,6 +61,8 @@ pub(super) struct Slot {
     pub(super) unaccounted: bool,
     /// Whether it is made anew however lately it was sent; or is cancelled, so that it does not come too late.
     pub(super) overdue: bool,
+    /// Whether operations wait for it to be used that were under it before.
+    pub(super) awaited: bool,
     /// Whether it will be made anew without some of its operations before long, and may not bid all that they pay until then.
     pub(super) spares: bool,
 }
@@ -211,6 +213,7 @@ impl Slot {
             unaccounted: false,
             overdue: false,
             spares: false,
+            awaited: false,
         }
     }
 
@@ -241,12 +244,12 @@ impl Slot {
         fees: FeeSuggestion,
     ) -> Next {
         (self.unaccounted, self.aged) = (false, true);
-        let waited_for = behind.is_some();
+        let waited_for = behind.is_some() || self.awaited;
         // Whoever waits for a cancellation is not mined for less than he bids himself. One that nobody waits for, and that only
         // keeps something from being mined too late, is as good unmined.
         let cancelling = match behind {
             Some(behind) => FeeSuggestion { priority_fee: fees.priority_fee.min(behind.priority_fee), ..fees },
-            None if self.overdue => FeeSuggestion::flat(0, 0),
+            None if self.overdue && !self.awaited => FeeSuggestion::flat(0, 0),
             None => fees,
         };
         if self.signing {

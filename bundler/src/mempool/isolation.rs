@@ -14,11 +14,15 @@ use std::collections::{BTreeSet, HashMap};
 
 use alloy::primitives::{Address, B256};
 
-use super::{Dropped, Mempool, entities};
-use crate::{Rejection, submitter::Fees};
+use super::{Blame, Dropped, Mempool, entities};
+use crate::{Rejection, rejection::Entity, submitter::Fees};
 
 /// First pause before a lone operation is tried again, in milliseconds of chain time; it doubles each time.
 const PAUSE: u64 = 1_000;
+/// Senders of whom nodes took nothing at a time, after which that says nothing of any of them.
+const SILENT: usize = 4;
+/// Transactions that may revert, with nothing executed between them, before a factory's or paymaster's operations rest.
+const BORNE: u32 = 4;
 /// Longest such pause.
 const LONGEST_PAUSE: u64 = 15_000;
 /// How long it is remembered, in milliseconds of chain time, which operations nodes would not take, and whose.
@@ -91,17 +95,42 @@ pub(super) struct Culprits {
     operations: HashMap<B256, (u64, String)>,
     /// Until when, and of which senders.
     entities: HashMap<Address, (u64, BTreeSet<Address>)>,
+    /// Transactions with one operation alone that named them and reverted, more than were executed; and until when its
+    /// operations rest.
+    reverting: HashMap<Address, (u32, u64)>,
 }
 
 impl Culprits {
     pub(super) fn forget(&mut self, now: u64) {
         self.operations.retain(|_, (until, _)| *until > now);
         self.entities.retain(|_, (until, _)| *until > now);
+        self.reverting.retain(|_, (_, until)| until.saturating_add(REMEMBERED) > now);
     }
 
-    /// One of this sender's was mined.
-    pub(super) fn clear(&mut self, sender: Address) {
+    /// One of this sender's was mined, which named these.
+    pub(super) fn clear(&mut self, sender: Address, named: impl Iterator<Item = Address>) {
         self.entities.remove(&sender);
+        named.for_each(|address| _ = self.reverting.remove(&address));
+    }
+
+    /// A transaction with one operation alone, which names these, has reverted at our cost. Who is to blame is not known; but
+    /// one of whom nothing else was executed meanwhile is tried more and more seldom: first what is the sender's alone.
+    fn reverted(&mut self, named: impl Iterator<Item = (Entity, Address)>, now: u64) {
+        for (entity, address) in named {
+            if self.reverting.len() >= MOST && !self.reverting.contains_key(&address) {
+                continue;
+            }
+            let (count, until) = self.reverting.entry(address).or_default();
+            *count = count.saturating_add(1);
+            let borne = if entity == Entity::Account { REVERTS } else { BORNE };
+            let pause = count.checked_sub(borne).map(|more| PAUSE.saturating_mul(1 << more.min(9)));
+            *until = now.saturating_add(pause.unwrap_or(0));
+        }
+    }
+
+    /// Whether an operation that names these rests at this chain time.
+    pub(super) fn rests(&self, mut named: impl Iterator<Item = Address>, now: u64) -> bool {
+        named.any(|address| self.reverting.get(&address).is_some_and(|(_, until)| *until > now))
     }
 
     /// One of this sender's, which names this address, is what nodes would not take.
@@ -147,11 +176,17 @@ impl Mempool {
     /// longer for nodes to take anything.
     pub(crate) fn went(&mut self, hashes: &[B256], bid: Option<Fees>) -> bool {
         let mut freed = false;
+        let unheard = self.entries.values().filter(|entry| entry.suspicion.unheard);
+        let silent = unheard.map(|entry| entry.admitted.op.sender).collect::<BTreeSet<_>>().len() >= SILENT;
         for entry in self.entries.values_mut() {
             let suspicion = &mut entry.suspicion;
             // The node takes transactions again.
             if bid.is_some() && std::mem::take(&mut suspicion.unheard) {
                 (suspicion.not_before, freed) = (0, true);
+                // They go together again.
+                if silent && suspicion.reverts == 0 && !suspicion.unmined {
+                    *suspicion = Suspicion::default();
+                }
             }
             match (bid, &mut suspicion.refused) {
                 (Some(bid), Some((refused, others))) => *others |= bid.is_within(*refused),
@@ -273,6 +308,8 @@ impl Mempool {
             Trouble::Disagreed => strike(suspicion.disagreed.replace(false) == Some(true)),
             Trouble::Reverted => {
                 suspicion.reverts += 1;
+                let named = entities(&entry.admitted.op).filter(|(_, address)| !self.config.allowed.contains(address));
+                self.culprits.reverted(named, now);
                 suspicion.reverts >= REVERTS
             }
             Trouble::Unprovable { for_good } => for_good,
@@ -310,7 +347,8 @@ impl Mempool {
                 culprits.suspect(address, sender, until);
             }
         }
-        self.take_out(hash, why.to_owned(), None)
+        // That it failed says nothing of its paymaster (EREP-015): or a stranger has one banned by what is never executed.
+        self.take_out(hash, why.to_owned(), Some(Blame::Revalidation(Entity::Account)))
     }
 }
 

@@ -84,6 +84,8 @@ struct Entry {
     /// Chain time since when one of them is missing.
     gap_since: Option<u64>,
     bytes: usize,
+    /// Wei per gas that it leaves us, at the base fee when it came.
+    tip: u128,
     /// Entities that its sender and nonce have been counted for, each once while one operation after another has that
     /// place.
     counted: Vec<Address>,
@@ -92,8 +94,14 @@ struct Entry {
 impl Entry {
     /// What it is worth to keep: dearer ones first, then those that came earlier.
     fn worth(&self) -> (u128, std::cmp::Reverse<u64>) {
-        (self.admitted.op.max_priority_fee_per_gas, std::cmp::Reverse(self.arrival))
+        (self.tip, std::cmp::Reverse(self.arrival))
     }
+}
+
+/// Wei per gas that an operation leaves us at the base fee of the next block: what it says that it would leave counts for
+/// nothing where its `maxFeePerGas` does not reach.
+fn tip(op: &UserOperation, head: &BlockPin) -> u128 {
+    op.effective_gas_price(head.next_base_fee).saturating_sub(head.next_base_fee)
 }
 
 /// How often an address is named by pending operations, part by part.
@@ -180,7 +188,7 @@ impl Mempool {
         let standing = replaced.and_then(|hash| self.entries.get(&hash));
         self.check_limits(&admitted, standing.map(|entry| &entry.admitted))?;
 
-        let mut dropped = self.make_room(&admitted, standing.map(|entry| (entry.admitted.hash, entry.bytes)))?;
+        let mut dropped = self.make_room(&admitted, head, standing.map(|entry| (entry.admitted.hash, entry.bytes)))?;
         let before = standing_counts(replaced.and_then(|hash| self.entries.get(&hash)));
         if let Some(hash) = replaced {
             dropped.extend(self.take_out(hash, format!("replaced by {}", admitted.hash), None));
@@ -247,6 +255,7 @@ impl Mempool {
         self.arrivals.insert(arrival, admitted.hash);
         let (hash, ahead) = (admitted.hash, admitted.evidence.ahead);
         let phase = if admitted.evidence.block == head.hash { Phase::Waiting } else { Phase::Stale };
+        let tip = tip(&admitted.op, head);
         let entry = Entry {
             admitted,
             phase,
@@ -258,6 +267,7 @@ impl Mempool {
             ahead,
             gap_since: None,
             bytes,
+            tip,
             counted,
         };
         self.evictable.insert(entry.worth());
@@ -265,8 +275,13 @@ impl Mempool {
     }
 
     /// The worst go until there is room, if the newcomer is worth more than they. What it replaces makes room itself.
-    fn make_room(&mut self, newcomer: &Admitted, replaced: Option<(B256, usize)>) -> Result<Vec<Dropped>, Rejection> {
-        let bytes = size(newcomer);
+    fn make_room(
+        &mut self,
+        newcomer: &Admitted,
+        head: &BlockPin,
+        replaced: Option<(B256, usize)>,
+    ) -> Result<Vec<Dropped>, Rejection> {
+        let (bytes, offers) = (size(newcomer), tip(&newcomer.op, head));
         let (mut free_places, mut free_bytes) = (
             self.config.max_operations.saturating_sub(self.entries.len()) + usize::from(replaced.is_some()),
             (self.config.max_bytes + replaced.map_or(0, |(_, bytes)| bytes)).saturating_sub(self.bytes),
@@ -276,7 +291,7 @@ impl Mempool {
             if free_places > 0 && free_bytes >= bytes {
                 break;
             }
-            if *fee >= newcomer.op.max_priority_fee_per_gas {
+            if *fee >= offers {
                 return Err(Rejection::Full { required: *fee });
             }
             let victim = self.arrivals.get(&arrival.0).and_then(|hash| self.entries.get(hash));
@@ -290,7 +305,9 @@ impl Mempool {
         if free_places == 0 || free_bytes < bytes {
             return Err(Rejection::Full { required: u128::MAX });
         }
-        let evict = |hash: B256| self.take_out(hash, "evicted: the mempool was full of dearer operations".into(), None);
+        let none_of_its_paymasters = Some(Blame::Revalidation(Entity::Account));
+        let why = "evicted: the mempool was full of dearer operations";
+        let evict = |hash: B256| self.take_out(hash, why.into(), none_of_its_paymasters);
         Ok(victims.into_iter().flat_map(evict).collect())
     }
 
@@ -328,7 +345,7 @@ impl Mempool {
     /// Takes out an operation that was mined, and counts it for whom it names.
     pub fn remove_included(&mut self, hash: B256) -> Option<Admitted> {
         let Entry { admitted, counted, .. } = self.remove_entry(hash)?;
-        self.culprits.clear(admitted.op.sender);
+        self.culprits.clear(admitted.op.sender, entities(&admitted.op).map(|(_, address)| address));
         counted.into_iter().for_each(|address| self.reputation.included(address));
         Some(admitted)
     }
@@ -363,6 +380,7 @@ impl Mempool {
                 entry.phase == Phase::Waiting
                     && entry.held.is_none()
                     && (entry.suspicion.not_before <= self.time || probe == Some(admitted.hash))
+                    && !self.rests(admitted)
                     && !bundled.contains(&admitted.op.sender)
                     && admitted.uncontained().is_none_or(|paymaster| !uncontained.contains(&paymaster))
                     && self.next.is_none_or(|next| admitted.validated.is_open(&next, admitted.version))
@@ -449,7 +467,13 @@ impl Mempool {
     /// Why an operation is not in a bundle, if something is to be said about that.
     pub(crate) fn waits_for(&self, hash: B256) -> Option<&str> {
         let entry = self.entries.get(&hash).filter(|entry| entry.phase != Phase::Bundled)?;
-        entry.held.as_deref().or(entry.suspicion.why.as_deref())
+        let rests =
+            self.rests(&entry.admitted).then_some("transactions with its sender, factory or paymaster reverted");
+        entry.held.as_deref().or(entry.suspicion.why.as_deref()).or(rests)
+    }
+
+    fn rests(&self, admitted: &Admitted) -> bool {
+        self.culprits.rests(entities(&admitted.op).map(|(_, address)| address), self.time)
     }
 
     fn set_phase(&mut self, hashes: &[B256], phase: Phase) {

@@ -165,7 +165,7 @@ fn removal_frees_the_nonce() {
 }
 
 #[test]
-fn urep_010_an_unstaked_sender_has_four_pending_and_a_staked_one_as_many_as_it_likes() {
+fn urep_010_an_unstaked_sender_has_four_pending_and_by_srep_040_a_staked_one_as_many_as_it_likes() {
     let mut pool = Mempool::default();
     for id in 0..4 {
         insert(&mut pool, operation(1, id.into(), 100, id)).unwrap();
@@ -225,6 +225,14 @@ fn sto_040_an_entity_is_not_the_sender_of_another_operation() {
     let refused = insert(&mut pool, operation(0xaa, 0, 100, 1)).unwrap_err();
     assert!(matches!(refused, Rejection::SenderIsEntity { entity: Entity::Paymaster, .. }));
     assert_eq!(refused.code(), -32502);
+    let mut made = operation(3, 0, 100, 3);
+    Arc::make_mut(&mut made.op).initializer =
+        Some(erc4337::Initializer::Factory { address: STRANGER, data: Default::default() });
+    insert(&mut pool, made).unwrap();
+    let mut of_factory = operation(4, 0, 100, 4);
+    Arc::make_mut(&mut of_factory.op).sender = STRANGER;
+    let refused = insert(&mut pool, of_factory).unwrap_err();
+    assert!(matches!(refused, Rejection::SenderIsEntity { entity: Entity::Factory, .. }), "{refused}");
 }
 
 #[test]
@@ -247,7 +255,11 @@ fn a_full_mempool_gives_up_its_worst_for_a_better_one_and_says_so() {
         insert(&mut pool, operation(id, 0, fee, id)).unwrap();
     }
     let refused = insert(&mut pool, operation(4, 0, 10, 4)).unwrap_err();
-    assert!(matches!(refused, Rejection::Full { required: 10 }), "{refused}");
+    assert!(matches!(refused, Rejection::Full { required: 9 }), "what is left beside a base fee of one: {refused}");
+    // What says that it tips, and pays for no more than the base fee, is worth nothing.
+    let mut boaster = operation(5, 0, 1_000, 5);
+    boaster.op = Arc::new(UserOperation { max_fee_per_gas: 1, ..(*boaster.op).clone() });
+    assert!(matches!(insert(&mut pool, boaster), Err(Rejection::Full { required: 9 })));
     // Of two that pay alike, the one that came later goes.
     let Inserted::New(dropped) = insert(&mut pool, operation(4, 0, 11, 4)).unwrap() else { panic!("not new") };
     assert_eq!(ids(&dropped), [3]);

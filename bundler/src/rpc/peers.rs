@@ -7,8 +7,14 @@ use erc4337::wire;
 use jsonrpsee::{Extensions, RpcModule, server::RegisterMethodError, types::Params};
 use serde_json::{Value, json};
 
-use super::{params::Positional, push};
-use crate::{Bundler, Rejection, engine::Status, fees::FeeSuggestion, service::inclusion_of};
+use super::{api::operation, params::Positional, push};
+use crate::{
+    Bundler, Rejection,
+    engine::Status,
+    estimation::{Asset, AssetChange},
+    fees::FeeSuggestion,
+    service::inclusion_of,
+};
 
 pub(super) fn register(module: &mut RpcModule<Bundler>) -> Result<(), RegisterMethodError> {
     let fees = |bundler: &Bundler| {
@@ -44,6 +50,9 @@ pub(super) fn register(module: &mut RpcModule<Bundler>) -> Result<(), RegisterMe
     module.register_async_method("rundler_getUserOperationStatus", rundler_status)?;
     module.register_async_method("rundler_getPendingUserOperationBySenderNonce", pending)?;
     module.register_async_method("pimlico_sendUserOperationNow", push::send_sync)?;
+    for name in ["pimlico_simulateAssetChange", "pimlico_simulateAssetChanges"] {
+        module.register_async_method(name, asset_changes)?;
+    }
     Ok(())
 }
 
@@ -113,6 +122,27 @@ async fn pending(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) 
     let (sender, nonce) = (params.address(0, "sender")?, params.quantity(1, "nonce")?);
     let op = bundler.pending_of(sender, nonce).await?;
     Ok(op.map_or(Value::Null, |(op, version)| wire::to_json(&op, version)))
+}
+
+/// `(userOperation, entryPoint, …)`: at the head, whatever block is named.
+async fn asset_changes(params: Params<'static>, bundler: Arc<Bundler>, _: Extensions) -> Result<Value, Rejection> {
+    let (request, entry_point, _) = operation(&Positional::of(&params)?, &bundler)?;
+    let changes = bundler.asset_changes(request, entry_point).await?;
+    Ok(json!({ "assetChanges": changes.iter().map(change).collect::<Vec<_>>() }))
+}
+
+fn change(change: &AssetChange) -> Value {
+    let token = match change.asset {
+        Asset::Ether => json!({ "tokenType": "NATIVE" }),
+        Asset::Erc20(address) => json!({ "tokenType": "ERC-20", "address": address }),
+        Asset::Erc721(address, id) => json!({ "tokenType": "ERC-721", "address": address, "tokenId": id }),
+        Asset::Erc1155(address, id) => json!({ "tokenType": "ERC-1155", "address": address, "tokenId": id }),
+    };
+    let diff = match change.received.checked_sub(change.sent) {
+        Some(more) => format!("{more:#x}"),
+        None => format!("-{:#x}", change.sent - change.received),
+    };
+    json!({ "token": token, "value": { "diff": diff } })
 }
 
 #[cfg(test)]

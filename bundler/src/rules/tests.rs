@@ -243,7 +243,7 @@ fn auth_020_an_account_with_a_delegation_is_neither_factory_nor_paymaster() {
 }
 
 #[test]
-fn a_precompile_that_reads_the_state_is_refused() {
+fn op_062_a_precompile_that_reads_the_state_is_refused() {
     let call = |has_code| {
         let mut trace = returning(0);
         let native = Frame { parent: Some(1), native: true, has_code, code: TOKEN, ..trace.frames[1].clone() };
@@ -252,6 +252,23 @@ fn a_precompile_that_reads_the_state_is_refused() {
         rules_broken(&trace, &parties(Standing::Staked))
     };
     assert_eq!([call(false), call(true)], [[Rule::Op062], [Rule::Op013]]);
+}
+
+#[test]
+fn op_062_precompiles_that_depend_on_their_input_alone_may_be_called_where_the_chain_has_them() {
+    let call = |number: u64, p256: bool| {
+        let mut trace = returning(0);
+        let code = Address::from_word(U256::from(number).into());
+        trace.frames.push(Frame { parent: Some(1), code, target: code, has_code: false, ..trace.frames[1].clone() });
+        trace.acts.push(Act { frame: 1, pc: 0, opcode: opcode::STATICCALL, deed: Deed::Call(2) });
+        rules_broken(&trace, &Parties { p256, ..parties(Standing::Staked) })
+    };
+    (1..=0x11).for_each(|number| assert_eq!(call(number, false), [], "{number:#x}"));
+    assert_eq!(
+        [call(0x12, true), call(0x101, true), call(0x100, false)],
+        [[Rule::Op041], [Rule::Op041], [Rule::Op041]]
+    );
+    assert_eq!(call(0x100, true), []);
 }
 
 #[test]

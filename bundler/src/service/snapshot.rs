@@ -13,7 +13,7 @@ use crate::{
     Head, Rejection,
     admission::{self, entry_point_version},
     engine::Command,
-    estimation::{self, Estimate},
+    estimation::{self, AssetChange, Estimate},
     evm::Wanted,
     fees::FeeSuggestion,
     lives::Arrival,
@@ -66,6 +66,26 @@ impl Bundler {
             async move {
                 let lane = async |op: &UserOperation| self.lane_of(op, entry_point).await;
                 estimation::rehearse(op, entry_point, &self.config, &head, self.address, lane).await
+            }
+        })
+        .await
+    }
+
+    /// What the operation does to what its sender has, behind what is pending of it.
+    ///
+    /// # Errors
+    /// As [`Self::estimate`]; and where only the chain's client can run its call.
+    pub async fn asset_changes(
+        &self,
+        request: UserOperationRequest,
+        entry_point: Address,
+    ) -> Result<Vec<AssetChange>, Rejection> {
+        let _study = self.study().await?;
+        self.at_the_head(|head| {
+            let request = request.clone();
+            async move {
+                let lane = async |op: &UserOperation| self.lane_of(op, entry_point).await;
+                estimation::asset_changes(request, entry_point, &self.config, &head, self.address, lane).await
             }
         })
         .await

@@ -132,17 +132,18 @@ impl<'a> Fields<'a> {
             .ok_or(FieldError::TooLarge { field, max: "2^120 - 1" })
     }
 
-    /// An EIP-7702 authorization tuple, under either of the names that clients use.
+    /// An EIP-7702 authorization tuple, under either of the names that clients use; under both only if it is the same
+    /// (AUTH-010).
     pub(super) fn authorization(&self) -> Result<Option<SignedAuthorization>, FieldError> {
-        for field in ["eip7702Auth", "authorization"] {
-            if let Some(value) = self.get(field) {
-                let malformed =
-                    || FieldError::Malformed { field, expected: "{chainId, address, nonce, yParity, r, s}" };
-                let tuple = value.as_object().map(Self).ok_or_else(malformed)?;
-                return tuple.authorization_tuple().ok_or_else(malformed).map(Some);
-            }
+        let mut given =
+            ["eip7702Auth", "authorization"].into_iter().filter_map(|field| Some((field, self.get(field)?)));
+        let Some((field, value)) = given.next() else { return Ok(None) };
+        let malformed = || FieldError::Malformed { field, expected: "{chainId, address, nonce, yParity, r, s}" };
+        if given.any(|(_, other)| other != value) {
+            return Err(FieldError::Malformed { field: "authorization", expected: "the same as eip7702Auth" });
         }
-        Ok(None)
+        let tuple = value.as_object().map(Self).ok_or_else(malformed)?;
+        tuple.authorization_tuple().ok_or_else(malformed).map(Some)
     }
 
     fn authorization_tuple(&self) -> Option<SignedAuthorization> {

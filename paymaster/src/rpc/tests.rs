@@ -207,16 +207,15 @@ async fn a_context_that_names_a_policy_it_may_not_have_is_refused() {
 }
 
 #[tokio::test]
-async fn the_whole_is_sponsored_if_its_gas_is_set_and_what_it_costs_is_asked_of_the_chain_if_not() {
+async fn nothing_is_sponsored_as_a_whole_without_an_estimate_even_if_its_gas_is_set() {
     let version = EntryPointVersion::V0_8;
     let (module, _) = service(version);
     let ask = async |op: Value| {
         module.call::<_, Value>("pm_sponsorUserOperation", vec![op, json!(version.canonical_address())]).await
     };
-    let answer = ask(operation(MARKET)).await.unwrap();
-    assert_eq!(answer["callGasLimit"], "0xa");
-    assert!(answer["paymasterData"].as_str().unwrap().len() > 100, "{answer}");
     let mut open = operation(MARKET);
     open["callGasLimit"] = Value::Null;
-    assert!(ask(open).await.unwrap_err().to_string().contains("there is none"));
+    for op in [operation(MARKET), open] {
+        assert!(ask(op).await.unwrap_err().to_string().contains("there is none"));
+    }
 }

@@ -5,7 +5,7 @@ import { inspect } from "node:util";
 import { toEventHash } from "viem";
 import { allowance, approve, client, deployment, fund, rpc } from "./world.mjs";
 
-const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+export const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 // Libraries talk; the table is read from standard output.
 console.log = console.info = console.debug = (...words) => console.error(...words);
 
@@ -42,7 +42,9 @@ export function words(error) {
  * must fail, each with the rule that our answer must name and its sentence; `create`, the transaction that then makes the
  * account.
  */
-export async function row(name, account, { entryPoint, address, open, skip = {}, refused = {}, create }) {
+export async function row(name, account, options) {
+  if (process.env.FABSTIR_ESTIMATES !== undefined) return (await import("./estimates.mjs")).estimates(name, account, options);
+  const { entryPoint, address, open, skip = {}, refused = {}, create } = options;
   const steps = {
     async create({ account: of }) {
       await fund(of);
@@ -91,9 +93,11 @@ export async function row(name, account, { entryPoint, address, open, skip = {},
 /** What our paymaster says of an operation that the policy `closed` does not allow. */
 const REASON = /not sponsored: (call \d+ goes to 0x[0-9a-fA-F]{40}|callData is no known way)/;
 
+/** The receipt of what a client's `send` told of. */
+export const minedAs = async (sent) => mined(sent.transaction ? await operationIn(sent.transaction) : sent);
+
 async function acts(of, { send }, approvals) {
-  const sent = await send(approvals.map(([to, amount]) => approve(to, amount)));
-  const receipt = await mined(sent.transaction ? await operationIn(sent.transaction) : sent);
+  const receipt = await minedAs(await send(approvals.map(([to, amount]) => approve(to, amount))));
   assert.ok(receipt.success, `it reverted: ${receipt.reason}`);
   assert.equal(receipt.sender.toLowerCase(), of.toLowerCase());
   for (const [to, amount] of approvals) assert.equal(await allowance(of, to), amount);

@@ -4,9 +4,12 @@ import {
   createPublicClient, createTestClient, createWalletClient, defineChain, encodeFunctionData, http, numberToHex, parseAbi, parseEther,
 } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { between } from "./between.mjs";
 
 export const session = JSON.parse(readFileSync(process.env.FABSTIR_DEV, "utf8"));
-export const { deployment, rpcUrl } = session;
+export const { deployment } = session;
+/** Where clients ask us. */
+export const rpcUrl = process.env.FABSTIR_ESTIMATES === undefined ? session.rpcUrl : await between(session.rpcUrl);
 
 /** Where each policy of the test's is asked: one sponsors approvals, the other one nothing. */
 export const paymasterUrl = { open: `${rpcUrl}/p/open`, closed: `${rpcUrl}/p/closed` };

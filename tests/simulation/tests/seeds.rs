@@ -177,4 +177,6 @@ fn every_fault_to_be_planted_has_its_place() {
     let faults = planted::parse(&std::fs::read_to_string(folder.join("faults.txt")).unwrap());
     assert_eq!(planted::misplaced(&folder.join("../.."), &faults), []);
     assert!(faults.len() >= 30, "{} faults", faults.len());
+    let judges = planted::parse(&std::fs::read_to_string(folder.join("judges.txt")).unwrap());
+    assert_eq!(planted::misplaced(&folder.join("../.."), &judges), []);
 }

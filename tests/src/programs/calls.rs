@@ -92,6 +92,9 @@ fn create2_by_factory(setting: &Setting, snippet: &Snippet) -> Expected {
     in_the_factory(setting, create2_itself(setting, snippet), Expected::Meaningless)
 }
 
+/// Burns what it gets in a static call too, and is of no rule's concern.
+const LOG0: u8 = 0xa0;
+
 fn creation() -> Vec<Snippet> {
     let create = || Piece::Op(op::CREATE, vec![number(0), number(0), number(0)], None);
     let addmod = || Piece::Op(op::ADDMOD, vec![number(0), number(0), number(0)], None);
@@ -104,6 +107,7 @@ fn creation() -> Vec<Snippet> {
     let again =
         Piece::Inner { kind: CallKind::DelegateCall, gas: Gas::Exactly(90_000), body: vec![Piece::CreateSender] };
     let instead = Piece::Inner { kind: CallKind::DelegateCall, gas: Gas::Exactly(90_000), body: vec![harmless()] };
+    let in_static = |piece| Piece::Inner { kind: CallKind::StaticCall, gas: Gas::Exactly(60_000), body: vec![piece] };
     let (call, delegate) = (CallKind::Call, CallKind::DelegateCall);
     let mut snippets = vec![
         Snippet::new("op_032_create", vec![create()], vec![addmod()], create_itself),
@@ -151,6 +155,13 @@ fn creation() -> Vec<Snippet> {
             vec![Piece::CreateSender, again],
             vec![Piece::CreateSender, instead],
             create2_by_factory,
+        ),
+        // It may not be run there at all, and burns what it gets; it was run all the same.
+        Snippet::new(
+            "op_031_create2_in_a_static_call",
+            vec![in_static(other())],
+            vec![in_static(Piece::Raw(vec![op::PUSH0, op::PUSH0, LOG0]))],
+            always!("OP-031"),
         ),
         Snippet::alone(
             "op_031_create2_of_the_sender_by_delegatecall",

@@ -85,10 +85,14 @@ impl Campaign<'_> {
                 for kind in tally.count(&verdicts) {
                     // At addresses of its own: the bundler takes it that code stays what it is.
                     let name = format!("{}, {kind}", name(index));
-                    tally.disagreements.push(self.shrunk(scenario.clone(), &kind, &name).await?);
+                    let found = self.shrunk(scenario.clone(), &kind, &name).await?;
+                    // Whoever ends a long campaign before its end knows this much.
+                    println!("{found}");
+                    tally.disagreements.push(found);
                 }
             }
             done += AT_ONCE;
+            println!("{} of {programs} programs, {} kinds of disagreement", tally.judged, tally.kinds.len());
         }
         Ok(tally)
     }

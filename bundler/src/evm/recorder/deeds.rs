@@ -1,6 +1,6 @@
 //! What an entity does in validation, one instruction at a time.
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, U256, keccak256};
 use revm::{
     bytecode::opcode,
     interpreter::{Interpreter, interpreter_types::InputsTr},
@@ -14,6 +14,8 @@ use crate::{
 
 /// EIP-2200: SSTORE needs more than this much gas left.
 const SSTORE_SENTRY: u64 = 2_300;
+/// EIP-3860: bytes of code that creates.
+const MAX_INITCODE_SIZE: usize = 49_152;
 /// Preimages kept; more hashing than that is no validation.
 const PREIMAGES_KEPT: usize = 4_096;
 
@@ -59,6 +61,21 @@ pub(super) const WATCHED: [bool; 256] = {
     }
     watched
 };
+
+/// What `CREATE2` is about to make, and the words of code that it takes to tell. Memory that has not grown to yet is zeros;
+/// for no operands, or more code than is taken, there is no address.
+fn created(interp: &Interpreter) -> (Address, u64) {
+    let operand = |position: usize| interp.stack.peek(position).ok();
+    let length = operand(2).and_then(|length| usize::try_from(length).ok()).filter(|it| *it <= MAX_INITCODE_SIZE);
+    let (Some(offset), Some(length), Some(salt)) = (operand(1), length, operand(3)) else { return (Address::ZERO, 0) };
+    let size = interp.memory.len();
+    let start = usize::try_from(offset).map_or(size, |offset| offset.min(size));
+    let known = length.min(size - start);
+    let mut code = interp.memory.slice_len(start, known).to_vec();
+    code.resize(length, 0);
+    let address = interp.input.target_address().create2(salt.to_be_bytes::<32>(), keccak256(code));
+    (address, length.div_ceil(32) as u64)
+}
 
 impl Recorder {
     pub(super) fn note(&mut self, entity: Entity, act: Act) {
@@ -136,6 +153,12 @@ impl Recorder {
             | opcode::INVALID
             | opcode::SELFDESTRUCT => Some(Deed::Environment),
             opcode::CREATE => Some(Deed::Create(interp.input.target_address())),
+            // OP-031 says how often it may be run: where it fails before there is a frame it has been.
+            opcode::CREATE2 => {
+                let (address, words) = created(interp);
+                self.trace.steps = self.trace.steps.saturating_add(words.saturating_mul(6));
+                Some(Deed::Create2(address))
+            }
             opcode::BALANCE | opcode::SELFBALANCE => Some(Deed::Balance),
             opcode::GAS => {
                 open.gas_at = Some(pc);

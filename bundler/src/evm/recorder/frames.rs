@@ -47,11 +47,9 @@ impl Recorder {
         let selector = entry.input.first_chunk().copied();
         let phase = self.phase(parent, selector);
         if let Some(&Open { index: frame, pc, opcode, judged: Some(entity), .. }) = self.stack.last()
-            && entry.kind != FrameKind::Create
+            && !matches!(entry.kind, FrameKind::Create | FrameKind::Create2)
         {
-            let created = entry.kind == FrameKind::Create2;
-            let deed = if created { Deed::Create2(entry.target) } else { Deed::Call(index) };
-            self.note(entity, Act { frame, pc, opcode, deed });
+            self.note(entity, Act { frame, pc, opcode, deed: Deed::Call(index) });
         }
         self.trace.frames.push(Frame {
             parent,

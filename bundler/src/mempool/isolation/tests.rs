@@ -122,6 +122,26 @@ fn a_node_that_takes_nothing_has_nothing_dropped_and_one_of_all_is_tried_with_ea
 }
 
 #[test]
+fn when_nodes_took_nothing_of_several_they_go_together_again_as_soon_as_one_is_taken() {
+    let mut pool = pool(9);
+    offer(&mut pool, |_| false, 60);
+    assert_eq!(bundles(&mut pool).iter().map(Vec::len).max().unwrap_or(1), 1, "each is tried alone");
+    let mut taken = Vec::new();
+    for _ in 0..40 {
+        let all = std::cell::RefCell::new(&mut taken);
+        offer(
+            &mut pool,
+            |bundle| {
+                all.borrow_mut().push(bundle.len());
+                true
+            },
+            1,
+        );
+    }
+    assert_eq!(taken, [1, 8]);
+}
+
+#[test]
 fn one_sender_that_is_refused_alone_is_not_tried_with_each_head() {
     let mut pool = pool(1);
     let (dropped, [_, alone]) = offer(&mut pool, |_| false, 200);
@@ -232,4 +252,41 @@ fn what_was_sent_and_not_mined_is_tried_in_halves_and_never_dropped() {
     assert_eq!([1, 2, 3].map(|it| pool.is_shy(id(it))), [true, false, true]);
     pool.remove_included(id(1));
     assert!(!pool.is_shy(id(3)));
+}
+
+#[test]
+fn whose_operations_revert_on_chain_one_after_another_is_tried_more_and_more_seldom_until_one_is_executed() {
+    const PAYMASTER: Address = Address::repeat_byte(0xaa);
+    let sponsored = |sender: u8, nonce: u64, id: u8| {
+        let mut admitted = operation(sender, nonce, 100, id);
+        let paymaster = Paymaster { address: PAYMASTER, ..Paymaster::default() };
+        admitted.op = Arc::new(UserOperation { paymaster: Some(paymaster), ..(*admitted.op).clone() });
+        admitted
+    };
+    // Ten minutes of an attacker who always has another operation: of a new account, or of the same one.
+    for fresh in [true, false] {
+        let (mut pool, mut last, mut reverts) = (pool(0), 0, 0);
+        for second in 0..600_u64 {
+            pool.time = second * 1_000;
+            if pool.is_empty() {
+                last += 1;
+                let next = if fresh { sponsored(last, 0, last) } else { operation(1, 0, 100, last) };
+                pool.insert(next, &block(1)).unwrap();
+            }
+            for bundle in bundles(&mut pool) {
+                reverts += 1;
+                pool.mark_bundled(&bundle);
+                pool.set_back(&bundle, Trouble::Reverted, "reverted");
+            }
+        }
+        assert!((5..=14).contains(&reverts), "{reverts} in ten minutes");
+        // An honest operation of the paymaster's that is executed shows that it is none of its doing.
+        if fresh {
+            pool.insert(sponsored(200, 0, 200), &block(1)).unwrap();
+            assert!(pool.waits_for(id(200)).is_some());
+            pool.remove_included(id(200));
+            pool.insert(sponsored(201, 0, 201), &block(1)).unwrap();
+            assert_eq!(pool.waits_for(id(201)), None);
+        }
+    }
 }

@@ -17,6 +17,28 @@ fn grep_010_the_banned_are_kept_out_and_what_they_have_pending_goes() {
     assert_eq!(refused.code(), -32504);
 }
 
+#[tokio::test]
+async fn grep_010_what_names_the_banned_goes_with_the_next_block_at_the_latest() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    pool.reputation_mut().failed_bundle(PAYMASTER, &MempoolConfig::default());
+    let dropped = pool.advance(&head(2), &head(1).view, &[], next(NOW));
+    assert!(dropped.len() == 1 && dropped[0].reason.contains("GREP-010"), "{dropped:?}");
+}
+
+#[test]
+fn grep_040_who_fails_a_bundle_is_banned_and_who_fails_a_validation_is_not() {
+    for (blame, status) in [
+        (Blame::Bundle(Entity::Paymaster), ReputationStatus::Banned),
+        (Blame::Revalidation(Entity::Paymaster), ReputationStatus::Ok),
+    ] {
+        let mut pool = Mempool::default();
+        insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+        pool.take_out(B256::repeat_byte(1), "failed".into(), Some(blame));
+        assert_eq!(pool.reputation().status(PAYMASTER, &MempoolConfig::default()), status, "{blame:?}");
+    }
+}
+
 #[test]
 fn grep_040_the_operators_own_are_never_banned() {
     let config = MempoolConfig { allowed: HashSet::from([PAYMASTER]), ..MempoolConfig::default() };
@@ -67,15 +89,34 @@ fn erep_030_a_staked_account_answers_for_all() {
 }
 
 #[test]
-fn erep_020_a_staked_factory_answers_for_the_account_it_makes() {
+fn erep_030_an_unstaked_account_answers_for_nobody() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    pool.take_out(B256::repeat_byte(1), "failed".into(), Some(Blame::Bundle(Entity::Paymaster)));
+    let status = |address| pool.reputation().status(address, &MempoolConfig::default());
+    assert_eq!([Address::repeat_byte(1), PAYMASTER].map(status), [ReputationStatus::Ok, ReputationStatus::Banned]);
+}
+
+/// Of an operation whose factory makes an account that then fails its bundle.
+fn status_of_factory(staked: bool) -> ReputationStatus {
     let mut pool = Mempool::default();
     let mut first = operation(1, 0, 100, 1);
     Arc::make_mut(&mut first.op).initializer =
         Some(erc4337::Initializer::Factory { address: STRANGER, data: Default::default() });
-    change(&mut first, |evidence| evidence.parties.factory = Some(party(STRANGER, true)));
+    change(&mut first, |evidence| evidence.parties.factory = Some(party(STRANGER, staked)));
     insert(&mut pool, first).unwrap();
     pool.take_out(B256::repeat_byte(1), "failed".into(), Some(Blame::Bundle(Entity::Account)));
-    assert_eq!(pool.reputation().status(STRANGER, &MempoolConfig::default()), ReputationStatus::Banned);
+    pool.reputation().status(STRANGER, &MempoolConfig::default())
+}
+
+#[test]
+fn erep_020_a_staked_factory_answers_for_the_account_it_makes() {
+    assert_eq!(status_of_factory(true), ReputationStatus::Banned);
+}
+
+#[test]
+fn erep_020_an_unstaked_factory_has_no_reputation_to_lose() {
+    assert_eq!(status_of_factory(false), ReputationStatus::Ok);
 }
 
 #[test]
@@ -231,7 +272,7 @@ fn a_replacement_takes_no_more_bytes_than_there_are() {
         Arc::make_mut(&mut longer.op).call_data = vec![1; bytes].into();
         longer
     };
-    assert!(matches!(insert(&mut pool, longer(120, 3_000)), Err(Rejection::Full { required: 150 })));
+    assert!(matches!(insert(&mut pool, longer(120, 3_000)), Err(Rejection::Full { required: 149 })));
     insert(&mut pool, longer(120, 2_000)).unwrap();
     assert!(pool.bytes() <= 3 * 2_048);
 }
@@ -301,4 +342,21 @@ async fn erep_015_an_account_that_lets_its_own_validity_run_out_costs_its_paymas
     insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
     let dropped = pool.advance(&head_at(2, 1, 1), &head_at(1, 1, 0).view, &[], next(NOW));
     assert_eq!((ids(&dropped), pool.reputation().counts(PAYMASTER)), (vec![1], Counts::default()));
+}
+
+#[test]
+fn erep_015_a_paymaster_does_not_answer_for_what_is_never_executed() {
+    let mut pool = Mempool::new(MempoolConfig { max_operations: 2, ..MempoolConfig::default() }, Reputation::default());
+    let seen = |pool: &Mempool| pool.reputation().counts(PAYMASTER).ops_seen;
+    let mut dearer = sponsored(3, 3, 1_000, true);
+    Arc::make_mut(&mut dearer.op).max_priority_fee_per_gas = 200;
+    Arc::make_mut(&mut dearer.op).max_fee_per_gas = 200;
+    insert(&mut pool, sponsored(1, 1, 1_000, true)).unwrap();
+    insert(&mut pool, sponsored(2, 2, 1_000, true)).unwrap();
+    assert_eq!(seen(&pool), 2);
+    insert(&mut pool, dearer).unwrap();
+    assert_eq!((pool.len(), seen(&pool)), (2, 2), "one made room");
+    let left = pool.all().next().map(|admitted| admitted.hash).unwrap();
+    pool.set_back(&[left], crate::mempool::Trouble::Unprovable { for_good: true }, "it reads too much");
+    assert_eq!((pool.len(), seen(&pool)), (1, 1));
 }

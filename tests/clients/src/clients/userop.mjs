@@ -30,6 +30,5 @@ await row("userop", "SimpleAccount v0.6", {
   entryPoint: "v0.6", address: (await builder()).getSender(), open,
   refused: {
     batch: ["out of gas", "the client's fault: it asks for an estimate with 35,000 gas for whatever is called, and ERC-7769 says of an estimate's limits that they “are used if specified”"],
-    sponsor: ["preVerificationGas: 21000 is too low", "ours: pm_sponsorUserOperation signs over a given preVerificationGas that our own send then refuses. The client names 21,000 for every operation and expects another in the answer"],
   },
 });

@@ -3,7 +3,7 @@
 use alloy::primitives::B256;
 use futures::{FutureExt, future::BoxFuture};
 
-use super::super::{Attacker, field::Field, report::Named};
+use super::super::{Attacker, field::Field};
 
 pub(super) struct ClosedNode;
 
@@ -25,11 +25,6 @@ impl Attacker for ClosedNode {
             Vec::new()
         }
         .boxed()
-    }
-
-    fn named(&self, _: u64) -> Option<Named> {
-        let why = "whoever is tried first shows that the node is open, and the others follow a block later";
-        Some(Named { transactions: 0, later: [2, 3], why })
     }
 
     fn lets_others_pass(&self) -> bool {

@@ -39,6 +39,8 @@ impl Attacker for Reorganisation {
         async {
             if field.made() % 4 == 2 {
                 field.reorganise(2).await;
+                // The bundler sees it, as it sees any other block.
+                field.turn(&[]).await;
             }
         }
         .boxed()

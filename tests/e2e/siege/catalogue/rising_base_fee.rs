@@ -30,7 +30,8 @@ impl Attacker for RisingBaseFee {
     fn strike<'a>(&'a self, field: &'a Field) -> BoxFuture<'a, ()> {
         async {
             let fee = field::number(&field.head().await["baseFeePerGas"]).to::<u64>();
-            field.set_base_fee(fee + fee / 8);
+            // As long as honest users, who offer always the same, pay for it.
+            field.set_base_fee(if fee < 5 * BASE_FEE { fee + fee / 8 } else { BASE_FEE });
         }
         .boxed()
     }

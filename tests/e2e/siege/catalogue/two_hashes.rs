@@ -22,7 +22,11 @@ impl Attacker for TwoHashes {
 
     fn attack<'a>(&'a self, field: &'a Field, _: u64) -> BoxFuture<'a, Vec<B256>> {
         async {
-            field.send(V0_8, &field.operation(field.account(V0_8, &YES).await)).await;
+            let account = field.account(V0_8, &YES).await;
+            // It is there before what is undone.
+            field.seal().await;
+            field.turn(&[]).await;
+            field.send(V0_8, &field.operation(account)).await;
             Vec::new()
         }
         .boxed()
@@ -32,6 +36,8 @@ impl Attacker for TwoHashes {
         async {
             if field.made() % 4 == 1 {
                 field.reorganise(1).await;
+                // The bundler sees it, as it sees any other block.
+                field.turn(&[]).await;
             }
         }
         .boxed()

@@ -117,7 +117,9 @@ impl Oracle {
                 (*other, *used) != (from, nonce) && tx.taken.get(other).is_none_or(|next| next <= used)
             };
             let mut other = places.iter().find(live).copied();
-            if !places.contains(&(from, nonce)) {
+            // What the node refuses is out nowhere; what it has already is.
+            let is_out = refusal.is_none_or(|why| why.contains("already known"));
+            if is_out && !places.contains(&(from, nonce)) {
                 places.push((from, nonce));
             }
             // Its transaction has left the chain, and may come back as long as nothing else has the nonce. What was sent

@@ -41,6 +41,9 @@ use crate::{
 const ENDS_WITHIN: u64 = 60;
 /// Milliseconds that are added to that, for requests that nobody answers.
 const PATIENCE: u64 = 15_000;
+/// Milliseconds in which it is found out whose operation nodes take and nobody mines: of eight, by halves, each after nine
+/// seconds.
+const HALVINGS: u64 = 27_000;
 /// Milliseconds after which no sponsorship can be used any more, and none that was is undone.
 const SETTLES_WITHIN: u64 = 170_000;
 /// Blocks come so many times slower while nothing is waited for but that.
@@ -265,7 +268,9 @@ impl World {
     /// When everything has come to an end but what budgets hold.
     fn quiet(&self) -> u64 {
         let handover = self.plan.cluster.map_or(0, |cluster| PATIENCE + 3 * cluster.lease);
-        self.plan.calm + ENDS_WITHIN * self.plan.block_time + PATIENCE + handover
+        let swallowed =
+            self.plan.attacks.iter().filter(|attack| attack.kind == crate::siege::Kind::Swallowed).count() as u64;
+        self.plan.calm + ENDS_WITHIN * self.plan.block_time + PATIENCE + handover + swallowed * HALVINGS
     }
 
     fn ends(&self) -> u64 {
