@@ -53,7 +53,7 @@ const L1_ROOM: u128 = 25;
 ///
 /// What the client fills in after estimation (gas, fees, signature) counts as noise that no compression shortens, so
 /// that an operation which takes the estimate is never found to be under it, nor its bundle dearer than was asked.
-/// The operator's fee counts for all the gas that the operation may use.
+/// The operator's fee counts for all the gas that the operation may use; data on L1 as it may be in the next block.
 pub fn pre_verification_gas(op: &UserOperation, version: EntryPointVersion, head: &Head) -> u128 {
     Alone::new(op, version).pre_verification_gas(op, version, head)
 }
@@ -94,7 +94,7 @@ impl Alone {
 
     fn with_room(&self, op: &UserOperation, version: EntryPointVersion, head: &Head, room: u128) -> u128 {
         let Some(prices) = &head.l1 else { return self.execution };
-        let l1 = prices.fee(&self.bytes);
+        let l1 = prices.dearest_next(prices.fee(&self.bytes));
         let l1 = l1.saturating_add(l1.saturating_mul(room).div_ceil(100));
         let gas = self.execution.saturating_add(metered_limits(op, version));
         let charged = l1.saturating_add(prices.operator_fee(gas));

@@ -138,6 +138,12 @@ impl L1Prices {
         }
     }
 
+    /// What would be charged this fee now comes to at the most in the next block: it may be the first that knows of another
+    /// block of L1, whose base fee rises by an eighth at the most (EIP-1559); that of blobs rises by less (EIP-7691, 7892).
+    pub fn dearest_next(&self, fee: u128) -> u128 {
+        fee.saturating_add(fee.div_ceil(8))
+    }
+
     /// Wei that a transaction is charged of which FastLZ leaves so many bytes, since Fjord.
     pub fn fee_of(&self, compressed: u32) -> u128 {
         let fee = U256::from(size(compressed)).saturating_mul(self.weighed());

@@ -144,7 +144,8 @@ pub(crate) async fn examine(
 
     let (outcome, op) = {
         let (head, chain, bundler) = (on.head.clone(), on.config.chain.clone(), on.bundler);
-        let budget = Budget { steps: on.config.max_validation_steps, fetches: on.config.max_validation_reads };
+        let budget =
+            Budget { steps: on.config.max_validation_steps, fetches: on.config.max_validation_reads, anew: u64::MAX };
         let next_block = on.next_block();
         blocking(move || {
             let run_in = |next: &NextBlock, overrides: &StateOverride| {

@@ -19,7 +19,7 @@ pub(crate) use choose::{Terms, choose, is_below_market};
 pub(crate) use condition::condition;
 pub(crate) use contest::{Objection, contest};
 pub(crate) use native::decide;
-pub(crate) use prove::{Proven, prove};
+pub(crate) use prove::{Proven, Unproven, prove};
 pub(crate) use room::Room;
 
 use crate::{

@@ -10,7 +10,8 @@ use erc4337::{ChainPreset, abi::entry_point_v08::UserOperationEvent, revert::Ent
 use super::{Bundle, Expected, Objection, native};
 use crate::{
     admission::{Admitted, Misconduct, misconduct, reject_revert},
-    evm::{Budget, Ending, HandleOps, Moment, NextBlock, Signatures, SimulationError, StopAt},
+    bounds::Metered,
+    evm::{Budget, Ending, HandleOps, Moment, NextBlock, Run, Signatures, SimulationError, StopAt, Unfinished},
     gas,
     head::Head,
     l1_fee::L1Prices,
@@ -52,6 +53,14 @@ pub(crate) struct Proven {
     pub(crate) objection: Option<Objection>,
 }
 
+/// A bundle that could not be executed to its end.
+#[derive(Debug)]
+pub(crate) struct Unproven {
+    pub(crate) error: SimulationError,
+    /// Operations that take more than a proof may, as far as that is known.
+    pub(crate) culprits: Vec<B256>,
+}
+
 /// An operation that fails in a bundle.
 #[derive(Debug)]
 pub(crate) struct Failed {
@@ -74,7 +83,7 @@ pub(crate) fn prove(
     same_state: bool,
     chain: &ChainPreset,
     bundler: Address,
-) -> Result<Proven, SimulationError> {
+) -> Result<Proven, Unproven> {
     // What those in flight do may be undone yet: nobody is blamed for it.
     let alone = in_flight.is_empty();
     let mut proven = Proven {
@@ -116,6 +125,10 @@ pub(crate) fn prove(
                 budget: Budget::EXECUTION,
             }
             .run_and_keep(&head.view, &head.block)
+            .map_err(|Unfinished { error, readers }| {
+                let culprits = readers.iter().filter_map(|place| Some(bundle.operations.get(*place)?.hash)).collect();
+                Unproven { error, culprits }
+            })
         };
         let (run, changes) = run_at(next.first())?;
         if proven.same_state {
@@ -125,7 +138,7 @@ pub(crate) fn prove(
         }
         // Whichever second the next block has, it is to work.
         let varied = next.latest > next.earliest && !bundle.native && matches!(run.ending, Ending::Completed(_));
-        let late = if varied { failure(run_at(next.last())?.0.ending, bundle) } else { None };
+        let late = if varied { failure(&run_at(next.last())?.0.ending, bundle) } else { None };
         let native = run.trace.native_operations(bundle.entry_point);
         if !native.is_empty() {
             proven.set_native_apart(&native);
@@ -136,22 +149,25 @@ pub(crate) fn prove(
             proven.put_out_for_room(index, why, alone);
             continue;
         }
-        let failure = match run.ending {
+        let failure = match &run.ending {
             Ending::Completed(_) if bundle.native => match native::uncontained(&run.trace, bundle) {
                 None => break,
                 Some(why) => (Some(0), why, None),
             },
             Ending::Completed(_) if late.is_some() => late.unwrap_or_default(),
             Ending::Completed(logs) => {
-                bundle.expected = expected(bundle, &logs, run.gas_used, bid, head, chain.chain_id, bundler);
+                let charges = Charges { bid, head, chain_id: chain.chain_id, bundler };
+                bundle.expected = charges.expected(bundle, logs, run.gas_used);
+                if charges.certain(bundle, &run).is_some_and(|certain| certain.is_loss()) || bundle.expected.is_loss() {
+                    let out = unprofitable(bundle, head, 100);
+                    if !out.is_empty() {
+                        proven.held.extend(out);
+                        continue;
+                    }
+                }
                 if !bundle.expected.is_loss() {
                     proven.changes = changes;
                     break;
-                }
-                let out = unprofitable(bundle, head, 100);
-                if !out.is_empty() {
-                    proven.held.extend(out);
-                    continue;
                 }
                 // It is asked for too little, which no other block will change.
                 let Expected { revenue, .. } = bundle.expected;
@@ -168,10 +184,10 @@ pub(crate) fn prove(
 }
 
 /// What made a bundle fail that ended so, if it did.
-fn failure(ending: Ending, bundle: &Bundle) -> Option<Failure> {
+fn failure(ending: &Ending, bundle: &Bundle) -> Option<Failure> {
     match ending {
         Ending::Completed(_) => None,
-        Ending::Reverted(data) => Some(culprit(&data, bundle)),
+        Ending::Reverted(data) => Some(culprit(data, bundle)),
         Ending::Halted(reason) => Some((None, format!("the bundle halted: {reason:?}"), None)),
     }
 }
@@ -238,29 +254,57 @@ fn out_of_time(bundle: &mut Bundle, next: &NextBlock) -> Vec<B256> {
     out.into_iter().map(|admitted| admitted.hash).collect()
 }
 
-/// What the bundle will bring in and cost at this bid.
-fn expected(
-    bundle: &Bundle,
-    logs: &[Log],
-    gas_used: u64,
+/// What a bundle is charged for, and at which prices.
+struct Charges<'a> {
     bid: Fees,
-    head: &Head,
+    head: &'a Head,
     chain_id: u64,
     bundler: Address,
-) -> Expected {
-    let paid = logs.iter().filter(|log| log.address == bundle.entry_point).filter_map(|log| {
-        let event = UserOperationEvent::decode_log(log).ok()?;
-        Some(event.actualGasCost.saturating_to::<u128>())
-    });
-    let gas_used = gas_used.saturating_add(authorizations(bundle, head));
-    let price = head.fees.base_fee.saturating_add(bid.priority_fee);
-    let l1 = |prices: L1Prices| prices.fee(&bundle.transaction(chain_id, None, bid, bundler).bytes());
-    Expected {
-        gas_used,
-        revenue: paid.fold(0, u128::saturating_add),
-        execution: u128::from(gas_used).saturating_mul(price),
-        l1: head.l1.map_or(0, l1),
-        operator: head.l1.map_or(0, |prices| prices.operator_fee(gas_used.into())),
+}
+
+impl Charges<'_> {
+    /// What the bundle will bring in and cost, if its execution is what it was here.
+    fn expected(&self, bundle: &Bundle, logs: &[Log], gas_used: u64) -> Expected {
+        let paid = logs.iter().filter(|log| log.address == bundle.entry_point).filter_map(|log| {
+            let event = UserOperationEvent::decode_log(log).ok()?;
+            Some(event.actualGasCost.saturating_to::<u128>())
+        });
+        let l1 = self.head.l1.map_or(0, |prices| self.l1(bundle, prices));
+        self.costing(bundle, paid.fold(0, u128::saturating_add), gas_used, l1)
+    }
+
+    /// The same whatever its calls do: they may tell the chain from us, and burn here what pays for others there, or bring
+    /// back here what is not brought back there. Each pays for the gas that it is metered for at our bid at least, so the
+    /// worst of them is metered for nothing. `None` if validation was not seen to its end.
+    ///
+    /// Data on L1 is as dear as it can be in the next block.
+    fn certain(&self, bundle: &Bundle, run: &Run) -> Option<Expected> {
+        let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
+        let metered = Metered::of(&run.trace, operations(), bundle.version)?;
+        let base_fee = self.head.fees.base_fee;
+        let paid = operations().zip(metered).map(|(op, metered)| {
+            let gas = metered.charged.saturating_add(op.pre_verification_gas);
+            gas.saturating_mul(op.effective_gas_price(base_fee))
+        });
+        let gas = run.gas_spent.saturating_sub(run.trace.executed().sum()).max(run.gas_floor);
+        let l1 = self.head.l1.map_or(0, |prices| prices.dearest_next(self.l1(bundle, prices)));
+        Some(self.costing(bundle, paid.fold(0, u128::saturating_add), gas, l1))
+    }
+
+    fn l1(&self, bundle: &Bundle, prices: L1Prices) -> u128 {
+        prices.fee(&bundle.transaction(self.chain_id, None, self.bid, self.bundler).bytes())
+    }
+
+    fn costing(&self, bundle: &Bundle, revenue: u128, gas: u64, l1: u128) -> Expected {
+        let gas_used = gas.saturating_add(authorizations(bundle, self.head));
+        let price = self.head.fees.base_fee.saturating_add(self.bid.priority_fee);
+        Expected {
+            gas_used,
+            revenue,
+            execution: u128::from(gas_used).saturating_mul(price),
+            l1,
+            operator: self.head.l1.map_or(0, |prices| prices.operator_fee(gas_used.into())),
+        }
     }
 }
 
@@ -421,7 +465,8 @@ mod tests {
         let head = head(Some(L1Prices { upgrade: Upgrade::Jovian, operator_fee_scalar: 3, ..L1Prices::default() }));
         let bundle = bundle(vec![operation(1, 0, 100, 1)]);
         let bid = Fees::first(&bundle, head.fees);
-        let expected = expected(&bundle, &[], 50_000, bid, &head, 8_453, Address::ZERO);
+        let charges = Charges { bid, head: &head, chain_id: 8_453, bundler: Address::ZERO };
+        let expected = charges.expected(&bundle, &[], 50_000);
         assert_eq!((expected.operator, expected.revenue), (50_000 * 300, 0));
     }
 

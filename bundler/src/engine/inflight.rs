@@ -390,7 +390,11 @@ impl Engine {
                 match bundle.map(|bundle| bundle.operations.as_slice()) {
                     Some([alone]) if self.mempool.is_uncontained(alone) => self.reverted_alone(alone, mined),
                     // What its proof did not show, only halves of it do.
-                    _ => self.set_back(&hashes, Trouble::Reverted, "its bundle of it alone was mined, and reverted"),
+                    _ => self.set_back(
+                        &hashes,
+                        Trouble::Reverted { block: mined.block },
+                        "its bundle of it alone was mined, and reverted",
+                    ),
                 }
             }
             // Fees have left it behind, or somebody sees to it that it is not mined.

@@ -36,6 +36,7 @@ pub(crate) use durable::{Resumed, places};
 pub(crate) use operator::Order;
 pub(crate) use records::{InclusionRecord, Interest, Records};
 pub use records::{Record, Status};
+use tasks::NotProven;
 pub use vitals::{KeyVitals, Vitals};
 pub(crate) use watchers::{Stage, WAITING};
 
@@ -120,7 +121,7 @@ pub(crate) enum Report {
     /// A bundle was proven, for this nonce.
     Proven(Box<Proven>, Place),
     /// It could not be: the operations go back. Without a trouble of theirs, until the next head.
-    NotProven(Vec<B256>, String, Option<Trouble>),
+    NotProven(Vec<B256>, NotProven),
     /// A bundle that is to be signed again was proven again, or could not be.
     ProvenAgain { place: Place, bundle: Arc<Bundle>, fees: Fees, proven: Result<Box<Proven>, String> },
     /// Enough has been waited for more operations.
@@ -387,6 +388,7 @@ impl Engine {
         if self.records.get(hash).is_some_and(|record| matches!(record.status, Status::Included(_))) {
             return Ok(hash);
         }
+        self.replaces_nothing_that_may_be_mined(admitted.entry_point, &admitted.op)?;
         let record = Record::pending(&admitted);
         let noted = Box::new(admitted.clone());
         match self.mempool.insert(admitted, &self.head.block)? {
@@ -514,10 +516,16 @@ impl Engine {
     fn report(&mut self, report: Report) {
         match report {
             Report::Proven(proven, place) => self.send(*proven, place),
-            Report::NotProven(hashes, why, trouble) => {
-                tracing::warn!(why, operations = hashes.len(), "bundle not proven");
+            Report::NotProven(mut hashes, NotProven { why, trouble, culprits }) => {
+                tracing::warn!(why, operations = hashes.len(), culprits = culprits.len(), "bundle not proven");
                 self.proving = false;
                 self.refuse_bundle_requests();
+                if trouble.is_some() && !culprits.is_empty() && culprits.len() < hashes.len() {
+                    hashes.retain(|hash| !culprits.contains(hash));
+                    self.mempool.give_back(&hashes);
+                    self.mempool.put_last(&culprits, &why);
+                    return self.try_bundle(false);
+                }
                 match trouble {
                     None => self.mempool.hold(&hashes, "its bundle could not be proven: state could not be read"),
                     Some(trouble) => {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{Command, Engine, Report};
 use crate::{
-    builder::{self, Bundle, Proven},
+    builder::{self, Bundle, Proven, Unproven},
     evm::{SimulationError, overlay},
     flow::{Mined, Place},
     mempool::Trouble,
@@ -26,6 +26,16 @@ const ASKED: u32 = 5;
 
 /// Longest that operations wait for others to share a bundle with.
 const GATHER: Duration = Duration::from_millis(200);
+
+/// A bundle that could not be executed.
+#[derive(Debug)]
+pub(crate) struct NotProven {
+    pub(super) why: String,
+    /// What that says of its operations.
+    pub(super) trouble: Option<Trouble>,
+    /// Those of them that took too much of it.
+    pub(super) culprits: Vec<B256>,
+}
 
 impl Engine {
     /// Reports after an eighth of the time between blocks, or [`GATHER`].
@@ -65,7 +75,7 @@ impl Engine {
         tokio::spawn(async move {
             let report = match proof.await {
                 Ok(proven) => Report::Proven(Box::new(proven), place),
-                Err((why, trouble)) => Report::NotProven(hashes, why, trouble),
+                Err(why) => Report::NotProven(hashes, why),
             };
             tell(&outbox, report).await;
         });
@@ -82,19 +92,18 @@ impl Engine {
         });
         let proof = self.proof(Bundle { bid: Some(fees), ..(*bundle).clone() }, place.key, in_flight);
         tokio::spawn(async move {
-            let proven = proof.await.map(Box::new).map_err(|(why, _)| why);
+            let proven = proof.await.map(Box::new).map_err(|not| not.why);
             tell(&outbox, Report::ProvenAgain { place, bundle, fees, proven }).await;
         });
     }
 
-    /// Executes a bundle of this key after what is in flight, in process and on the node; if that cannot be done, why, and
-    /// what that says of its operations.
+    /// Executes a bundle of this key after what is in flight, in process and on the node.
     fn proof(
         &self,
         bundle: Bundle,
         key: usize,
         in_flight: StateOverride,
-    ) -> impl Future<Output = Result<Proven, (String, Option<Trouble>)>> + use<> {
+    ) -> impl Future<Output = Result<Proven, NotProven>> + use<> {
         let (node, bundler, chain) = (self.node.clone(), self.submitter.key(key), self.config.chain.clone());
         let heads = self.heads.clone();
         // The newest head there is, which may be newer than the one last handled.
@@ -108,12 +117,19 @@ impl Engine {
             let rules = chain.clone();
             let proof =
                 world::blocking(move || builder::prove(bundle, &head, next, &pending, same_state, &rules, bundler));
-            let proof =
-                proof.await.map_err(|error| (error.to_string(), Some(Trouble::Unprovable { for_good: false })))?;
-            let mut proven = proof.map_err(|error| (error.to_string(), unprovable(&error, in_flight.is_empty())))?;
+            let proof = proof.await.map_err(|error| NotProven {
+                why: error.to_string(),
+                trouble: Some(Trouble::Unprovable { for_good: false }),
+                culprits: Vec::new(),
+            })?;
+            let mut proven = proof.map_err(|Unproven { error, culprits }| NotProven {
+                why: error.to_string(),
+                trouble: unprovable(&error, in_flight.is_empty()),
+                culprits,
+            })?;
             let at = next.first();
             let decided = builder::decide(&node, &mut proven, &in_flight, bundler, (block.hash, at), fees).await;
-            decided.map_err(|error| (error.to_string(), None))?;
+            decided.map_err(|error| NotProven { why: error.to_string(), trouble: None, culprits: Vec::new() })?;
             // The last look is at what has come to be the newest head meanwhile.
             let newest = heads.borrow().clone();
             let now = newest.block.next(&chain, world::unix()).first();

@@ -1,6 +1,7 @@
 //! What the engine does to keep its mempool and its records in step with the chain.
 
 use alloy::primitives::{Address, B256};
+use erc4337::UserOperation;
 use futures::stream::{self, StreamExt};
 
 use super::{Command, Engine, Report, Screened, Screening, Status};
@@ -33,8 +34,21 @@ impl Engine {
         if self.mempool.contains(asked.hash) || self.records.get(asked.hash).is_some_and(|it| included(&it.status)) {
             return Ok(Screened::Known);
         }
+        self.replaces_nothing_that_may_be_mined(asked.entry_point, &asked.op)?;
         self.mempool.screen(&asked.op, asked.entry_point)?;
         Ok(Screened::Validate(self.mempool.lane(asked.entry_point, asked.op.sender, asked.op.nonce)))
+    }
+
+    /// What has left its bundle may be mined with it yet: nothing takes its place before that is settled.
+    pub(super) fn replaces_nothing_that_may_be_mined(
+        &self,
+        entry_point: Address,
+        op: &UserOperation,
+    ) -> Result<(), Rejection> {
+        match self.mempool.standing(entry_point, op) {
+            Some(hash) if self.flow.is_bound(hash) => Err(Rejection::AlreadyBundled { nonce: op.nonce }),
+            _ => Ok(()),
+        }
     }
 
     /// The block that what is bundled now may be in first.

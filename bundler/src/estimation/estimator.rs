@@ -343,7 +343,7 @@ impl Estimator {
         let (run, changes) = self.run_at_its_time(op, |next| {
             let operations = [op];
             let run = self.handle_ops(&operations, &state, stop_at, next);
-            Ok(run.run_and_keep(&self.head.view, &self.head.block)?)
+            Ok(run.run_and_keep(&self.head.view, &self.head.block).map_err(SimulationError::from)?)
         })?;
         overlay(&mut state, changes);
         Ok((run, state))

@@ -29,6 +29,8 @@ use crate::{node::NodeError, world};
 
 /// Times a run is made again because it met unknown state, each time after one more round trip.
 const ROUNDS: usize = 64;
+/// Values that the last of them waits for within, one by one.
+const ONE_BY_ONE: usize = 32;
 
 /// How far to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +77,13 @@ pub struct Budget {
     pub steps: u64,
     /// Values fetched from the node.
     pub fetches: usize,
+    /// Steps after which it is not begun anew for a value any more: it waits for each, a few times.
+    pub anew: u64,
 }
 
 impl Budget {
     /// For what is executed whole: a bundle, an estimate.
-    pub const EXECUTION: Self = Self { steps: 100_000_000, fetches: 4_000 };
+    pub const EXECUTION: Self = Self { steps: 100_000_000, fetches: 4_000, anew: 8_000_000 };
 }
 
 /// How the transaction ended.
@@ -100,6 +104,10 @@ pub struct Run {
     pub ending: Ending,
     /// Gas of the whole transaction, refunds taken off.
     pub gas_used: u64,
+    /// The same with refunds, and whatever the floor for its calldata is (EIP-7623).
+    pub gas_spent: u64,
+    /// The floor for its calldata.
+    pub gas_floor: u64,
     /// Frame by frame.
     pub trace: Trace,
     /// What it read.
@@ -108,6 +116,33 @@ pub struct Run {
     pub trips: usize,
     /// Gas of all attempts at it.
     pub simulated: u64,
+}
+
+/// A run that came to no end.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// Why.
+    pub error: SimulationError,
+    /// Places in the bundle of the operations in whose execution it was to read what is not known, if that is why.
+    pub readers: Vec<usize>,
+}
+
+impl From<SimulationError> for Unfinished {
+    fn from(error: SimulationError) -> Self {
+        Self { error, readers: Vec::new() }
+    }
+}
+
+impl From<NodeError> for Unfinished {
+    fn from(error: NodeError) -> Self {
+        SimulationError::from(error).into()
+    }
+}
+
+impl From<Unfinished> for SimulationError {
+    fn from(unfinished: Unfinished) -> Self {
+        unfinished.error
+    }
 }
 
 /// There is no result to speak of.
@@ -141,46 +176,55 @@ impl HandleOps<'_> {
     /// # Errors
     /// If state cannot be read, or the budget is spent. A bundle that fails is no error but an [`Ending`].
     pub fn run(&self, view: &StateView, block: &BlockPin) -> Result<Run, SimulationError> {
-        self.run_to_state(view, block).map(|(run, _)| run)
+        self.run_to_state(view, block).map(|(run, _)| run).map_err(|unfinished| unfinished.error)
     }
 
     /// Runs it as if it was mined before what comes next; the run, and what it changes.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub fn run_and_keep(&self, view: &StateView, block: &BlockPin) -> Result<(Run, StateOverride), SimulationError> {
+    pub fn run_and_keep(&self, view: &StateView, block: &BlockPin) -> Result<(Run, StateOverride), Unfinished> {
         let (run, state) = self.run_to_state(view, block)?;
         Ok((run, changes(&state, view, self.bundler)))
     }
 
-    fn run_to_state(&self, view: &StateView, block: &BlockPin) -> Result<(Run, EvmState), SimulationError> {
+    fn run_to_state(&self, view: &StateView, block: &BlockPin) -> Result<(Run, EvmState), Unfinished> {
         let too_many = || SimulationError::TooManyReads(self.budget.fetches);
         let (mut spent, mut simulated, mut fetched) = (0_u64, 0_u64, 0);
+        let mut readers = Vec::new();
         for trips in 0..ROUNDS {
+            let one_by_one = if spent > self.budget.anew { ONE_BY_ONE } else { 0 };
             let turn = world::turn();
-            let (mut run, state, missing) = self.attempt(view, block)?;
+            let (mut run, state, missing) = self.attempt(view, block, one_by_one)?;
             drop(turn);
             simulated = simulated.saturating_add(run.gas_used);
             if missing.is_empty() {
                 (run.trips, run.simulated) = (trips, simulated);
                 return Ok((run, state));
             }
+            readers = run.trace.readers(self.entry_point, &missing);
             fetched += missing.len();
-            if fetched > self.budget.fetches {
-                return Err(too_many());
+            if fetched > self.budget.fetches || one_by_one > 0 {
+                return Err(Unfinished { error: too_many(), readers });
             }
             spent = spent.saturating_add(run.trace.steps);
             if spent > self.budget.steps {
-                return Err(SimulationError::TooManySteps(self.budget.steps));
+                return Err(Unfinished { error: SimulationError::TooManySteps(self.budget.steps), readers });
             }
             view.fetch_blocking(&missing)?;
         }
-        Err(too_many())
+        Err(Unfinished { error: too_many(), readers })
     }
 
     /// One run, and what was not known of the state it read: of no use itself unless that is nothing.
-    fn attempt(&self, view: &StateView, block: &BlockPin) -> Result<(Run, EvmState, Wanted), SimulationError> {
-        let speculation = Speculation::new(view, self.operations.len());
+    /// Of that, it waits for so many values one by one.
+    fn attempt(
+        &self,
+        view: &StateView,
+        block: &BlockPin,
+        one_by_one: usize,
+    ) -> Result<(Run, EvmState, Wanted), SimulationError> {
+        let speculation = Speculation::new(view, self.operations.len(), one_by_one);
         let mut db = CacheDB::new(&speculation);
         apply(self.overrides, &mut db)?;
         for op in self.operations {
@@ -222,14 +266,24 @@ impl HandleOps<'_> {
         let state = evm.finalize();
         let trace = evm.inspector.into_trace().ok_or(SimulationError::TooManyCalls)?;
         drop(evm.ctx);
-        let gas_used = result.tx_gas_used();
+        let gas = *result.gas();
         let ending = match result {
             ExecutionResult::Success { logs, .. } => Ending::Completed(logs),
             ExecutionResult::Revert { output, .. } => Ending::Reverted(output),
             ExecutionResult::Halt { reason, .. } => Ending::Halted(reason),
         };
-        let (reads, missing) = speculation.into_reads();
-        Ok((Run { ending, gas_used, trace, reads, trips: 0, simulated: 0 }, state, missing))
+        let (reads, missing) = speculation.into_reads()?;
+        let run = Run {
+            ending,
+            gas_used: gas.tx_gas_used(),
+            gas_spent: gas.total_gas_spent(),
+            gas_floor: gas.floor_gas(),
+            trace,
+            reads,
+            trips: 0,
+            simulated: 0,
+        };
+        Ok((run, state, missing))
     }
 
     fn trusts(&self) -> bool {

@@ -23,7 +23,7 @@ mod trace;
 pub use block::BlockPin;
 pub use forecast::Forecast;
 pub(crate) use handle_ops::overlay;
-pub use handle_ops::{Budget, Ending, HandleOps, Run, SimulationError, StopAt};
+pub use handle_ops::{Budget, Ending, HandleOps, Run, SimulationError, StopAt, Unfinished};
 pub use next_block::{Moment, NextBlock};
 pub use recorder::Signatures;
 pub use self_test::{EvmDiffers, SelfTestError};

@@ -1,7 +1,11 @@
 //! The record of one run: plain data, for others to judge.
 
-use alloy::primitives::{Address, Bytes, U256, map::HashMap};
+use alloy::primitives::{
+    Address, Bytes, U256,
+    map::{HashMap, HashSet},
+};
 
+use super::Wanted;
 use crate::rejection::Entity;
 
 /// How a frame came to be.
@@ -133,6 +137,9 @@ pub struct Trace {
     pub frames: Vec<Frame>,
     /// The EntryPoint's own gas readings, in order.
     pub gas_readings: Vec<GasReading>,
+    /// The gas that the EntryPoint saw first and last in each of its calls to itself, in which it executes an operation, in order:
+    /// what lies between is what it meters of the execution.
+    pub executions: Vec<(u64, u64)>,
     /// Work of the run: one for each instruction, six for each word that is hashed, and the gas of precompiles.
     pub steps: u64,
     /// How many frames had been entered when validation ended; `None` if it did not.
@@ -149,6 +156,29 @@ impl Trace {
     /// Frames entered directly by `parent`.
     pub fn children(&self, parent: usize) -> impl Iterator<Item = (usize, &Frame)> {
         self.frames.iter().enumerate().filter(move |(_, frame)| frame.parent == Some(parent))
+    }
+
+    /// Gas that the EntryPoint metered of each operation's execution, of those executed. Of one whose `postOp` reverted: of
+    /// what came before that.
+    pub fn executed(&self) -> impl Iterator<Item = u64> {
+        self.executions.iter().map(|(first, last)| first.saturating_sub(*last))
+    }
+
+    /// Places in the bundle of the operations that, executed, ran in these accounts or as they are, or on these slots' behalf.
+    pub(super) fn readers(&self, entry_point: Address, of: &Wanted) -> Vec<usize> {
+        let concerned: HashSet<Address> =
+            of.accounts.iter().copied().chain(of.slots.iter().map(|(address, _)| *address)).collect();
+        let Some(execution) = self.validation_frames else { return Vec::new() };
+        let (mut places, mut begun) = (Vec::new(), 0_usize);
+        for frame in self.frames.iter().skip(execution) {
+            begun += usize::from(frame.parent == Some(0) && frame.target == entry_point);
+            let place = begun.saturating_sub(1);
+            let reads = concerned.contains(&frame.target) || concerned.contains(&frame.code);
+            if reads && frame.target != entry_point && places.last() != Some(&place) {
+                places.push(place);
+            }
+        }
+        places
     }
 
     /// Places in the bundle of the operations whose execution called what only the chain's client can run, in order.

@@ -204,6 +204,11 @@ impl Flow {
         })
     }
 
+    /// Whether a transaction that this operation has left may be mined yet.
+    pub(crate) fn is_bound(&self, hash: B256) -> bool {
+        self.bound.get(&hash).is_some_and(|bound| !bound.void)
+    }
+
     /// Whether a key takes new bundles. What is in flight for it is looked after all the same.
     /// Whether that bars it anew.
     pub(crate) fn set_usable(&mut self, key: usize, usable: bool) -> bool {
@@ -312,7 +317,7 @@ impl Flow {
         let Some(lane) = self.lanes.get_mut(place.key) else { return };
         if let Some(block) = settled {
             let slot = Slot::restored(bundle, attempts, cancelled_by);
-            lane.settled.insert(place.nonce, Settled { slot, block });
+            lane.settled.insert(place.nonce, Settled { slot, block, others: earlier });
             return;
         }
         let hashes = bundle.as_ref().map(|bundle| bundle.hashes()).unwrap_or_default();
@@ -458,10 +463,12 @@ impl Flow {
     /// The chain's next nonce of each key, at the head of this height and time; `None` where it could not be read.
     pub(crate) fn advance(&mut self, next: &[Option<u64>], head: u64, now: u64, fees: FeeSuggestion) -> Vec<Action> {
         let mut actions = Vec::new();
+        for (lane, next) in self.lanes.iter_mut().zip(next) {
+            lane.next = next.or(lane.next);
+        }
+        self.unmine(next, now, &mut actions);
         for (key, next) in next.iter().enumerate().take(self.lanes.len()) {
             let Some(next) = *next else { continue };
-            self.lanes[key].next = Some(next);
-            self.unmine(key, next, now, &mut actions);
             self.forget(key, head);
             self.close_gaps(key, now);
             let lane = &mut self.lanes[key];
@@ -534,7 +541,8 @@ impl Flow {
         for past in &mut slot.past {
             past.bundle = Arc::new(past.bundle.summary());
         }
-        lane.settled.insert(place.nonce, Settled { slot, block });
+        let others = slot.past.iter().flat_map(|past| past.bundle.hashes()).collect();
+        lane.settled.insert(place.nonce, Settled { slot, block, others });
         self.held.retain(|_, held| *held != place);
         self.bound.retain(|_, bound| bound.place != place);
         let superseded = recalled.flatten();
@@ -543,11 +551,16 @@ impl Flow {
         superseded.into_iter().chain([Action::Settled { place, bundle, outcome }]).collect()
     }
 
-    /// Settled nonces that the chain has not used any more are in flight again, with the transactions they had.
-    fn unmine(&mut self, key: usize, next: u64, now: u64, actions: &mut Vec<Action>) {
-        let lane = &mut self.lanes[key];
-        for (nonce, settled) in lane.settled.split_off(&next) {
-            let place = Place { key, nonce };
+    /// Settled nonces that the chain has not used any more are in flight again, with the transactions they had. An operation
+    /// that several of them carry, as it had been in the chain twice, goes with the one that it came to last.
+    fn unmine(&mut self, next: &[Option<u64>], now: u64, actions: &mut Vec<Action>) {
+        let mut free = Vec::new();
+        for (key, (lane, next)) in self.lanes.iter_mut().zip(next).enumerate() {
+            let Some(next) = next else { continue };
+            free.extend(lane.settled.split_off(next).into_iter().map(|(nonce, it)| (Place { key, nonce }, it)));
+        }
+        free.sort_by_key(|(_, settled)| std::cmp::Reverse(settled.slot.since));
+        for (place, settled) in free {
             let mut slot = settled.slot;
             let bundle = slot.bundle.clone();
             let hashes = bundle.as_ref().map(|bundle| bundle.hashes()).unwrap_or_default();
@@ -560,7 +573,12 @@ impl Flow {
                 self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
             }
             slot.reopen(now);
-            self.lanes[key].slots.insert(nonce, slot);
+            self.lanes[place.key].slots.insert(place.nonce, slot);
+            for hash in settled.others {
+                if !self.held.contains_key(&hash) {
+                    self.bound.entry(hash).or_insert(Bound { place, void: false });
+                }
+            }
             if let (Some(bundle), false) = (bundle, elsewhere) {
                 actions.push(Action::Unmined { place, bundle });
             }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use alloy::{
+    eips::BlockNumberOrTag,
     primitives::{Address, B256},
     rpc::types::{Header, TransactionReceipt},
 };
@@ -48,6 +49,9 @@ const DOUBTS: u32 = 3;
 /// How long a look at the head may take before it is begun anew: four times what the last one took, within these. A
 /// question that nobody answers holds up nobody for longer, and a slow node is still followed.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
+/// How long a node may tell of blocks that ours comes from, and not of ours: it, or the one of several behind its URL, has
+/// fallen back. After that it is the chain that was taken back, as those of tests are.
+const BEHIND: Duration = Duration::from_secs(10);
 /// Blocks between two heads whose headers are asked for, to see how they hang together; past this, that is asked.
 const STRIDE: u64 = 64;
 /// Blocks whose logs are asked for by their hashes, one by one; more are asked for as a range.
@@ -108,6 +112,8 @@ pub(crate) struct Follower {
     agreed: bool,
     /// How often in a row it was another since. A node that is one block ahead tells another: that is no reason yet.
     doubts: u32,
+    /// Since when the node has told of older blocks only.
+    behind_since: Option<Instant>,
 }
 
 impl Follower {
@@ -131,6 +137,7 @@ impl Follower {
             l1_at: 0,
             agreed: false,
             doubts: 0,
+            behind_since: None,
         }
     }
 
@@ -208,14 +215,18 @@ impl Follower {
             return Ok(None);
         }
         let number = latest.number;
-        let (path, apart) = match self.path(known, headers).await? {
-            Ancestry::Ours(path) => (Some(path), false),
-            Ancestry::Others => (None, true),
-            Ancestry::Unseen => (None, false),
-        };
         // Not asked where the headers have said it: another backend may have the branch yet that was left. And asked once:
         // of several nodes behind one URL the next may say otherwise, and the head would go back and not be undone.
-        let extended = path.is_some() || (!apart && self.node.has_block(known.number, known.hash).await?);
+        let (path, extended) = match self.path(known, headers).await? {
+            Ancestry::Ours(path) => (Some(path), true),
+            Ancestry::Others => (None, false),
+            Ancestry::Unseen => match self.comes_from(known, latest).await? {
+                Some(extended) => (None, extended),
+                None if self.behind_since.get_or_insert_with(Instant::now).elapsed() < BEHIND => return Ok(None),
+                None => (None, false),
+            },
+        };
+        self.behind_since = None;
         if extended && number <= known.number {
             return Ok(None);
         }
@@ -258,6 +269,17 @@ impl Follower {
         }
         let mined = Mined { inclusions, from: (!extended).then_some(from) };
         Ok(Some((Head { block, time, view: Arc::new(view), fees, l1 }, mined)))
+    }
+
+    /// Whether `latest` comes from `known`; `None` if the node only tells of older blocks, none of them another than ours.
+    async fn comes_from(&self, known: &BlockPin, latest: &Header) -> Result<Option<bool>, NodeError> {
+        if latest.number < known.number
+            && let Some(ours) = self.trail.at(latest.number)
+        {
+            return Ok((ours != latest.hash).then_some(false));
+        }
+        let block = self.node.block(BlockNumberOrTag::Number(known.number)).await?;
+        Ok(block.map(|block| block.header.hash == known.hash))
     }
 
     /// How the last of these hangs together with `known`.

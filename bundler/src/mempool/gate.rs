@@ -1,6 +1,6 @@
 //! Whom the mempool lets in: the rules that need no EVM, only the book of what is pending.
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use erc4337::UserOperation;
 
 use super::{Mempool, Parts, ReputationStatus, Slot, may_replace};
@@ -14,12 +14,16 @@ pub(super) fn entities(op: &UserOperation) -> impl Iterator<Item = (Entity, Addr
 }
 
 impl Mempool {
+    /// The pending operation whose place one with this sender and nonce would take.
+    pub(crate) fn standing(&self, entry_point: Address, op: &UserOperation) -> Option<B256> {
+        self.slots.get(&Slot { entry_point, sender: op.sender, nonce: op.nonce }).copied()
+    }
+
     /// Refuses what need not even be run: the banned, the blocked, those with more pending than they could have whatever
     /// their stake, and what may not take the place of the operation that has its nonce. One that may is held against all
     /// the rest like any newcomer, only that what it replaces no longer counts.
     pub(crate) fn screen(&self, op: &UserOperation, entry_point: Address) -> Result<(), Rejection> {
-        let slot = Slot { entry_point, sender: op.sender, nonce: op.nonce };
-        let standing = self.slots.get(&slot).and_then(|hash| self.entries.get(hash));
+        let standing = self.standing(entry_point, op).and_then(|hash| self.entries.get(&hash));
         if let Some(entry) = standing {
             may_replace(entry, op)?;
         }

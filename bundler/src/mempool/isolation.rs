@@ -35,8 +35,11 @@ const MOST: usize = 4_096;
 const SENDERS: usize = 2;
 /// Times that an operation fails alone, others having gone in between, before it is given up.
 const STRIKES: u32 = 3;
-/// Times that a bundle of one operation is mined and reverts, at our cost, before it is given up.
+/// Times that a bundle of one operation is mined and reverts, at our cost, before it is given up, or if it has a paymaster,
+/// whose deposit others may spend and fill up again, is tried more and more seldom.
 const REVERTS: u32 = 2;
+/// How long such a one waits first, in milliseconds of chain time; it doubles each time, up to [`LONGEST_REST`].
+const FIRST_REST: u64 = 32_000;
 
 /// What an operation goes into bundles with: only its like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +61,8 @@ pub(crate) enum Trouble {
     Disagreed,
     /// Its proof passes what one may take, or cannot be made.
     Unprovable { for_good: bool },
-    /// It was mined, and reverted.
-    Reverted,
+    /// It was mined in this block, and reverted.
+    Reverted { block: u64 },
     /// It could not be signed.
     Unsigned,
     /// Nodes had it and it was not mined, though it bid what others do.
@@ -82,6 +85,8 @@ pub(super) struct Suspicion {
     reverts: u32,
     /// Nodes took it alone, and nobody mined it.
     unmined: bool,
+    /// Its bundle could not be proven, and it was why.
+    slow: bool,
     /// What was bid when it was last refused, and whether another was taken at no more than that since.
     refused: Option<(Fees, bool)>,
     /// It failed again and nothing had been taken meanwhile: it may be the node.
@@ -99,14 +104,24 @@ pub(super) struct Culprits {
     entities: HashMap<Address, (u64, BTreeSet<Address>)>,
     /// Transactions with one operation alone that named them and reverted, more than were executed; and until when its
     /// operations rest.
-    reverting: HashMap<Address, (u32, u64)>,
+    reverting: HashMap<Address, Reverting>,
+}
+
+/// Of one entity.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reverting {
+    count: u32,
+    /// Chain time, in milliseconds.
+    until: u64,
+    /// The last block that counts.
+    block: u64,
 }
 
 impl Culprits {
     pub(super) fn forget(&mut self, now: u64) {
         self.operations.retain(|_, (until, _)| *until > now);
         self.entities.retain(|_, (until, _)| *until > now);
-        self.reverting.retain(|_, (_, until)| until.saturating_add(REMEMBERED) > now);
+        self.reverting.retain(|_, it| it.until.saturating_add(REMEMBERED) > now);
     }
 
     /// One of this sender's was mined, which named these.
@@ -117,24 +132,35 @@ impl Culprits {
 
     /// A transaction with one operation alone, which names these, has reverted at our cost. Who is to blame is not known; but
     /// one of whom nothing else was executed meanwhile is tried more and more seldom: first what is the sender's alone.
-    fn reverted(&mut self, named: impl Iterator<Item = (Entity, Address)>, now: u64) {
+    ///
+    /// Those of one block count once, and so do those of earlier ones that are heard of late: none of them was sent in spite of
+    /// another. After a reorganisation what went in one order before may come in another.
+    fn reverted(&mut self, named: impl Iterator<Item = (Entity, Address)>, block: u64, now: u64) {
         for (entity, address) in named {
             if self.reverting.len() >= MOST && !self.reverting.contains_key(&address) {
                 continue;
             }
-            let (count, until) = self.reverting.entry(address).or_default();
-            *count = count.saturating_add(1);
+            let it = self.reverting.entry(address).or_default();
+            if block <= it.block {
+                continue;
+            }
+            (it.count, it.block) = (it.count.saturating_add(1), block);
             // Others' operations wait with those of a factory or paymaster.
             let (borne, most) =
                 if entity == Entity::Account { (REVERTS, LONGEST_REST) } else { (BORNE, LONGEST_PAUSE) };
-            let pause = count.checked_sub(borne).map(|more| PAUSE.saturating_mul(1 << more.min(16)).min(most));
-            *until = now.saturating_add(pause.unwrap_or(0));
+            let pause = it.count.checked_sub(borne).map(|more| PAUSE.saturating_mul(1 << more.min(16)).min(most));
+            it.until = now.saturating_add(pause.unwrap_or(0));
         }
+    }
+
+    /// Whether transactions that named it have reverted, and nothing of it was executed since.
+    pub(super) fn has_reverted(&self, address: Address) -> bool {
+        self.reverting.contains_key(&address)
     }
 
     /// Whether an operation that names these rests at this chain time.
     pub(super) fn rests(&self, mut named: impl Iterator<Item = Address>, now: u64) -> bool {
-        named.any(|address| self.reverting.get(&address).is_some_and(|(_, until)| *until > now))
+        named.any(|address| self.reverting.get(&address).is_some_and(|it| it.until > now))
     }
 
     /// One of this sender's, which names this address, is what nodes would not take.
@@ -173,6 +199,17 @@ impl Mempool {
     pub(crate) fn set_apart(&mut self, hashes: &[B256]) {
         for hash in hashes {
             self.group(std::slice::from_ref(hash));
+        }
+    }
+
+    /// Has each of these go by itself, and when it is in nobody's way: the proof of a bundle with it takes more than one may.
+    pub(crate) fn put_last(&mut self, hashes: &[B256], why: &str) {
+        self.give_back(hashes);
+        self.set_apart(hashes);
+        for hash in hashes {
+            if let Some(entry) = self.entries.get_mut(hash) {
+                (entry.suspicion.slow, entry.suspicion.why) = (true, Some(why.to_owned()));
+            }
         }
     }
 
@@ -234,13 +271,13 @@ impl Mempool {
         named.find(|address| self.culprits.is_suspect(*address)).map_or(Class::Usual, Class::Entity)
     }
 
-    /// Whether an operation goes only when it is in nobody's way: it was sent alone and not mined, or nodes would not take
-    /// another of its sender's.
+    /// Whether an operation goes only when it is in nobody's way: it was sent alone and not mined, or takes long to prove, or
+    /// nodes would not take another of its sender's.
     pub(crate) fn is_shy(&self, hash: B256) -> bool {
         let Some(entry) = self.entries.get(&hash) else { return false };
         let sender = entry.admitted.op.sender;
         let of_culprit = self.culprits.entities.get(&sender).is_some_and(|(_, senders)| senders.contains(&sender));
-        entry.suspicion.unmined || of_culprit
+        entry.suspicion.unmined || entry.suspicion.slow || of_culprit
     }
 
     /// What a bundle with this operation is to bid at least: more than it was refused at alone.
@@ -310,11 +347,17 @@ impl Mempool {
                 verdict
             }
             Trouble::Disagreed => strike(suspicion.disagreed.replace(false) == Some(true)),
-            Trouble::Reverted => {
+            Trouble::Reverted { block } => {
                 suspicion.reverts += 1;
                 let named = entities(&entry.admitted.op).filter(|(_, address)| !self.config.allowed.contains(address));
-                self.culprits.reverted(named, now);
-                suspicion.reverts >= REVERTS
+                self.culprits.reverted(named, block, now);
+                let more = suspicion.reverts.checked_sub(REVERTS);
+                if let Some(more) = more.filter(|_| entry.admitted.op.paymaster.is_some()) {
+                    let pause = FIRST_REST.saturating_mul(1 << more.min(16)).min(LONGEST_REST);
+                    (suspicion.not_before, suspicion.why) = (now.saturating_add(pause), Some(why.to_owned()));
+                    return Vec::new();
+                }
+                more.is_some()
             }
             Trouble::Unprovable { for_good } => for_good,
             Trouble::Unmined => {

@@ -63,6 +63,8 @@ enum Phase {
     Waiting,
     /// What its validation read has changed since.
     Stale,
+    /// It offers less than the base fee, and so waits for that to fall: nothing is read for it meanwhile.
+    Asleep,
     Bundled,
 }
 
@@ -321,6 +323,10 @@ impl Mempool {
         let bundled: HashSet<Address> = in_bundles().map(|it| it.op.sender).collect();
         let uncontained: HashSet<Address> =
             in_bundles().filter(|it| self.is_uncontained(it)).filter_map(Admitted::uncontained).collect();
+        // Of those whose transactions have reverted one is risked at a time.
+        let named = |op| entities(op).map(|(_, address)| address);
+        let tried: HashSet<Address> =
+            in_bundles().flat_map(|it| named(&it.op)).filter(|address| self.culprits.has_reverted(*address)).collect();
         let probe = self.probe();
         self.arrivals
             .values()
@@ -331,6 +337,7 @@ impl Mempool {
                     && entry.held.is_none()
                     && (entry.suspicion.not_before <= self.time || probe == Some(admitted.hash))
                     && !self.rests(admitted)
+                    && !named(&admitted.op).any(|address| tried.contains(&address))
                     && !bundled.contains(&admitted.op.sender)
                     && admitted.uncontained().is_none_or(|paymaster| !uncontained.contains(&paymaster))
                     && self.next.is_none_or(|next| admitted.validated.is_open(&next, admitted.version))

@@ -208,6 +208,10 @@ impl Mempool {
                 out.push((entry.admitted.hash, why.into(), None));
                 continue;
             }
+            if op.max_fee_per_gas < head.block.next_base_fee {
+                entry.phase = Phase::Asleep;
+                continue;
+            }
             let fresh = evidence.block == head.block.hash
                 || (entry.phase == Phase::Waiting && head.view.agrees_with(previous, &evidence.reads, &busy));
             entry.phase = if fresh { Phase::Waiting } else { Phase::Stale };

@@ -119,3 +119,45 @@ pub(super) fn paying(version: EntryPointVersion, first: Does, context: usize, wh
     asm.number(96 + context.next_multiple_of(32)).op(op::PUSH0).op(op::RETURN);
     asm.finish()
 }
+
+/// An account, or a paymaster, that is valid as long as its first slot is zero, which anybody may set.
+pub(super) fn switched(version: EntryPointVersion, paymaster: bool) -> Bytes {
+    let selectors = version.selectors();
+    let mut asm = Asm::default();
+    let asked = asm.label();
+    let selector = if paymaster { selectors.validate_paymaster_user_op } else { selectors.validate_user_op };
+    if_called(&mut asm, selector, asked);
+    asm.op(op::PUSH0).op(op::CALLDATALOAD).op(op::PUSH0).op(op::SSTORE).op(op::STOP).place(asked);
+    if paymaster {
+        asm.number(64).op(op::PUSH0).op(op::MSTORE).op(op::PUSH0).op(op::SLOAD).number(32).op(op::MSTORE);
+        asm.number(96).op(op::PUSH0).op(op::RETURN);
+    } else {
+        AS_FLAGGED(&mut asm);
+    }
+    asm.finish()
+}
+
+/// Sets sixty slots, and clears them: a fifth of a transaction's gas comes back.
+pub(super) fn refunded(asm: &mut Asm) {
+    for slot in 256..316 {
+        asm.number(1).number(slot).op(op::SSTORE).op(op::PUSH0).number(slot).op(op::SSTORE);
+    }
+}
+
+/// Code of an account that agrees, and when it is called burns all of its gas if it is flagged, and else does this.
+pub(super) fn burns_if_flagged(version: EntryPointVersion, flagged: bool, does: Does) -> Bytes {
+    let mut asm = Asm::default();
+    let (asked, burn) = (asm.label(), asm.label());
+    if_called(&mut asm, version.selectors().validate_user_op, asked);
+    FLAGGED(&mut asm);
+    if !flagged {
+        asm.op(op::ISZERO);
+    }
+    asm.jump_if(burn);
+    does(&mut asm);
+    asm.op(op::STOP).place(burn);
+    BURN(&mut asm);
+    asm.place(asked);
+    AGREE(&mut asm);
+    asm.finish()
+}

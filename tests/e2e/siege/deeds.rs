@@ -2,7 +2,7 @@
 
 use alloy::{
     eips::eip7702::Authorization,
-    primitives::{Address, U256},
+    primitives::{Address, B256, U256},
     signers::{SignerSync, local::PrivateKeySigner},
 };
 use erc4337::{EntryPointVersion, Initializer, UserOperation, pack};
@@ -14,6 +14,9 @@ use super::field::{Field, number};
 
 /// Who sends other people's transactions.
 const SOMEBODY: Address = Address::repeat_byte(0x0e);
+/// Who comes before us in a block, and who after us.
+pub(super) const BEFORE: Address = Address::repeat_byte(0x1e);
+pub(super) const AFTER: Address = Address::repeat_byte(0x2e);
 /// Takes all gas that it is given, and no time: `INVALID`.
 const FURNACE: Address = Address::repeat_byte(0xf1);
 /// Wei per gas that others offer beside the base fee: more than any operation of ours.
@@ -70,7 +73,22 @@ impl Field {
     }
 
     /// A transaction of somebody's who pays more than we do.
-    pub(super) async fn transact(&self, from: Address, mut transaction: Value) {
+    pub(super) async fn transact(&self, from: Address, transaction: Value) {
+        self.transact_at(from, transaction, TIP).await;
+    }
+
+    /// In the next block these have a one in their first slot while our bundles run, and a zero before it and after it.
+    pub(super) async fn flicker(&self, contracts: &[Address]) {
+        for (from, value, tip) in [(BEFORE, 1, 4_000_000_000), (AFTER, 0, 0)] {
+            for contract in contracts {
+                let data = B256::from(U256::from(value));
+                self.transact_at(from, json!({ "to": contract, "data": data, "gas": "0xea60" }), tip).await;
+            }
+        }
+    }
+
+    /// A transaction of somebody's at this tip.
+    pub(super) async fn transact_at(&self, from: Address, mut transaction: Value, tip: u64) {
         self.ask("anvil_impersonateAccount", vec![json!(from)]).await;
         self.ask("anvil_setBalance", vec![json!(from), json!(U256::from(u128::MAX))]).await;
         let mined = number(&self.ask("eth_getTransactionCount", vec![json!(from), json!("latest")]).await);
@@ -80,8 +98,11 @@ impl Field {
         let waiting = own.and_then(|(_, by_nonce)| by_nonce.as_object()).map_or(0, |it| it.len());
         transaction["from"] = json!(from);
         transaction["nonce"] = json!(mined + U256::from(waiting));
-        transaction["maxFeePerGas"] = json!(U256::from(20 * TIP));
-        transaction["maxPriorityFeePerGas"] = json!(U256::from(TIP));
+        // Its order in the block is that of these; one without a tip is the last.
+        let base_fee = number(&self.head().await["baseFeePerGas"]).to::<u64>();
+        let most = if tip == 0 { base_fee + base_fee / 100 } else { 20 * TIP };
+        transaction["maxFeePerGas"] = json!(U256::from(most));
+        transaction["maxPriorityFeePerGas"] = json!(U256::from(tip));
         self.ask("eth_sendTransaction", vec![transaction]).await;
     }
 }

@@ -238,6 +238,21 @@ impl Field {
         UserOperation { paymaster: Some(paymaster), ..self.operation(sender) }
     }
 
+    /// The same with so many bytes of noise to call with, asking for no `preVerificationGas`, at the price that is bid.
+    pub(super) async fn at_market(&self, op: UserOperation, noise: u64) -> UserOperation {
+        let price = self.stack.node.ask("pimlico_getUserOperationGasPrice", vec![]).await.unwrap();
+        let tip = number(&price["standard"]["maxPriorityFeePerGas"]).to::<u128>();
+        let seed = self.salt();
+        let data = (0..noise.div_ceil(32)).flat_map(|word| keccak256(format!("{seed} {word}")).0);
+        UserOperation {
+            call_data: data.map(|byte| byte.max(1)).take(usize::try_from(noise).unwrap()).collect(),
+            call_gas_limit: 30_000,
+            pre_verification_gas: 1_000,
+            max_priority_fee_per_gas: tip,
+            ..op
+        }
+    }
+
     /// Sends it, again as long as that passes by itself; none if it is refused.
     pub(super) async fn send(&self, version: EntryPointVersion, op: &UserOperation) -> Option<B256> {
         self.try_send(version, op).await.ok()
@@ -458,6 +473,14 @@ impl Field {
                     }
                 }
                 report.losing += usize::from(cost > revenue);
+                if std::env::var_os("FABSTIR_SIEGE_TRACE").is_some() {
+                    let (gas, price) = (number(&receipt["gasUsed"]), number(&receipt["effectiveGasPrice"]));
+                    let events = receipt["logs"].as_array().unwrap().len();
+                    let (index, status) = (&receipt["transactionIndex"], &receipt["status"]);
+                    println!(
+                        "  block {block} at {index}: {status} {gas} gas at {price}, {cost} wei, {revenue} in, {events} logs"
+                    );
+                }
                 report.loss += cost.saturating_sub(revenue).to::<u128>();
                 let signed = I256::try_from(cost).unwrap() - I256::try_from(revenue).unwrap();
                 report.net += i128::try_from(signed).unwrap();

@@ -14,12 +14,15 @@
 
 mod catalogue;
 mod codes;
+mod crowded;
 mod deeds;
 mod field;
 mod idle;
 mod mixtures;
 mod report;
 mod restart;
+mod slow_proof;
+mod starved;
 
 use alloy::primitives::B256;
 use futures::future::BoxFuture;

@@ -13,9 +13,9 @@ use erc4337::{EntryPointVersion, Initializer, Paymaster, UserOperation};
 use revm::context::result::ExecutionResult;
 
 use super::{
-    code::{Worst, account, paymaster},
+    code::{When, Worst, account, paymaster},
     property::{admit_at_the_least, proven},
-    world::{BASE_FEE, BUNDLER, CHAIN, Mined, World},
+    world::{BASE_FEE, BUNDLER, CHAIN, Mined, NOW, World},
 };
 use crate::{
     admission::Admitted,
@@ -204,4 +204,63 @@ async fn what_offers_a_little_more_than_is_asked_is_taken_and_sent() {
             assert_eq!(proven.bundle.operations.len(), 1, "{version} {per_mille}: {proven:?}");
         }
     }
+}
+
+/// Two large operations that offer exactly what they were asked for before data on L1 came to be dearer by so many thousandths, and
+/// beside them one that pays well, and whose call does this in the proof and nothing on chain: what the bundle of those that
+/// are sent brings in on chain beside its cost, in thousandths of that, and how many they are.
+async fn beside_one_that_lies(version: EntryPointVersion, worst: Worst, call_gas: u64, dearer: u128) -> (i128, usize) {
+    const TIMESTAMP: u8 = 0x42;
+    let fees = FeeSuggestion::flat(BASE_FEE, 5_000_000);
+    let before = prices(Upgrade::Jovian, 300 * GWEI, 100 * GWEI);
+    let mut world = World::new(version);
+    let head = world.head(fees, Some(before));
+    let mut admitted = Vec::new();
+    for index in 0..2 {
+        let op = UserOperation { call_data: bytes(index, 55_000), ..operation(Kind::Plain, &mut world, index) };
+        admitted.push(admit_at_the_least(op, &world, &world.head(fees, head.l1)).await);
+    }
+    let scaled = |price: u128| price * dearer / 1_000;
+    let now = L1Prices { base_fee: scaled(before.base_fee), blob_base_fee: scaled(before.blob_base_fee), ..before };
+    let liar = UserOperation {
+        max_fee_per_gas: 8 * BASE_FEE,
+        max_priority_fee_per_gas: 6 * BASE_FEE,
+        call_gas_limit: call_gas.into(),
+        ..operation(Kind::Plain, &mut world, 8)
+    };
+    world.put(liar.sender, account(version, Worst { when: When::Below(TIMESTAMP, NOW + 5), ..worst }));
+    let head = world.head(fees, Some(now));
+    admitted.push(admit_at_the_least(liar, &world, &head).await);
+    let bundle = proven(Bundle::new(version.canonical_address(), version, admitted), &world, &head).await.bundle;
+    let bid = bundle.bid(fees);
+    let signed = bundle.transaction(CHAIN, None, bid, BUNDLER).bytes();
+    let held = world.balance(BUNDLER);
+    let result = world.mine(&bundle, bundle.gas_limit(), bid, Mined { timestamp: NOW + 10, ..Mined::FORESEEN });
+    assert!(matches!(result, ExecutionResult::Success { .. }), "{version}: {result:?}");
+    let gas_used = u128::from(result.tx_gas_used());
+    let charged: i128 = by_the_text(&now, &signed, gas_used).to();
+    let net = i128::try_from(world.balance(BUNDLER)).unwrap() - i128::try_from(held).unwrap() - charged;
+    let cost = charged + (gas_used * (BASE_FEE + bid.priority_fee)) as i128;
+    (net * 1_000 / cost, bundle.operations.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_pay_for_its_data_any_more_is_not_paid_for_by_what_a_neighbour_does_in_the_proof_alone() {
+    let burns = Worst { burn: Some(5_000), ..Worst::NOTHING };
+    let brings_back = Worst { writes: 40, clears: true, ..Worst::NOTHING };
+    let (mut alone, mut together) = (0, 0);
+    for version in EntryPointVersion::ALL {
+        for (what, worst) in [("burns", burns), ("brings back", brings_back)] {
+            for (dearer, call_gas) in
+                [1_000, 1_150, 1_200, 1_225, 1_240, 1_300].into_iter().flat_map(|it| [(it, 350_000), (it, 700_000)])
+            {
+                let (net, sent) = beside_one_that_lies(version, worst, call_gas, dearer).await;
+                println!("{version}, {what}, {dearer}, {call_gas}: {sent} sent bring in {net} thousandths");
+                assert!(net >= 0, "{version}, {what}, {dearer}: {sent} sent bring in {net} thousandths");
+                alone += usize::from(sent == 1);
+                together += usize::from(sent == 3);
+            }
+        }
+    }
+    assert!(alone > 0 && together > 0, "{alone} {together}");
 }

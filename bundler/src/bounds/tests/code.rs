@@ -89,6 +89,8 @@ pub(super) enum When {
     First,
     /// This opcode (`TIMESTAMP`, `NUMBER`, `COINBASE`, `GASPRICE`, `BASEFEE`, `PREVRANDAO`) says more than this.
     Above(u8, u64),
+    /// It says less.
+    Below(u8, u64),
 }
 
 /// How a frame ends.
@@ -109,13 +111,16 @@ pub(super) struct Worst {
     pub(super) grow: u64,
     /// Slots written.
     pub(super) writes: u64,
+    /// Whether they are cleared again, which brings most of the gas back.
+    pub(super) clears: bool,
     /// Burns until no more than this much gas is left.
     pub(super) burn: Option<u64>,
     pub(super) end: End,
 }
 
 impl Worst {
-    pub(super) const NOTHING: Self = Self { when: When::Always, grow: 0, writes: 0, burn: None, end: End::Stop };
+    pub(super) const NOTHING: Self =
+        Self { when: When::Always, grow: 0, writes: 0, clears: false, burn: None, end: End::Stop };
 
     fn emit(self, asm: &mut Asm) {
         let worst = asm.label();
@@ -123,6 +128,9 @@ impl Worst {
             When::Always => {}
             When::First => {
                 asm.push(2).push(4).op(CALLDATALOAD).op(LT).jump_if(worst).op(STOP).place(worst);
+            }
+            When::Below(opcode, threshold) => {
+                asm.push(threshold).op(opcode).op(LT).jump_if(worst).op(STOP).place(worst);
             }
             When::Above(opcode, threshold) => {
                 asm.push(threshold).op(opcode).op(GT).jump_if(worst).op(STOP).place(worst);
@@ -133,6 +141,9 @@ impl Worst {
         }
         for slot in 0..self.writes {
             asm.push(1).push(slot + 7).op(SSTORE);
+            if self.clears {
+                asm.push(0).push(slot + 7).op(SSTORE);
+            }
         }
         if let Some(left) = self.burn {
             let again = asm.label();

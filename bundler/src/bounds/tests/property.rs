@@ -71,7 +71,7 @@ impl Dice {
         let words = words.max(grow.div_ceil(32) + 1);
         let left = 3 * words + words * words / 512 + self.pick(&[30, 60, 100, 700, 3_000]);
         let burn = (self.below(4) > 0 && left < gas).then_some(left);
-        Worst { when, grow, writes: self.below(3), burn, end }
+        Worst { when, grow, writes: self.below(3), clears: false, burn, end }
     }
 
     /// In v0.6 what a paymaster reverts with decides over the bundle, as reverting twice does: short of that, the worst.

@@ -90,6 +90,7 @@ impl Recorder {
     pub(super) fn watched_step(&mut self, interp: &Interpreter) {
         let remaining = interp.gas.remaining();
         let outermost = self.stack.len() == 1;
+        let executing = self.stack.len() == 2 && self.trace.validation_frames.is_some();
         let Some(open) = self.stack.last_mut() else { return };
         match open.opcode {
             opcode::SSTORE => {
@@ -105,6 +106,15 @@ impl Recorder {
         match open.opcode {
             opcode::GAS if outermost => {
                 self.trace.gas_readings.push(GasReading { remaining, frames: self.trace.frames.len() });
+            }
+            opcode::GAS if executing && self.trace.frames[open.index].code == self.watch.entry_point => {
+                if std::mem::replace(&mut open.metered, true) {
+                    if let Some((_, last)) = self.trace.executions.last_mut() {
+                        *last = remaining;
+                    }
+                } else {
+                    self.trace.executions.push((remaining, remaining));
+                }
             }
             // Whoever hashes it: what a slot is associated with is a matter of the slot.
             opcode::KECCAK256 if self.trace.validation_frames.is_none() => {

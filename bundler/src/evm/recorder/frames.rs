@@ -84,6 +84,7 @@ impl Recorder {
             gas_at: None,
             code_act: None,
             hashing: None,
+            metered: false,
         });
     }
 

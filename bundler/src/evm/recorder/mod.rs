@@ -82,6 +82,8 @@ struct Open {
     code_act: Option<usize>,
     /// Where 64 bytes are that the current instruction hashes.
     hashing: Option<usize>,
+    /// Whether it executes an operation, and the EntryPoint has looked at its gas.
+    metered: bool,
 }
 
 impl Recorder {

@@ -284,6 +284,11 @@ fn what_fees_have_left_behind_makes_way_for_what_pays_more_and_is_executed_once_
         assert!(
             again.iter().any(|it| matches!(it, Action::Unmined { bundle, .. } if bundle.hashes() == executed.hashes()))
         );
+        // So may the other be, whose transaction is signed too.
+        for either in [&poor, &rich] {
+            let bundle = Arc::new(Bundle::clone(either));
+            assert!(flow.place(bundle, Place { nonce: 1, ..PLACE }, fees(), 8_200).is_empty());
+        }
     }
 }
 
@@ -302,6 +307,59 @@ fn what_was_in_flight_before_a_restart_is_first_sent_as_it_is() {
     let again = flow.advance(&[Some(0)], 50, 10_000, fees());
     assert!(again.iter().any(|action| matches!(action, Action::Broadcast { .. })), "{again:?}");
     assert!(!again.iter().any(|action| matches!(action, Action::Sign { .. })), "{again:?}");
+}
+
+#[test]
+fn what_was_mined_before_a_restart_binds_all_that_was_ever_signed_for_its_nonce_if_that_is_free_again() {
+    let (last, earlier) = (bundle(100), of_sender(2, 100));
+    let elsewhere = Place { nonce: 1, ..PLACE };
+    // What was signed last has another nonce since, or not.
+    for moved in [false, true] {
+        let mut flow = flow();
+        let restored = Restored {
+            bundle: Some(Arc::clone(&last)),
+            attempts: vec![attempt()],
+            cancelled_by: Vec::new(),
+            earlier: earlier.hashes(),
+            settled: Some(40),
+        };
+        flow.restore(PLACE, restored, 1_000);
+        flow.advance(&[Some(1)], 41, 8_200, fees());
+        if moved {
+            assert!(!flow.place(Arc::clone(&last), elsewhere, fees(), 8_200).is_empty());
+        }
+        flow.advance(&[Some(0)], 42, 8_400, fees());
+        assert!(flow.place(Arc::clone(&earlier), Place { nonce: 2, ..PLACE }, fees(), 8_400).is_empty(), "{moved}");
+        assert_eq!(flow.place_of(last.hashes()[0]), Some(if moved { elsewhere } else { PLACE }));
+    }
+}
+
+#[test]
+fn what_was_mined_twice_is_in_flight_once_when_both_have_left_the_chain() {
+    let policy =
+        Policy { per_key: 4, patience: 3_000, cancel_after: 24_000, cancel_max_fee: u128::MAX, reorg_depth: 64 };
+    let (mut flow, bundle) = (Flow::new(2, policy), bundle(100));
+    let mut now = 1_000;
+    flow.advance(&[Some(0), Some(0)], 1, now, fees());
+    let places = [PLACE, Place { key: 1, ..PLACE }];
+    for (height, (place, transaction)) in (40..).zip(places.into_iter().zip([SENT, B256::repeat_byte(7)])) {
+        now += 200;
+        assert!(!flow.place(Arc::clone(&bundle), place, fees(), now).is_empty());
+        flow.signed(place, Attempt { transaction, ..attempt() }, Some(&bundle));
+        flow.advance(&[Some(1), Some(place.key as u64)], height, now, fees());
+        let mined = Mined { transaction, success: true, block: height, cost: 0 };
+        flow.settle(place, Some(mined), height);
+    }
+    let again = flow.advance(&[Some(0), Some(0)], 43, now + 200, fees());
+    let in_flight = again.iter().filter_map(|action| match action {
+        Action::Unmined { place, .. } => Some(*place),
+        _ => None,
+    });
+    assert_eq!(in_flight.collect::<Vec<_>>(), [places[1]]);
+    let sent = again
+        .iter()
+        .any(|it| matches!(it, Action::Broadcast { place, attempt } if *place == PLACE && attempt.transaction == SENT));
+    assert!(!sent, "{again:?}");
 }
 
 /// Of two operations that pay this much.

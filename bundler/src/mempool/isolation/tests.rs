@@ -225,7 +225,8 @@ fn operations_of_one_line_are_not_parted_unless_it_is_all_there_is() {
 #[test]
 fn what_reverts_alone_twice_goes_and_what_the_node_alone_disagrees_about_goes_when_it_agrees_about_another() {
     let mut pool = pool(3);
-    let reverted = |pool: &mut Mempool, hashes: &[B256]| pool.set_back(hashes, Trouble::Reverted, "reverted").len();
+    let reverted =
+        |pool: &mut Mempool, hashes: &[B256]| pool.set_back(hashes, Trouble::Reverted { block: 1 }, "reverted").len();
     assert_eq!(reverted(&mut pool, &[id(1), id(2)]), 0, "it could be either");
     assert_eq!((reverted(&mut pool, &[id(1)]), reverted(&mut pool, &[id(1)])), (0, 1));
     for _ in 0..5 {
@@ -261,15 +262,16 @@ fn whose_operations_revert_on_chain_one_after_another_is_tried_more_and_more_sel
         let (mut pool, mut last, mut reverts) = (pool(0), 0, 0);
         for second in 0..600_u64 {
             pool.time = second * 1_000;
-            if pool.is_empty() {
+            if pool.is_empty() || (fresh && second.is_multiple_of(10)) {
                 last += 1;
                 let next = if fresh { sponsored(last, 0, last) } else { operation(1, 0, 100, last) };
                 pool.insert(next, &block(1)).unwrap();
             }
-            for bundle in bundles(&mut pool) {
+            // One is risked at a time.
+            if let Some(bundle) = bundles(&mut pool).first() {
                 reverts += 1;
-                pool.mark_bundled(&bundle);
-                pool.set_back(&bundle, Trouble::Reverted, "reverted");
+                pool.mark_bundled(bundle);
+                pool.set_back(bundle, Trouble::Reverted { block: second + 1 }, "reverted");
             }
         }
         // Where others have to wait too, every 15 seconds.
@@ -284,4 +286,68 @@ fn whose_operations_revert_on_chain_one_after_another_is_tried_more_and_more_sel
             assert_eq!(pool.waits_for(id(201)), None);
         }
     }
+}
+
+#[test]
+fn transactions_that_revert_in_one_block_count_once() {
+    let reverts = |blocks: [u64; 7]| {
+        let mut pool = pool(0);
+        for (nonce, block_number) in blocks.into_iter().enumerate() {
+            let hash = 1 + nonce as u8;
+            pool.insert(operation(1, nonce as u64, 100, hash), &block(1)).unwrap();
+            pool.mark_bundled(&[id(hash)]);
+            pool.set_back(&[id(hash)], Trouble::Reverted { block: block_number }, "reverted");
+            pool.take_out(id(hash), "another is next".into(), None);
+        }
+        let rests = pool.culprits.reverting[&operation(1, 0, 100, 1).op.sender];
+        rests.until.saturating_sub(pool.time)
+    };
+    // As after a reorganisation, in another order than before.
+    assert_eq!(reverts([80; 7]), 0);
+    assert_eq!(reverts([80, 79, 80, 78, 80, 80, 80]), 0, "one that is heard of late");
+    assert!(reverts([80, 81, 82, 83, 84, 85, 86]) >= 16 * super::PAUSE);
+}
+
+#[test]
+fn what_reverts_for_what_its_paymaster_may_have_had_done_to_it_waits_longer_and_longer_and_is_not_dropped() {
+    let mut pool = pool(0);
+    pool.insert(sponsored(1, 0, 1), &block(1)).unwrap();
+    let mut reverts = Vec::new();
+    for second in 0..1_000_u64 {
+        pool.time = second * 1_000;
+        for bundle in bundles(&mut pool) {
+            reverts.push(second);
+            pool.mark_bundled(&bundle);
+            assert!(pool.set_back(&bundle, Trouble::Reverted { block: second + 1 }, "reverted").is_empty());
+        }
+    }
+    assert!(pool.contains(id(1)) && pool.waits_for(id(1)).is_some());
+    // At once, then after 32 s, 64 s and so on.
+    assert!(reverts.len() <= 7 && reverts[2] >= 32 && reverts[3] >= 96, "{reverts:?}");
+}
+
+#[test]
+fn what_takes_too_much_of_a_proof_goes_last_and_by_itself_until_it_is_mined() {
+    let mut pool = pool(3);
+    pool.mark_bundled(&[1, 2, 3].map(id));
+    pool.put_last(&[id(2)], "reads too much");
+    assert!(pool.is_shy(id(2)) && !pool.is_shy(id(1)));
+    assert!(matches!(pool.class(id(2)), Class::Group(_)) && pool.waits_for(id(2)) == Some("reads too much"));
+    pool.went(&[id(2)], Some(BID));
+    assert!(!pool.is_shy(id(2)));
+}
+
+#[test]
+fn of_whose_transactions_have_reverted_one_is_risked_at_a_time() {
+    let mut pool = pool(0);
+    for sender in 1..=4 {
+        pool.insert(sponsored(sender, 0, sender), &block(1)).unwrap();
+    }
+    pool.mark_bundled(&[id(1)]);
+    assert_eq!(bundles(&mut pool), [[2, 3, 4].map(id).to_vec()], "nothing is known against it");
+    pool.set_back(&[id(1)], Trouble::Reverted { block: 1 }, "reverted");
+    pool.mark_bundled(&[id(2)]);
+    assert!(bundles(&mut pool).is_empty());
+    pool.remove_included(id(2));
+    assert!(bundles(&mut pool).iter().flatten().any(|hash| *hash == id(3)));
 }

@@ -233,3 +233,27 @@ fn state_that_cannot_be_read_is_no_verdict() {
     assert_eq!(pool.stale(10).len(), 1);
     assert_eq!(ids(&pool.refresh(hash, Err(Rejection::EntryPoint { message: "AA25".into() }))), [1]);
 }
+
+#[tokio::test]
+async fn what_offers_less_than_the_base_fee_is_not_validated_again_before_that_has_fallen() {
+    let mut pool = Mempool::default();
+    insert(&mut pool, operation(1, 0, 100, 1)).unwrap();
+    insert(&mut pool, operation(2, 0, 300, 2)).unwrap();
+    let at = |number: u64, base_fee: u128| {
+        let mut head = head(number);
+        head.block.next_base_fee = base_fee;
+        head
+    };
+    let mut previous = head(1);
+    let mut stale_at = |pool: &mut Mempool, number: u64, base_fee: u128| {
+        let head = at(number, base_fee);
+        assert!(pool.advance(&head, &previous.view, &[], next(NOW)).is_empty());
+        previous = head;
+        let mut stale: Vec<u8> = pool.stale(10).iter().map(|admitted| admitted.hash[0]).collect();
+        stale.sort_unstable();
+        stale
+    };
+    assert_eq!(stale_at(&mut pool, 2, 200), [2]);
+    assert_eq!(stale_at(&mut pool, 3, 101), [2]);
+    assert_eq!(stale_at(&mut pool, 4, 100), [1, 2]);
+}

@@ -62,6 +62,21 @@ mod unstaked_context;
 mod withdrawn_deposit;
 mod withdrawn_stake;
 
+mod a_hundredth;
+mod banned_by_reads;
+mod dearer_in_its_block;
+mod false_floor;
+mod false_margin;
+mod false_refund;
+mod flickering_paymaster;
+mod floor_lane;
+mod paid_by_nobody_again;
+mod parked_readers;
+mod same_block_crowd;
+mod spent_beside_us;
+mod spent_delegation;
+mod through_another_bundle;
+
 use super::Attacker;
 
 /// All of them.
@@ -128,5 +143,19 @@ pub(super) fn catalogue() -> Vec<Box<dyn Attacker>> {
         Box::new(unstaked_context::UnstakedContext),
         Box::new(withdrawn_deposit::WithdrawnDeposit),
         Box::new(withdrawn_stake::WithdrawnStake),
+        Box::new(paid_by_nobody_again::PaidByNobodyAgain),
+        Box::new(flickering_paymaster::FlickeringPaymaster),
+        Box::new(same_block_crowd::SameBlockCrowd),
+        Box::new(spent_beside_us::SpentBesideUs),
+        Box::new(dearer_in_its_block::DearerInItsBlock),
+        Box::new(a_hundredth::AHundredth),
+        Box::new(spent_delegation::SpentDelegation),
+        Box::new(false_refund::FalseRefund),
+        Box::new(false_margin::FalseMargin),
+        Box::new(banned_by_reads::BannedByReads),
+        Box::new(false_floor::FalseFloor),
+        Box::new(floor_lane::FloorLane),
+        Box::new(through_another_bundle::ThroughAnotherBundle),
+        Box::new(parked_readers::ParkedReaders),
     ]
 }

@@ -128,7 +128,7 @@ impl Oracle {
                 new && **place != (from, nonce) && log.freed.get(place).is_some_and(|all| all.contains(operation))
             };
             other = other.or(places.iter().find(freed).copied());
-            if let Some((key, used)) = other {
+            if let Some((key, used)) = other.filter(|_| is_out) {
                 self.wrong(
                     at,
                     format!("{operation} is live under nonce {used} of {key} and sent under {nonce} of {from}"),

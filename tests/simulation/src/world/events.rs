@@ -204,7 +204,10 @@ impl World {
             Called::Drained(answer) => {
                 self.note("stopped");
                 self.away(self.down);
-                lock(&self.oracle).stopped_with(now, &answer);
+                // What a disk did not take at the end is lost with the process.
+                if !self.disk_failed_lately(now) {
+                    lock(&self.oracle).stopped_with(now, &answer);
+                }
                 return Some(true);
             }
         }

@@ -116,6 +116,17 @@ impl World {
         self.cluster.as_ref().filter(|_| drawn < 8).map(|_| drawn as usize % BUILDERS)
     }
 
+    /// Whether what a process was to write at its end, by now, may have been refused by the disk: it is tried again after half a
+    /// second.
+    pub(super) fn disk_failed_lately(&self, now: u64) -> bool {
+        const AGAIN: u64 = 1_000;
+        let failed = |trouble: &Trouble| match trouble {
+            Trouble::Disk { at, lasts, .. } => (*at..at + lasts + AGAIN).contains(&now),
+            _ => false,
+        };
+        self.plan.troubles.iter().any(failed)
+    }
+
     fn lasts(&mut self, index: usize, lasts: u64) {
         let until = self.clock.now() + lasts;
         lock(&self.oracle).disturbed(until);
