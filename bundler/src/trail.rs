@@ -104,6 +104,14 @@ impl Trail {
         inner.add(header);
     }
 
+    /// Forgets this height and all above it.
+    pub(crate) fn rewind(&self, number: u64) {
+        let mut inner = self.inner();
+        while inner.links.back().is_some_and(|last| last.mark.number >= number) {
+            inner.links.pop_back();
+        }
+    }
+
     /// The newest block.
     pub fn tip(&self) -> Option<Mark> {
         self.inner().links.back().map(|link| link.mark)

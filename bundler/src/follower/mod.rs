@@ -54,8 +54,6 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_s
 const BEHIND: Duration = Duration::from_secs(10);
 /// Blocks between two heads whose headers are asked for, to see how they hang together; past this, that is asked.
 const STRIDE: u64 = 64;
-/// Blocks whose logs are asked for by their hashes, one by one; more are asked for as a range.
-const ONE_BY_ONE: usize = 4;
 
 /// Whether the node, or the one of several behind its URL, has only fallen back: its newest block is older than
 /// `known`, which is still in the chain. To follow it there would drop what rests on the blocks in between.
@@ -238,13 +236,22 @@ impl Follower {
             }),
             None => newest.time(before, block_time),
         };
-        match &path {
-            Some(path) => path.iter().for_each(|header| self.trail.extend(&header.header)),
+        let branch = match &path {
+            Some(_) => None,
+            None => self.branch(&newest).await?,
+        };
+        match path.as_ref().or(branch.as_ref()) {
+            Some(path) => {
+                path.first().into_iter().for_each(|first| self.trail.rewind(first.header.number));
+                path.iter().for_each(|header| self.trail.extend(&header.header));
+            }
             None => self.trail.begin(latest),
         }
-        // What was mined before a reorganisation may have been mined again in any block since it.
+        // What was mined before a reorganisation may have been mined again in any block since the last that is in both.
         let from = if extended {
             known.number + 1
+        } else if let Some(first) = branch.as_ref().and_then(|branch| branch.first()) {
+            first.header.number
         } else {
             (known.number + 1).saturating_sub(self.config.reorg_blocks()).min(number)
         };
@@ -256,7 +263,7 @@ impl Follower {
         let view = previous.view.follow(&block, time, extended);
         let warm = async { if rests.pool { view.warm_up(&previous.view).await } else { Ok(()) } };
         let inclusions = async {
-            match &path {
+            match path.as_ref().or(branch.as_ref()) {
                 Some(path) => self.inclusions_along(path).await,
                 None => self.inclusions(from, number, block.hash).await,
             }
@@ -310,6 +317,33 @@ impl Follower {
         Ok(Ancestry::Unseen)
     }
 
+    /// The blocks that this one comes from and that are not known yet, back to the last that is remembered; `None` if it is not
+    /// seen that one is.
+    async fn branch(&self, newest: &TimedHeader) -> Result<Option<Vec<TimedHeader>>, NodeError> {
+        let mut branch = vec![newest.clone()];
+        let deepest = newest.header.number.saturating_sub(self.config.reorg_blocks());
+        let mut asked: Vec<TimedHeader> = Vec::new();
+        loop {
+            let Some(first) = branch.last().map(|it| &it.header) else { return Ok(None) };
+            let (number, parent) = (first.number.saturating_sub(1), first.parent_hash);
+            if self.trail.at(number) == Some(parent) {
+                branch.reverse();
+                return Ok(Some(branch));
+            }
+            if number <= deepest {
+                return Ok(None);
+            }
+            if asked.is_empty() {
+                let from = (number + 1).saturating_sub(STRIDE).max(deepest);
+                asked = self.node.headers(from..number + 1).await?.into_iter().flatten().collect();
+            }
+            match asked.pop().filter(|it| it.header.hash == parent) {
+                Some(header) => branch.push(header),
+                None => return Ok(None),
+            }
+        }
+    }
+
     /// What L1 costs: as at a head that is fresh enough, or as the chain has it now.
     async fn l1(&mut self, view: &StateView, time: u64, fresh: Option<&Head>) -> Result<Option<L1Prices>, NodeError> {
         if !self.config.chain.op_stack {
@@ -356,13 +390,9 @@ impl Follower {
             .map(|header| (header.header.number, header.header.hash))
             .filter(|(_, hash)| self.trail.may_have_logs(*hash, &entry_points))
             .collect();
-        match (loud.first(), loud.last()) {
-            (Some((from, _)), Some((to, hash))) if loud.len() > ONE_BY_ONE => self.inclusions(*from, *to, *hash).await,
-            _ => {
-                let each = loud.iter().map(|(number, hash)| self.inclusions(*number, *number, *hash));
-                Ok(try_join_all(each).await?.into_iter().flatten().collect())
-            }
-        }
+        // By their hashes: of a range, a node that has not come as far tells what it has.
+        let each = loud.iter().map(|(number, hash)| self.inclusions(*number, *number, *hash));
+        Ok(try_join_all(each).await?.into_iter().flatten().collect())
     }
 
     /// Every operation that the served EntryPoints executed in the blocks up to the one of this hash.
@@ -400,7 +430,7 @@ impl Follower {
 mod tests {
     use std::sync::Mutex;
 
-    use jsonrpsee::{RpcModule, server::Server};
+    use jsonrpsee::{RpcModule, server::Server, types::ErrorObjectOwned};
     use serde_json::{Value, json};
 
     use super::*;
@@ -444,7 +474,15 @@ mod tests {
                 block(tag, blocks).unwrap_or(Value::Null)
             })
             .unwrap();
-        module.register_method("eth_getLogs", |_, _, _| json!([])).unwrap();
+        // Of a range it would tell what it has. There is nothing before the first block of these tests.
+        module
+            .register_method("eth_getLogs", |params, _, _| {
+                let filter: Value = params.one()?;
+                let unknown = || ErrorObjectOwned::owned(-32000, "no ranges", None::<()>);
+                let before = filter["fromBlock"].as_str().is_some_and(|from| from < "0x3e8");
+                if before || filter.get("blockHash").is_some() { Ok(json!([])) } else { Err(unknown()) }
+            })
+            .unwrap();
         module
             .register_method("eth_feeHistory", |_, _, _| json!({"oldestBlock": "0x1", "baseFeePerGas": ["0x7", "0x7"]}))
             .unwrap();
@@ -483,5 +521,58 @@ mod tests {
         let look = Look::Announced(vec![serde_json::from_value(child).unwrap()]);
         let (_, mined) = follower.step(&head, look, rests).await.unwrap().unwrap();
         assert_eq!(mined.from, None);
+    }
+
+    /// So many blocks after this one, all of which may have logged something.
+    fn branch_of(parent: &Value, count: u64, branch: u8) -> Vec<Value> {
+        let mut blocks = vec![parent.clone()];
+        for _ in 0..count {
+            let last = &blocks[blocks.len() - 1];
+            let number = u64::from_str_radix(last["number"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+            let mut inner: alloy::consensus::Header =
+                serde_json::from_value::<Header>(header(number + 1, hash(last), branch)).unwrap().inner;
+            inner.gas_used = 1;
+            let made = Header { hash: inner.hash_slow(), inner, ..Default::default() };
+            let mut block = serde_json::to_value(made).unwrap();
+            block["transactions"] = json!([]);
+            block["uncles"] = json!([]);
+            blocks.push(block);
+        }
+        blocks.split_off(1)
+    }
+
+    #[tokio::test]
+    async fn a_reorganisation_is_looked_through_from_where_it_began_block_by_block() {
+        let root = header(1_000, B256::ZERO, 1);
+        let ours = branch_of(&root, 6, 1);
+        let theirs = branch_of(&ours[1], 30, 2);
+        let (_server, node, blocks) = node(vec![root.clone()]).await;
+        let mut follower = follower(&node);
+        let (mut head, _) = follower.first(None).await.unwrap();
+        let rests = Rests { busy: true, pool: false };
+        blocks.lock().unwrap().extend(ours.clone());
+        head = follower.step(&head, Look::Ask(9), rests).await.unwrap().unwrap().0;
+        assert_eq!(head.block.number, 1_006);
+        *blocks.lock().unwrap() = [vec![root], ours[..2].to_vec(), theirs].concat();
+        let (head, mined) = follower.step(&head, Look::Ask(0), rests).await.unwrap().unwrap();
+        assert_eq!((head.block.number, mined.from), (1_032, Some(1_003)));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_only_tells_of_older_blocks_of_ours_is_waited_for_and_followed_in_the_end() {
+        let root = header(1_000, B256::ZERO, 1);
+        let ours = branch_of(&root, 6, 1);
+        let (_server, node, blocks) = node(vec![root.clone()]).await;
+        let mut follower = follower(&node);
+        let (mut head, _) = follower.first(None).await.unwrap();
+        let rests = Rests { busy: true, pool: false };
+        blocks.lock().unwrap().extend(ours.clone());
+        head = follower.step(&head, Look::Ask(9), rests).await.unwrap().unwrap().0;
+        *blocks.lock().unwrap() = vec![root, ours[0].clone(), ours[1].clone()];
+        assert!(follower.step(&head, Look::Ask(0), rests).await.unwrap().is_none());
+        // It is the chain that was taken back.
+        follower.behind_since = Instant::now().checked_sub(BEHIND);
+        let (head, mined) = follower.step(&head, Look::Ask(0), rests).await.unwrap().unwrap();
+        assert_eq!((head.block.number, mined.from), (1_002, Some(1_002)));
     }
 }
