@@ -16,13 +16,14 @@ use erc4337::{
 use super::{
     Open,
     funding::{self, Funding, Wallet},
-    measure::{self, Frames, Limits, Part},
+    measure::{self, Frames, Limits, Part, Reckoned, Shown},
     native::NativeCall,
     report::refuse_failure,
 };
 use crate::{
     Head, Rejection,
     admission::later,
+    bounds::Metered,
     evm::{Budget, Ending, HandleOps, NextBlock, Run, Signatures, SimulationError, StopAt, overlay},
     gas, rules,
 };
@@ -65,12 +66,14 @@ pub(super) struct Estimator {
 
 /// Ways to make checks of signatures pass: by what is known of a signer, a flag or a weight.
 const FORCED: [Signatures; 2] = [Signatures::Forced { known: 1 }, Signatures::Forced { known: 100 }];
+/// Another, where none of these leads through: the third of an enumeration, after "none" and "proposed".
+const ENUMERATED: Signatures = Signatures::Forced { known: 2 };
 /// Gas that it takes an account to pay its prefund, should no run show it: a call with value, to a deposit that is new.
 const PAYING: u128 = 45_000;
 
 /// What a run with ample limits shows.
 struct Measured {
-    limits: Limits,
+    reckoned: Reckoned,
     /// The account's call, if only the node can tell what that needs.
     native: Option<NativeCall>,
     /// Bytes of the paymaster's context.
@@ -82,6 +85,8 @@ pub(super) struct Estimated {
     pub(super) op: UserOperation,
     /// Bytes of the paymaster's context.
     pub(super) context: usize,
+    /// What validation is metered for at the most.
+    pub(super) metered: Metered,
 }
 
 impl Estimator {
@@ -93,40 +98,40 @@ impl Estimator {
             paymaster_verification: self.max_verification_gas,
             post_op: AMPLE_POST_OP_GAS,
         };
-        let Measured { limits: mut measured, native, mut context } = self.measure(&mut op, ample)?;
+        let Measured { mut reckoned, native, mut context } = self.measure(&mut op, ample)?;
+        let measured = reckoned.limits();
         if let Some(call) = native {
             let found = self.prove(&mut op, measured, ample)?;
             let found = self.with_the_nodes_limit(&mut op, found, &call)?;
-            return self.within_a_transaction(op, found, context);
+            return self.within_a_transaction(op, reckoned.found(found), context);
         }
         let excess = self.excess(&op, measured);
         if excess > 0 && self.open.call {
             // More than a transaction may have. A contract that takes whatever it is given does with less.
             ample.call = measured.call.saturating_sub(excess);
             let needed = measured.call;
-            Measured { limits: measured, context, .. } =
-                self.measure(&mut op, ample).map_err(|rejection| match rejection {
-                    Rejection::ExecutionReverted { .. } => {
-                        Rejection::TooHigh { field: "callGasLimit", given: needed, limit: ample.call }
-                    }
-                    other => other,
-                })?;
+            Measured { reckoned, context, .. } = self.measure(&mut op, ample).map_err(|rejection| match rejection {
+                Rejection::ExecutionReverted { .. } => {
+                    Rejection::TooHigh { field: "callGasLimit", given: needed, limit: ample.call }
+                }
+                other => other,
+            })?;
         }
-        let found = self.prove(&mut op, measured, ample)?;
-        self.within_a_transaction(op, found, context)
+        let found = self.prove(&mut op, reckoned.limits(), ample)?;
+        self.within_a_transaction(op, reckoned.found(found), context)
     }
 
     /// The operation with these limits and what is asked for beside them, if a transaction may have so much.
     fn within_a_transaction(
         &self,
         mut op: UserOperation,
-        found: Limits,
+        reckoned: Reckoned,
         context: usize,
     ) -> Result<Estimated, Rejection> {
-        let found = found.with_slack(&op, self.version, context);
+        let found = reckoned.with_slack(&op, self.version, context);
         self.open.apply(found, &mut op);
         match self.excess(&op, found) {
-            0 => Ok(Estimated { op, context }),
+            0 => Ok(Estimated { op, context, metered: reckoned.charged() }),
             excess => {
                 let (given, limit) = (op.call_gas_limit, op.call_gas_limit.saturating_sub(excess));
                 Err(Rejection::TooHigh { field: "callGasLimit", given, limit })
@@ -151,7 +156,8 @@ impl Estimator {
         if native.is_none() {
             refuse_failure(&run, op, &self.frames(&run, op))?;
         }
-        let limits = self.limits(&run, op);
+        let shown = self.shown(&run, op);
+        let limits = shown.limits;
         let mut limits = if self.seen_through.get() {
             limits.with_room_for_another_way()
         } else {
@@ -160,13 +166,14 @@ impl Estimator {
         if self.funding.get() == Funding::Deposited {
             limits.verification += PAYING;
         }
+        let mut reckoned = Reckoned::new(shown, limits);
         if self.version == EntryPointVersion::V0_6 {
             // v0.6 charges no penalty, so this run's charge is already exact: the limits must add up to it (AA51).
             let charged = event(&run).map_or(0, |event| event.actualGasUsed.to());
             self.open.apply(limits, op);
-            limits.verification += u128::saturating_sub(charged, op.max_gas(self.version));
+            reckoned.raise(u128::saturating_sub(charged, op.max_gas(self.version)));
         }
-        Ok(Measured { limits, native, context: rules::context_size(&run.trace).unwrap_or(0) })
+        Ok(Measured { reckoned, native, context: rules::context_size(&run.trace).unwrap_or(0) })
     }
 
     /// Runs the operation with its dummy signatures, and if they were refused, with checks of signatures that pass in one
@@ -179,11 +186,14 @@ impl Estimator {
             return Ok(plain);
         }
         let taken = |run: &Run| {
-            let limits = self.limits(run, op);
+            let limits = self.shown(run, op).limits;
             passed(run).then_some(limits.verification + limits.paymaster_verification)
         };
         let mut longest = (Signatures::Trusted, plain);
-        for signatures in FORCED {
+        for signatures in FORCED.into_iter().chain([ENUMERATED]) {
+            if signatures == ENUMERATED && self.seen_through.get() {
+                break;
+            }
             self.signatures.set(signatures);
             // What cannot be run in this way shows nothing.
             let Ok(run) = self.simulate(op) else { continue };
@@ -202,8 +212,8 @@ impl Estimator {
         Ok(run)
     }
 
-    fn limits(&self, run: &Run, op: &UserOperation) -> Limits {
-        measure::limits(&run.trace, op, self.entry_point, self.version)
+    fn shown(&self, run: &Run, op: &UserOperation) -> Shown {
+        measure::shown(&run.trace, op, self.entry_point, self.version)
     }
 
     /// Runs the finished operation with what its account has, if that is enough to pay for it: what is left for the call

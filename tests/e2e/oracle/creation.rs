@@ -76,6 +76,30 @@ async fn op_032_a_sender_that_has_a_factory_may_create() {
     }
 }
 
+/// "If there is a `factory`, even an unstaked one, the `sender` contract is allowed to use the `CREATE` opcode" (OP-032), and
+/// "If the factory is staked, either the factory itself or the sender may use the `CREATE2` and `CREATE` opcodes"
+/// (EREP-060): neither sentence asks in whose phase.
+#[tokio::test(flavor = "multi_thread")]
+async fn op_032_and_erep_060_hold_where_the_paymaster_calls_the_sender_too() {
+    let bench = Bench::start().await;
+    for version in bench.versions() {
+        for (program, rule) in [(&CREATE[..], "OP-011"), (&CREATE2[..], "OP-031")] {
+            // Without calldata, as the paymaster and execution call it, the account creates and stops.
+            let asked = (4 + program.len() + 1) as u8;
+            let account = [&[0x36, 0x60, asked, 0x57][..], program, &[0x00, 0x5b]].concat();
+            for staked in [false, true] {
+                let mut scene = new_account(staked, &account);
+                scene.paymaster = Scene::paymaster(false, call(0xf1, scene.sender(), 0, ALL)).paymaster;
+                let broken = if rule == "OP-011" || staked { vec![] } else { vec![(rule, "paymaster")] };
+                breaks(&format!("{version} {rule} {staked}"), &bench.judge(version, &scene).await, &broken);
+            }
+            let mut scene = Scene::account(account);
+            scene.paymaster = Scene::paymaster(false, call(0xf1, scene.sender(), 0, ALL)).paymaster;
+            breaks("no factory", &bench.judge(version, &scene).await, &[(rule, "paymaster")]);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn erep_060_and_061_a_staked_factory_may_create() {
     let bench = Bench::start().await;

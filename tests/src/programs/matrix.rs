@@ -4,8 +4,9 @@ use alloy::primitives::{Address, U256};
 use erc4337::{EntryPointVersion, UserOperation};
 
 use super::{
+    asm::op,
     calls::calls,
-    piece::{Piece, Who},
+    piece::{Piece, Who, Word},
     scenario::{Entity, Placement, Scenario, Stake, names},
     snippet::{Expected, Setting, Snippet, opcodes},
     storage::storage,
@@ -63,7 +64,7 @@ pub fn matrix(entry_point: impl Fn(EntryPointVersion) -> Address) -> Vec<Case> {
             }
         }
     }
-    for (name, rule, code, scenario) in stakes().into_iter().chain(paymasters()) {
+    for (name, rule, code, scenario) in stakes().into_iter().chain(paymasters()).chain(creations_for_paymasters()) {
         add(name, rule, code, &scenario);
     }
     cases
@@ -124,6 +125,40 @@ fn scenario(setting: &Setting, program: &[Piece], snippet: &Snippet) -> Scenario
 }
 
 type StakeCase = (String, Option<(&'static str, Entity)>, Option<i32>, Scenario);
+
+/// Sender and factory create because the paymaster calls them. "If there is a `factory`, even an unstaked one, the `sender`
+/// contract is allowed to use the `CREATE` opcode" (OP-032), and "If the factory is staked, either the factory itself or
+/// the sender may use the `CREATE2` and `CREATE` opcodes" (EREP-060): in whose phase is not asked.
+fn creations_for_paymasters() -> Vec<StakeCase> {
+    let zeros =
+        |count: usize, salt| [vec![Word::Literal(U256::ZERO); count], vec![Word::Literal(U256::from(salt))]].concat();
+    let create = Piece::Op(op::CREATE, zeros(2, 0), None);
+    let create2 = Piece::Op(op::CREATE2, zeros(3, 77), None);
+    let mut cases = Vec::new();
+    for version in EntryPointVersion::ALL {
+        for factory in [None, Some(false), Some(true)] {
+            for (who, by) in [(Who::Sender, "sender"), (Who::Factory, "factory")] {
+                if who == Who::Factory && factory.is_none() {
+                    continue;
+                }
+                for (name, piece, otherwise) in [("create", &create, "OP-011"), ("create2", &create2, "OP-031")] {
+                    let lawful = factory == Some(true) || name == "create" && who == Who::Sender && factory.is_some();
+                    let mut scenario = Scenario::new(version);
+                    if let Some(staked) = factory {
+                        scenario.actor(Entity::Factory).stake = staked.then(Stake::enough);
+                    }
+                    scenario.actor(Entity::Paymaster).program.push(Piece::By { who, body: vec![piece.clone()] });
+                    let rule = (!lawful).then_some((otherwise, Entity::Paymaster));
+                    let name = format!(
+                        "{version} {name} by the {by} in the paymaster's phase, staked factory {factory:?}: op_032, erep_060"
+                    );
+                    cases.push((name, rule, rule.map(|_| -32502), scenario));
+                }
+            }
+        }
+    }
+    cases
+}
 
 /// What paymasters return, and are: EREP-050, LIM-020, AUTH-020.
 fn paymasters() -> Vec<StakeCase> {

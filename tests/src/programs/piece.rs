@@ -101,6 +101,8 @@ pub enum Piece {
     Call { kind: CallKind, to: Who, value: u64, gas: Gas, head: Vec<u8>, words: Vec<Word> },
     /// A call to a contract made of these pieces; its failure is caught.
     Inner { kind: CallKind, gas: Gas, body: Vec<Piece> },
+    /// A call to an entity, which then runs a contract made of these pieces as its own code.
+    By { who: Who, body: Vec<Piece> },
     /// Bytes as they are. They may end the frame, so only inside of [`Piece::Inner`] or if they are neutral.
     Raw(Vec<u8>),
     /// `CREATE2` of the sender; only the factory's can succeed.
@@ -182,7 +184,7 @@ impl Piece {
 
     /// The pieces inside of this one.
     pub fn body(&self) -> &[Self] {
-        if let Self::Inner { body, .. } = self { body } else { &[] }
+        if let Self::Inner { body, .. } | Self::By { body, .. } = self { body } else { &[] }
     }
 
     fn emit(&self, asm: &mut Asm, place: &mut Place) {
@@ -231,6 +233,12 @@ impl Piece {
                 emit(body, &mut inner, place);
                 let helper = place.helper(inner.finish());
                 emit_call(asm, place, (*kind, Who::Literal(helper), 0, *gas), &[], &[]);
+            }
+            Self::By { who, body } => {
+                let mut inner = Asm::default();
+                emit(body, &mut inner, place);
+                let order = helpers::hop(CallKind::DelegateCall, place.helper(inner.finish()));
+                emit_call(asm, place, (CallKind::Call, *who, 0, Gas::All), &order, &[]);
             }
             Self::Raw(bytes) => {
                 asm.raw(bytes);

@@ -266,6 +266,7 @@ pub fn names(program: &[Piece], who: Who) -> bool {
         Piece::Hash(word) | Piece::Own(_, word) => word_names(word, who),
         Piece::Store { slot, at, .. } => *at == who || word_names(slot, who),
         Piece::Call { to, words, .. } => *to == who || words.iter().any(|word| word_names(word, who)),
+        Piece::By { who: by, .. } => *by == who,
         Piece::Inner { .. } | Piece::Raw(_) | Piece::CreateSender => false,
     })
 }
