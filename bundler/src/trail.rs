@@ -117,11 +117,6 @@ impl Trail {
         self.inner().links.back().map(|link| link.mark)
     }
 
-    /// The block of this height, if it is remembered.
-    pub(crate) fn at(&self, number: u64) -> Option<B256> {
-        self.inner().links.iter().rev().find(|link| link.mark.number == number).map(|link| link.mark.hash)
-    }
-
     /// The newest block, if none of these addresses can have logged anything since the block of this hash.
     pub fn quiet_since(&self, hash: B256, addresses: &[Address]) -> Option<Mark> {
         let filters: Vec<_> = addresses.iter().map(filter).collect();

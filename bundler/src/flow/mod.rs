@@ -323,6 +323,10 @@ impl Flow {
         let hashes = bundle.as_ref().map(|bundle| bundle.hashes()).unwrap_or_default();
         if hashes.iter().any(|hash| self.held.contains_key(hash)) {
             bundle = None;
+            // A transaction of this nonce has them all the same.
+            for hash in hashes {
+                self.bound.entry(hash).or_insert(Bound { place, void: false });
+            }
         } else {
             self.held.extend(hashes.into_iter().map(|hash| (hash, place)));
         }
@@ -574,10 +578,9 @@ impl Flow {
             }
             slot.reopen(now);
             self.lanes[place.key].slots.insert(place.nonce, slot);
-            for hash in settled.others {
-                if !self.held.contains_key(&hash) {
-                    self.bound.entry(hash).or_insert(Bound { place, void: false });
-                }
+            let moved = bundle.iter().filter(|_| elsewhere).flat_map(|bundle| bundle.hashes());
+            for hash in settled.others.into_iter().chain(moved) {
+                self.bound.entry(hash).or_insert(Bound { place, void: false });
             }
             if let (Some(bundle), false) = (bundle, elsewhere) {
                 actions.push(Action::Unmined { place, bundle });

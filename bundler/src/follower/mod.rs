@@ -52,6 +52,8 @@ const PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_s
 /// How long a node may tell of blocks that ours comes from, and not of ours: it, or the one of several behind its URL, has
 /// fallen back. After that it is the chain that was taken back, as those of tests are.
 const BEHIND: Duration = Duration::from_secs(10);
+/// Blocks that are remembered as told.
+const TOLD: usize = 1_024;
 /// Blocks between two heads whose headers are asked for, to see how they hang together; past this, that is asked.
 const STRIDE: u64 = 64;
 
@@ -112,6 +114,8 @@ pub(crate) struct Follower {
     doubts: u32,
     /// Since when the node has told of older blocks only.
     behind_since: Option<Instant>,
+    /// The blocks that heads were told of, and those between, by height: what was mined in them is known.
+    told: BTreeMap<u64, B256>,
 }
 
 impl Follower {
@@ -136,6 +140,7 @@ impl Follower {
             agreed: false,
             doubts: 0,
             behind_since: None,
+            told: BTreeMap::new(),
         }
     }
 
@@ -156,6 +161,7 @@ impl Follower {
             tracing::error!(%error, "the index did not take block {}; it is fetched again later", block.number);
         }
         let l1 = self.l1(&view, time, None).await?;
+        self.told = BTreeMap::from([(block.number, block.hash)]);
         Ok((Head { block, time, view: Arc::new(view), fees, l1 }, inclusions))
     }
 
@@ -274,6 +280,7 @@ impl Follower {
         if let Err(error) = self.index.advance((number, block.hash), from, &inclusions, &self.own) {
             tracing::error!(%error, "the index did not take block {number}; it is fetched again later");
         }
+        self.tell(path.as_ref().or(branch.as_ref()), (number, block.hash));
         let mined = Mined { inclusions, from: (!extended).then_some(from) };
         Ok(Some((Head { block, time, view: Arc::new(view), fees, l1 }, mined)))
     }
@@ -281,9 +288,9 @@ impl Follower {
     /// Whether `latest` comes from `known`; `None` if the node only tells of older blocks, none of them another than ours.
     async fn comes_from(&self, known: &BlockPin, latest: &Header) -> Result<Option<bool>, NodeError> {
         if latest.number < known.number
-            && let Some(ours) = self.trail.at(latest.number)
+            && let Some(ours) = self.told.get(&latest.number)
         {
-            return Ok((ours != latest.hash).then_some(false));
+            return Ok((*ours != latest.hash).then_some(false));
         }
         let block = self.node.block(BlockNumberOrTag::Number(known.number)).await?;
         Ok(block.map(|block| block.header.hash == known.hash))
@@ -317,6 +324,19 @@ impl Follower {
         Ok(Ancestry::Unseen)
     }
 
+    /// All of these are looked through, up to the newest; if they are not known, it alone.
+    fn tell(&mut self, path: Option<&Vec<TimedHeader>>, newest: (u64, B256)) {
+        match path.and_then(|path| path.first()) {
+            Some(first) => drop(self.told.split_off(&first.header.number)),
+            None => self.told.clear(),
+        }
+        self.told.extend(path.into_iter().flatten().map(|it| (it.header.number, it.header.hash)));
+        self.told.insert(newest.0, newest.1);
+        while self.told.len() > TOLD {
+            self.told.pop_first();
+        }
+    }
+
     /// The blocks that this one comes from and that are not known yet, back to the last that is remembered; `None` if it is not
     /// seen that one is.
     async fn branch(&self, newest: &TimedHeader) -> Result<Option<Vec<TimedHeader>>, NodeError> {
@@ -326,7 +346,7 @@ impl Follower {
         loop {
             let Some(first) = branch.last().map(|it| &it.header) else { return Ok(None) };
             let (number, parent) = (first.number.saturating_sub(1), first.parent_hash);
-            if self.trail.at(number) == Some(parent) {
+            if self.told.get(&number) == Some(&parent) {
                 branch.reverse();
                 return Ok(Some(branch));
             }

@@ -14,7 +14,7 @@ use simulation::{
     network::NetworkIlls,
     plan::{
         Plan,
-        Trouble::{CrashAtBroadcast, Disk, Network, Reorganise},
+        Trouble::{CrashAtBroadcast, CrashAtSync, Disk, Inclusion, Network, Reorganise},
     },
     planted,
     shrink::{Part, shrink},
@@ -149,6 +149,44 @@ fn kept() -> Vec<Part> {
                 Reorganise { at: 49_222, depth: 4, lost: 100 },
             ],
             intents: all,
+        },
+        // What had left its bundle was replaced, told to be so, and mined with that bundle after all.
+        Part {
+            seed: 4_339,
+            troubles: vec![
+                Inclusion { at: 11_317, lasts: 7_704, delayed: 40, forgotten: 463 },
+                CrashAtSync { at: 5_387, others: 9, after: true, down: 25 },
+            ],
+            intents: vec![
+                (0, 1),
+                (3, 4),
+                (5, 8),
+                (9, 34),
+                (35, 40),
+                (41, 56),
+                (60, 61),
+                (63, 70),
+                (71, 73),
+                (74, 76),
+                (77, 83),
+                (86, 87),
+            ],
+        },
+        // After a restart a nonce that was free again bound what it had carried last, and not what had been mined.
+        Part {
+            seed: 2_745,
+            troubles: vec![
+                Inclusion { at: 35_207, lasts: 8_050, delayed: 900, forgotten: 384 },
+                CrashAtBroadcast { at: 41_906, others: 3, after: false, down: 912 },
+                Reorganise { at: 43_209, depth: 1, lost: 1_000 },
+            ],
+            intents: vec![(0, 22), (23, 57), (58, 76), (80, 81), (82, 84)],
+        },
+        // What a reorganisation had revert all at once rested for half a minute.
+        Part {
+            seed: 1_959,
+            troubles: vec![Reorganise { at: 15_633, depth: 70, lost: 1_000 }],
+            intents: vec![(0, 2), (13, 14), (21, 22), (40, 41), (53, 55), (59, 60), (145, 146)],
         },
     ]
 }

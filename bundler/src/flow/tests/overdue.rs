@@ -335,6 +335,36 @@ fn what_was_mined_before_a_restart_binds_all_that_was_ever_signed_for_its_nonce_
 }
 
 #[test]
+fn what_two_nonces_carry_after_a_restart_goes_nowhere_else_before_both_are_used() {
+    let mut flow = flow();
+    let bundle = bundle(100);
+    let places = [PLACE, Place { nonce: 1, ..PLACE }];
+    for place in places {
+        let restored = Restored {
+            bundle: Some(Arc::clone(&bundle)),
+            attempts: vec![attempt()],
+            cancelled_by: Vec::new(),
+            earlier: Vec::new(),
+            settled: None,
+        };
+        flow.restore(place, restored, 1_000);
+    }
+    assert_eq!(flow.place_of(bundle.hashes()[0]), Some(PLACE));
+    // The first is used by somebody else.
+    flow.advance(&[Some(1)], 50, 10_000, fees());
+    for _ in 0..2 {
+        flow.settle(PLACE, None, 50);
+    }
+    let free = Place { nonce: 2, ..PLACE };
+    assert!(flow.place(Arc::clone(&bundle), free, fees(), 10_000).is_empty());
+    flow.advance(&[Some(2)], 51, 10_200, fees());
+    for _ in 0..2 {
+        flow.settle(places[1], None, 51);
+    }
+    assert!(!flow.place(Arc::clone(&bundle), free, fees(), 10_200).is_empty());
+}
+
+#[test]
 fn what_was_mined_twice_is_in_flight_once_when_both_have_left_the_chain() {
     let policy =
         Policy { per_key: 4, patience: 3_000, cancel_after: 24_000, cancel_max_fee: u128::MAX, reorg_depth: 64 };
