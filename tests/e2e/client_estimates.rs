@@ -16,8 +16,6 @@ const ROUND: Duration = Duration::from_secs(600);
 struct Line {
     client: String,
     account: String,
-    /// Which calls.
-    shape: String,
     /// Our estimate of `verificationGasLimit`; none where the client asks for none.
     estimated: Option<String>,
     /// The share by which it is above the least that is admitted, if that was measured.
@@ -44,15 +42,6 @@ async fn what_is_estimated_for_the_clients_accounts_is_admitted_and_executes_and
         *operations += 1;
         *estimated += usize::from(line.estimated.is_some());
         over.extend(line.over);
-        if line.over.is_some_and(|over| over > 0.05) {
-            println!(
-                "{}, {}, {}: {:.1} %",
-                line.client,
-                line.account,
-                line.shape,
-                100.0 * line.over.unwrap_or_default()
-            );
-        }
     }
     println!("{:<28}{:<22} operations  estimated  over the least that is admitted", "client", "account");
     for ((client, account), (operations, estimated, over)) in &mut rows {

@@ -117,7 +117,8 @@ impl Metered {
             let charged = self.charged.saturating_add(VALIDATION_GAS_SLACK);
             Self { charged, ..self }.missing_v06(op, context)
         } else {
-            self.short(op, version, context, price)
+            let worst = self.worst(op, version, context);
+            short(op.max_gas(version), op.max_fee_per_gas, worst, price)
         };
         let limit = op.verification_gas_limit;
         let required = self.account.saturating_add(VALIDATION_GAS_SLACK).max(limit.saturating_add(missing));
@@ -137,12 +138,6 @@ impl Metered {
         needed.saturating_sub(left).div_ceil(times)
     }
 
-    /// Gas by which `verificationGasLimit` is too low in v0.7 and later for what is paid at the operation's highest price to
-    /// cover the worst at this one (wei per gas).
-    pub(crate) fn short(self, op: &UserOperation, version: EntryPointVersion, context: usize, price: u128) -> u128 {
-        short(op.max_gas(version), op.max_fee_per_gas, self.worst(op, version, context), price)
-    }
-
     /// Gas that the bundle spends on the operation at the most, its share of `preVerificationGas` with it.
     fn worst(self, op: &UserOperation, version: EntryPointVersion, context: usize) -> u128 {
         let post_op = op.paymaster.as_ref().filter(|_| context > 0).map_or(0, |it| it.post_op_gas_limit);
@@ -150,6 +145,15 @@ impl Metered {
             .into_iter()
             .fold(self.charged, u128::saturating_add)
     }
+}
+
+/// Gas that `verificationGasLimit` lacks yet in an estimate for v0.7 and later that leaves [`VALIDATION_GAS_SLACK`] free of
+/// each limit of validation, if this is the price (wei per gas).
+pub(crate) fn estimated_room(op: &UserOperation, version: EntryPointVersion, context: usize, price: u128) -> u128 {
+    let slack = if op.paymaster.is_some() { 2 * VALIDATION_GAS_SLACK } else { VALIDATION_GAS_SLACK };
+    let paid = op.max_gas(version);
+    let worst = paid.saturating_add(beside(op, version, context)).saturating_sub(slack);
+    short(paid, op.max_fee_per_gas, worst, price)
 }
 
 /// Gas that must be paid for beside `paid`, at the operation's highest price, to cover `worst` at this price.

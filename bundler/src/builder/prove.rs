@@ -125,7 +125,7 @@ pub(crate) fn prove(
                 budget: Budget::EXECUTION,
             }
             .run_and_keep(&head.view, &head.block)
-            .map_err(|Unfinished { error, readers }| {
+            .map_err(|Unfinished { error, readers, .. }| {
                 let culprits = readers.iter().filter_map(|place| Some(bundle.operations.get(*place)?.hash)).collect();
                 Unproven { error, culprits }
             })

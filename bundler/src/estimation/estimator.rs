@@ -16,14 +16,13 @@ use erc4337::{
 use super::{
     Open,
     funding::{self, Funding, Wallet},
-    measure::{self, Frames, Limits, Part, Reckoned, Shown},
+    measure::{self, Frames, Limits, Part},
     native::NativeCall,
     report::refuse_failure,
 };
 use crate::{
     Head, Rejection,
     admission::later,
-    bounds::Metered,
     evm::{Budget, Ending, HandleOps, NextBlock, Run, Signatures, SimulationError, StopAt, overlay},
     gas, rules,
 };
@@ -66,14 +65,12 @@ pub(super) struct Estimator {
 
 /// Ways to make checks of signatures pass: by what is known of a signer, a flag or a weight.
 const FORCED: [Signatures; 2] = [Signatures::Forced { known: 1 }, Signatures::Forced { known: 100 }];
-/// Another, where none of these leads through: the third of an enumeration, after "none" and "proposed".
-const ENUMERATED: Signatures = Signatures::Forced { known: 2 };
 /// Gas that it takes an account to pay its prefund, should no run show it: a call with value, to a deposit that is new.
 const PAYING: u128 = 45_000;
 
 /// What a run with ample limits shows.
 struct Measured {
-    reckoned: Reckoned,
+    limits: Limits,
     /// The account's call, if only the node can tell what that needs.
     native: Option<NativeCall>,
     /// Bytes of the paymaster's context.
@@ -85,8 +82,6 @@ pub(super) struct Estimated {
     pub(super) op: UserOperation,
     /// Bytes of the paymaster's context.
     pub(super) context: usize,
-    /// What validation is metered for at the most.
-    pub(super) metered: Metered,
 }
 
 impl Estimator {
@@ -98,40 +93,40 @@ impl Estimator {
             paymaster_verification: self.max_verification_gas,
             post_op: AMPLE_POST_OP_GAS,
         };
-        let Measured { mut reckoned, native, mut context } = self.measure(&mut op, ample)?;
-        let measured = reckoned.limits();
+        let Measured { limits: mut measured, native, mut context } = self.measure(&mut op, ample)?;
         if let Some(call) = native {
             let found = self.prove(&mut op, measured, ample)?;
             let found = self.with_the_nodes_limit(&mut op, found, &call)?;
-            return self.within_a_transaction(op, reckoned.found(found), context);
+            return self.within_a_transaction(op, found, context);
         }
         let excess = self.excess(&op, measured);
         if excess > 0 && self.open.call {
             // More than a transaction may have. A contract that takes whatever it is given does with less.
             ample.call = measured.call.saturating_sub(excess);
             let needed = measured.call;
-            Measured { reckoned, context, .. } = self.measure(&mut op, ample).map_err(|rejection| match rejection {
-                Rejection::ExecutionReverted { .. } => {
-                    Rejection::TooHigh { field: "callGasLimit", given: needed, limit: ample.call }
-                }
-                other => other,
-            })?;
+            Measured { limits: measured, context, .. } =
+                self.measure(&mut op, ample).map_err(|rejection| match rejection {
+                    Rejection::ExecutionReverted { .. } => {
+                        Rejection::TooHigh { field: "callGasLimit", given: needed, limit: ample.call }
+                    }
+                    other => other,
+                })?;
         }
-        let found = self.prove(&mut op, reckoned.limits(), ample)?;
-        self.within_a_transaction(op, reckoned.found(found), context)
+        let found = self.prove(&mut op, measured, ample)?;
+        self.within_a_transaction(op, found, context)
     }
 
     /// The operation with these limits and what is asked for beside them, if a transaction may have so much.
     fn within_a_transaction(
         &self,
         mut op: UserOperation,
-        reckoned: Reckoned,
+        found: Limits,
         context: usize,
     ) -> Result<Estimated, Rejection> {
-        let found = reckoned.with_slack(&op, self.version, context);
+        let found = found.with_slack(&op, self.version, context);
         self.open.apply(found, &mut op);
         match self.excess(&op, found) {
-            0 => Ok(Estimated { op, context, metered: reckoned.charged() }),
+            0 => Ok(Estimated { op, context }),
             excess => {
                 let (given, limit) = (op.call_gas_limit, op.call_gas_limit.saturating_sub(excess));
                 Err(Rejection::TooHigh { field: "callGasLimit", given, limit })
@@ -156,8 +151,7 @@ impl Estimator {
         if native.is_none() {
             refuse_failure(&run, op, &self.frames(&run, op))?;
         }
-        let shown = self.shown(&run, op);
-        let limits = shown.limits;
+        let limits = self.limits(&run, op);
         let mut limits = if self.seen_through.get() {
             limits.with_room_for_another_way()
         } else {
@@ -166,14 +160,13 @@ impl Estimator {
         if self.funding.get() == Funding::Deposited {
             limits.verification += PAYING;
         }
-        let mut reckoned = Reckoned::new(shown, limits);
         if self.version == EntryPointVersion::V0_6 {
             // v0.6 charges no penalty, so this run's charge is already exact: the limits must add up to it (AA51).
             let charged = event(&run).map_or(0, |event| event.actualGasUsed.to());
             self.open.apply(limits, op);
-            reckoned.raise(u128::saturating_sub(charged, op.max_gas(self.version)));
+            limits.verification += u128::saturating_sub(charged, op.max_gas(self.version));
         }
-        Ok(Measured { reckoned, native, context: rules::context_size(&run.trace).unwrap_or(0) })
+        Ok(Measured { limits, native, context: rules::context_size(&run.trace).unwrap_or(0) })
     }
 
     /// Runs the operation with its dummy signatures, and if they were refused, with checks of signatures that pass in one
@@ -186,14 +179,11 @@ impl Estimator {
             return Ok(plain);
         }
         let taken = |run: &Run| {
-            let limits = self.shown(run, op).limits;
+            let limits = self.limits(run, op);
             passed(run).then_some(limits.verification + limits.paymaster_verification)
         };
         let mut longest = (Signatures::Trusted, plain);
-        for signatures in FORCED.into_iter().chain([ENUMERATED]) {
-            if signatures == ENUMERATED && self.seen_through.get() {
-                break;
-            }
+        for signatures in FORCED {
             self.signatures.set(signatures);
             // What cannot be run in this way shows nothing.
             let Ok(run) = self.simulate(op) else { continue };
@@ -212,8 +202,8 @@ impl Estimator {
         Ok(run)
     }
 
-    fn shown(&self, run: &Run, op: &UserOperation) -> Shown {
-        measure::shown(&run.trace, op, self.entry_point, self.version)
+    fn limits(&self, run: &Run, op: &UserOperation) -> Limits {
+        measure::limits(&run.trace, op, self.entry_point, self.version)
     }
 
     /// Runs the finished operation with what its account has, if that is enough to pay for it: what is left for the call
@@ -316,15 +306,11 @@ impl Estimator {
     fn simulate(&self, op: &UserOperation) -> Result<Run, Rejection> {
         let overrides = self.pretended(op);
         self.run_at_its_time(op, |next| {
-            let run = self.handle_ops(&[op], &overrides, StopAt::End, next).run(&self.head.view, &self.head.block);
-            let simulated = match &run {
-                Ok(run) => run.simulated,
-                // A step costs a gas at least.
-                Err(SimulationError::TooManySteps(steps)) => *steps,
-                Err(_) => 0,
-            };
+            let run = self.handle_ops(&[op], &overrides, StopAt::End, next);
+            let run = run.run_or_tell(&self.head.view, &self.head.block);
+            let simulated = run.as_ref().map_or_else(|unfinished| unfinished.simulated, |run| run.simulated);
             self.spent.set(self.spent.get().saturating_add(simulated));
-            Ok((run?, ()))
+            Ok((run.map_err(SimulationError::from)?, ()))
         })
         .map(|(run, ())| run)
     }

@@ -47,7 +47,7 @@ impl Finish {
     /// # Errors
     /// As [`super::estimate`].
     pub(super) fn run(&self, estimator: &Estimator, op: UserOperation) -> Result<UserOperation, Rejection> {
-        let Estimated { mut op, context, metered } = estimator.run(op)?;
+        let Estimated { mut op, context } = estimator.run(op)?;
         let (version, head) = (estimator.version, &estimator.head);
         // At the price that will be paid; if that is not known, at the operation's bound.
         if self.bid {
@@ -59,7 +59,7 @@ impl Finish {
         }
         if version.is_packed() {
             let risen = head.fees.base_fee.saturating_mul(RISEN).div_ceil(100);
-            op.verification_gas_limit += metered.short(&op, version, context, op.effective_gas_price(risen));
+            op.verification_gas_limit += bounds::estimated_room(&op, version, context, op.effective_gas_price(risen));
         }
         // The operator of the chain charges for gas, of which the limits are known now.
         op.max_priority_fee_per_gas = self.priority_fee;

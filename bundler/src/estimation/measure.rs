@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 use erc4337::{EntryPointVersion, UserOperation};
 
 use crate::{
-    bounds::{Metered, VALIDATION_GAS_SLACK, beside},
+    bounds::{VALIDATION_GAS_SLACK, beside},
     evm::{Frame, Trace},
 };
 
@@ -43,14 +43,29 @@ impl Limits {
     }
 
     /// Room where all checks of signatures have been seen to pass: only where a list was found to have its signer, or how
-    /// a contract found it good, may yet be another way, or what it hashes be a little longer.
+    /// a contract found it good, may yet be another way.
     pub(super) fn with_room_for_another_way(self) -> Self {
-        let room = |limit: u128| limit + limit / 100 + 500;
+        let room = |limit: u128| limit + limit / 100;
         Self {
             verification: room(self.verification),
             paymaster_verification: room(self.paymaster_verification),
             ..self
         }
+    }
+
+    /// These limits with what admission asks for beyond what suffices.
+    pub(super) fn with_slack(mut self, op: &UserOperation, version: EntryPointVersion, context: usize) -> Self {
+        let paymaster = op.paymaster.is_some();
+        self.verification += match (version, paymaster, context) {
+            // Three times the limit is paid for, which is room enough.
+            (EntryPointVersion::V0_6, true, 0) => VALIDATION_GAS_SLACK,
+            (EntryPointVersion::V0_6, ..) => VALIDATION_GAS_SLACK + beside(op, version, context),
+            _ => VALIDATION_GAS_SLACK,
+        };
+        if paymaster && version.is_packed() {
+            self.paymaster_verification += VALIDATION_GAS_SLACK;
+        }
+        self
     }
 
     /// Halfway between these limits and `high`, as far as they are those of `part`; the others are those of `high`.
@@ -144,109 +159,33 @@ impl<'a> Frames<'a> {
     }
 }
 
-/// What a traced run shows of its limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
-    /// The least with which it would have gone the same way.
-    pub(super) limits: Limits,
-    /// What of them validation is metered for.
-    pub(super) metered: Metered,
-}
-
-/// What the traced run of an operation shows.
-pub(super) fn shown(trace: &Trace, op: &UserOperation, entry_point: Address, version: EntryPointVersion) -> Shown {
+/// The least limits with which the traced run would have gone the same way.
+pub(super) fn limits(trace: &Trace, op: &UserOperation, entry_point: Address, version: EntryPointVersion) -> Limits {
     let frames = Frames::find(trace, op, entry_point, version);
     let demand = |frame: Option<&Frame>| frame.map_or(0, |frame| u128::from(frame.demand));
+    let paymaster_frame = frames.paymaster_validation.map(|(index, _)| index);
+
+    // The EntryPoint compares its own gas readings with the limits (AA26, AA36, AA40); so do we.
+    let validation_end = trace.validation_frames.unwrap_or(trace.frames.len());
+    let reading = |frames: usize| {
+        let last = trace.gas_readings.iter().take_while(|reading| reading.frames <= frames).last();
+        last.map_or(0, |reading| reading.remaining)
+    };
+    let start = trace.gas_readings.first().map_or(0, |reading| reading.remaining);
+    let account_end = reading(paymaster_frame.unwrap_or(validation_end));
+    let end = reading(validation_end);
+    let metered = |from: u64, to: u64| u128::from(from.saturating_sub(to));
+
+    let own = demand(frames.creation).max(demand(frames.validation)).max(metered(start, account_end));
     let paymaster = demand(frames.paymaster_validation.map(|(_, frame)| frame));
     let post_op = demand(frames.post_op.map(|(_, frame)| frame));
     let call = demand(frames.call);
-    let own = demand(frames.creation).max(demand(frames.validation));
-
-    // The EntryPoint compares its own gas readings with the limits (AA26, AA36, AA40); so do we.
-    let metered = Metered::of(trace, [op], version).and_then(|of| of.first().copied()).unwrap_or_default();
-    if version != EntryPointVersion::V0_6 {
-        let (verification, paymaster_verification) = (own.max(metered.account), paymaster.max(metered.paymaster));
-        return Shown { limits: Limits { verification, call, paymaster_verification, post_op }, metered };
+    if version == EntryPointVersion::V0_6 {
+        // One limit for the account, then for what is left of it the paymaster, then again for postOp.
+        let verification = own.max(metered(start, account_end) + paymaster).max(metered(start, end)).max(post_op);
+        return Limits { verification, call, paymaster_verification: 0, post_op: 0 };
     }
-    // One limit for the account, then for what is left of it the paymaster, then again for postOp.
-    let begun = trace.gas_readings.first().map_or(0, |reading| reading.remaining);
-    let left = frames.paymaster_validation.and_then(|(index, _)| {
-        trace.gas_readings.iter().take_while(|reading| reading.frames <= index).last().map(|it| it.remaining)
-    });
-    let paymaster = left.map_or(0, |left| u128::from(begun.saturating_sub(left)) + paymaster);
-    let account = metered.charged.max(metered.account).max(paymaster);
-    let limits = Limits { verification: own.max(account).max(post_op), call, paymaster_verification: 0, post_op: 0 };
-    Shown { limits, metered: Metered { account, ..metered } }
-}
-
-/// What validation is metered for at the most, with the room that its limits have, and what the limits have beyond it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reckoned {
-    /// What was measured and then proven, unless more was needed.
-    limits: Limits,
-    metered: Metered,
-}
-
-impl Reckoned {
-    /// `limits` have been given room, and so has what was metered.
-    pub(super) fn new(shown: Shown, limits: Limits) -> Self {
-        let room = limits.verification.saturating_sub(shown.limits.verification);
-        let of_paymaster = limits.paymaster_verification.saturating_sub(shown.limits.paymaster_verification);
-        let metered = Metered {
-            account: shown.metered.account + room,
-            paymaster: shown.metered.paymaster + of_paymaster,
-            charged: shown.metered.charged + room + of_paymaster,
-        };
-        Self { limits, metered }
-    }
-
-    /// The same where limits were found to be needed. Where a contract looks at its gas, it may use all of them.
-    pub(super) fn found(self, found: Limits) -> Self {
-        let mut metered = self.metered;
-        if found.verification > self.limits.verification {
-            metered.account = found.verification;
-        }
-        if found.paymaster_verification > self.limits.paymaster_verification {
-            metered.paymaster = found.paymaster_verification;
-        }
-        if metered != self.metered {
-            metered.charged = metered.charged.max(found.verification + found.paymaster_verification);
-        }
-        Self { limits: found, metered }
-    }
-
-    /// Limits that suffice.
-    pub(super) fn limits(self) -> Limits {
-        self.limits
-    }
-
-    /// For what the EntryPoint does beside, which validation is not metered for.
-    pub(super) fn raise(&mut self, by: u128) {
-        self.limits.verification += by;
-    }
-
-    /// What the operation is charged for validation at the most.
-    pub(super) fn charged(self) -> Metered {
-        self.metered
-    }
-
-    /// The limits with what admission asks for beyond what is metered: what suffices may be above that already.
-    pub(super) fn with_slack(self, op: &UserOperation, version: EntryPointVersion, context: usize) -> Limits {
-        let mut limits = self.limits;
-        let paymaster = op.paymaster.is_some();
-        let beside = match (version, paymaster, context) {
-            // Three times the limit is paid for, which is room enough.
-            (EntryPointVersion::V0_6, true, 0) => 0,
-            (EntryPointVersion::V0_6, ..) => beside(op, version, context),
-            _ => 0,
-        };
-        limits.verification = limits.verification.max(self.metered.account + VALIDATION_GAS_SLACK + beside);
-        if paymaster && version.is_packed() {
-            limits.paymaster_verification =
-                limits.paymaster_verification.max(self.metered.paymaster + VALIDATION_GAS_SLACK);
-        }
-        limits
-    }
+    Limits { verification: own, call, paymaster_verification: paymaster.max(metered(account_end, end)), post_op }
 }
 
 #[cfg(test)]
@@ -261,8 +200,6 @@ mod tests {
     fn a_signature_has_room_in_what_verifies_it_and_nowhere_else() {
         let roomy = limits(20_000, 30_000, 40_000, 50_000).with_room_for_signatures();
         assert_eq!(roomy, limits(22_000, 30_000, 43_000, 50_000));
-        let seen_through = limits(20_000, 30_000, 40_000, 50_000).with_room_for_another_way();
-        assert_eq!(seen_through, limits(20_700, 30_000, 40_900, 50_000));
     }
 
     #[test]
@@ -296,12 +233,6 @@ mod tests {
         assert_eq!(now.given_all(Part::PostOp, limits(0, 0, 0, 0)), now, "and never lowered");
     }
 
-    /// Measured with these limits and so much metered, and given no room.
-    fn reckoned(limits: Limits, account: u128, paymaster: u128) -> Reckoned {
-        let metered = Metered { account, paymaster, charged: account + paymaster };
-        Reckoned::new(Shown { limits, metered }, limits)
-    }
-
     #[test]
     fn admission_asks_for_slack_where_the_version_has_a_limit_for_it() {
         let limits = limits(10, 20, 30, 40);
@@ -309,43 +240,17 @@ mod tests {
         let paid = UserOperation { paymaster: Some(Default::default()), ..UserOperation::default() };
         let slack = VALIDATION_GAS_SLACK;
         for version in [EntryPointVersion::V0_7, EntryPointVersion::V0_8, EntryPointVersion::V0_9] {
-            let of = |op| reckoned(limits, 10, 30).with_slack(op, version, 0);
+            let of = |op| limits.with_slack(op, version, 0);
             assert_eq!(of(&alone), Limits { verification: 10 + slack, ..limits });
             let both = Limits { verification: 10 + slack, paymaster_verification: 30 + slack, ..limits };
             assert_eq!(of(&paid), both);
         }
         let old = EntryPointVersion::V0_6;
-        let with = |op, context| reckoned(limits, 10, 30).with_slack(op, old, context).verification - 10 - slack;
+        let with = |op, context| limits.with_slack(op, old, context).verification - 10 - slack;
         assert_eq!(with(&paid, 0), 0);
         assert_eq!(with(&paid, 5), beside(&paid, old, 5));
         assert_eq!(with(&alone, 0), beside(&alone, old, 0));
         assert!(with(&alone, 0) > 0);
-        assert_eq!(reckoned(limits, 10, 30).with_slack(&paid, old, 5).paymaster_verification, 30);
-    }
-
-    #[test]
-    fn slack_is_over_what_is_metered_and_not_over_what_a_call_within_must_be_able_to_pass_on() {
-        let (version, slack) = (EntryPointVersion::V0_8, VALIDATION_GAS_SLACK);
-        let paid = UserOperation { paymaster: Some(Default::default()), ..UserOperation::default() };
-        let with = |of: Reckoned| {
-            let limits = of.with_slack(&paid, version, 0);
-            (limits.verification, limits.paymaster_verification)
-        };
-        let least = limits(50_000, 0, 20_000, 0);
-        assert_eq!(with(reckoned(least, 49_000, 19_999)), (49_000 + slack, 19_999 + slack));
-        assert_eq!(with(reckoned(least, 45_000, 15_000)), (50_000, 20_000), "what is passed on has the slack in it");
-    }
-
-    #[test]
-    fn room_for_signatures_counts_as_used_and_so_does_all_that_is_found_to_be_needed() {
-        let metered = Metered { account: 100, paymaster: 50, charged: 155 };
-        let shown = Shown { limits: limits(110, 0, 60, 0), metered };
-        let roomy = Reckoned::new(shown, limits(120, 0, 65, 0));
-        assert_eq!(roomy.charged(), Metered { account: 110, paymaster: 55, charged: 170 });
-        assert_eq!(roomy.found(limits(120, 9, 65, 9)).charged(), roomy.charged());
-        let raised = roomy.found(limits(500, 0, 65, 0)).charged();
-        assert_eq!(raised, Metered { account: 500, paymaster: 55, charged: 565 });
-        let raised = roomy.found(limits(120, 0, 400, 0)).charged();
-        assert_eq!(raised, Metered { account: 110, paymaster: 400, charged: 520 });
+        assert_eq!(limits.with_slack(&paid, old, 5).paymaster_verification, 30);
     }
 }

@@ -125,11 +125,13 @@ pub struct Unfinished {
     pub error: SimulationError,
     /// Places in the bundle of the operations in whose execution it was to read what is not known, if that is why.
     pub readers: Vec<usize>,
+    /// Gas of all attempts at it.
+    pub simulated: u64,
 }
 
 impl From<SimulationError> for Unfinished {
     fn from(error: SimulationError) -> Self {
-        Self { error, readers: Vec::new() }
+        Self { error, readers: Vec::new(), simulated: 0 }
     }
 }
 
@@ -176,7 +178,15 @@ impl HandleOps<'_> {
     /// # Errors
     /// If state cannot be read, or the budget is spent. A bundle that fails is no error but an [`Ending`].
     pub fn run(&self, view: &StateView, block: &BlockPin) -> Result<Run, SimulationError> {
-        self.run_to_state(view, block).map(|(run, _)| run).map_err(|unfinished| unfinished.error)
+        self.run_or_tell(view, block).map_err(|unfinished| unfinished.error)
+    }
+
+    /// The same, and if it comes to no end, what it took until then.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_or_tell(&self, view: &StateView, block: &BlockPin) -> Result<Run, Unfinished> {
+        self.run_to_state(view, block).map(|(run, _)| run)
     }
 
     /// Runs it as if it was mined before what comes next; the run, and what it changes.
@@ -205,15 +215,16 @@ impl HandleOps<'_> {
             readers = run.trace.readers(self.entry_point, &missing);
             fetched += missing.len();
             if fetched > self.budget.fetches || one_by_one > 0 {
-                return Err(Unfinished { error: too_many(), readers });
+                return Err(Unfinished { error: too_many(), readers, simulated });
             }
             spent = spent.saturating_add(run.trace.steps);
             if spent > self.budget.steps {
-                return Err(Unfinished { error: SimulationError::TooManySteps(self.budget.steps), readers });
+                let error = SimulationError::TooManySteps(self.budget.steps);
+                return Err(Unfinished { error, readers, simulated });
             }
             view.fetch_blocking(&missing)?;
         }
-        Err(Unfinished { error: too_many(), readers })
+        Err(Unfinished { error: too_many(), readers, simulated })
     }
 
     /// One run, and what was not known of the state it read: of no use itself unless that is nothing.

