@@ -306,7 +306,8 @@ impl Estimator {
     fn simulate(&self, op: &UserOperation) -> Result<Run, Rejection> {
         let overrides = self.pretended(op);
         self.run_at_its_time(op, |next| {
-            let run = self.handle_ops(&[op], &overrides, StopAt::End, next);
+            let operations = [op];
+            let run = self.handle_ops(&operations, &overrides, StopAt::End, next);
             let run = run.run_or_tell(&self.head.view, &self.head.block);
             let simulated = run.as_ref().map_or_else(|unfinished| unfinished.simulated, |run| run.simulated);
             self.spent.set(self.spent.get().saturating_add(simulated));
