@@ -11,6 +11,7 @@ use erc4337::{EntryPointVersion, UserOperation, pack};
 
 use crate::{
     Head, bounds,
+    l1_fee::dearest_next,
     rules::MAX_CONTEXT_SIZE,
     transaction::{Envelope, noise, seed_of},
 };
@@ -94,7 +95,7 @@ impl Alone {
 
     fn with_room(&self, op: &UserOperation, version: EntryPointVersion, head: &Head, room: u128) -> u128 {
         let Some(prices) = &head.l1 else { return self.execution };
-        let l1 = prices.dearest_next(prices.fee(&self.bytes));
+        let l1 = dearest_next(prices.fee(&self.bytes));
         let l1 = l1.saturating_add(l1.saturating_mul(room).div_ceil(100));
         let gas = self.execution.saturating_add(metered_limits(op, version));
         let charged = l1.saturating_add(prices.operator_fee(gas));

@@ -138,12 +138,6 @@ impl L1Prices {
         }
     }
 
-    /// What would be charged this fee now comes to at the most in the next block: it may be the first that knows of another
-    /// block of L1, whose base fee rises by an eighth at the most (EIP-1559); that of blobs rises by less (EIP-7691, 7892).
-    pub fn dearest_next(&self, fee: u128) -> u128 {
-        fee.saturating_add(fee.div_ceil(8))
-    }
-
     /// Wei that a transaction is charged of which FastLZ leaves so many bytes, since Fjord.
     pub fn fee_of(&self, compressed: u32) -> u128 {
         let fee = U256::from(size(compressed)).saturating_mul(self.weighed());
@@ -185,6 +179,12 @@ impl L1Prices {
         U256::from(self.base_fee_scalar) * U256::from(self.base_fee) * U256::from(16)
             + U256::from(self.blob_base_fee_scalar) * U256::from(self.blob_base_fee)
     }
+}
+
+/// What this fee for data on L1 comes to at the most in the next block: that may be the first that knows of another block of L1,
+/// whose base fee is higher by an eighth at the most (EIP-1559); that of blobs rises by less (EIP-7691, 7892).
+pub(crate) fn dearest_next(fee: u128) -> u128 {
+    fee.saturating_add(fee.div_ceil(8))
 }
 
 /// Bytes that a transaction takes on L1 by Fjord's model, in millionths.

@@ -14,7 +14,7 @@ use crate::{
     evm::{Budget, Ending, HandleOps, Moment, NextBlock, Run, Signatures, SimulationError, StopAt, Unfinished},
     gas,
     head::Head,
-    l1_fee::L1Prices,
+    l1_fee::{self, L1Prices},
     rejection::Entity,
     submitter::Fees,
 };
@@ -269,15 +269,16 @@ impl Charges<'_> {
             let event = UserOperationEvent::decode_log(log).ok()?;
             Some(event.actualGasCost.saturating_to::<u128>())
         });
-        let l1 = self.head.l1.map_or(0, |prices| self.l1(bundle, prices));
-        self.costing(bundle, paid.fold(0, u128::saturating_add), gas_used, l1)
+        let l1 =
+            |prices: L1Prices| prices.fee(&bundle.transaction(self.chain_id, None, self.bid, self.bundler).bytes());
+        self.costing(bundle, paid.fold(0, u128::saturating_add), gas_used, self.head.l1.map_or(0, l1))
     }
 
     /// The same whatever its calls do: they may tell the chain from us, and burn here what pays for others there, or bring
     /// back here what is not brought back there. Each pays for the gas that it is metered for at our bid at least, so the
     /// worst of them is metered for nothing. `None` if validation was not seen to its end.
     ///
-    /// Data on L1 is as dear as it can be in the next block.
+    /// Data on L1, as it is [`Bundle::expected`] to cost, is as dear as it can be in the next block.
     fn certain(&self, bundle: &Bundle, run: &Run) -> Option<Expected> {
         let operations = || bundle.operations.iter().map(|admitted| &*admitted.op);
         let metered = Metered::of(&run.trace, operations(), bundle.version)?;
@@ -287,12 +288,8 @@ impl Charges<'_> {
             gas.saturating_mul(op.effective_gas_price(base_fee))
         });
         let gas = run.gas_spent.saturating_sub(run.trace.executed().sum()).max(run.gas_floor);
-        let l1 = self.head.l1.map_or(0, |prices| prices.dearest_next(self.l1(bundle, prices)));
+        let l1 = l1_fee::dearest_next(bundle.expected.l1);
         Some(self.costing(bundle, paid.fold(0, u128::saturating_add), gas, l1))
-    }
-
-    fn l1(&self, bundle: &Bundle, prices: L1Prices) -> u128 {
-        prices.fee(&bundle.transaction(self.chain_id, None, self.bid, self.bundler).bytes())
     }
 
     fn costing(&self, bundle: &Bundle, revenue: u128, gas: u64, l1: u128) -> Expected {

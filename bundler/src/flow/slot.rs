@@ -67,17 +67,6 @@ pub(super) struct Slot {
     pub(super) spares: bool,
 }
 
-/// A used nonce.
-#[derive(Clone, Debug)]
-pub(super) struct Settled {
-    pub(super) slot: Slot,
-    /// In which block, or at which head that was found out.
-    pub(super) block: u64,
-    /// Operations that transactions of it carry beside those of the slot's bundle: should it be free again, any of these
-    /// transactions may be mined yet.
-    pub(super) others: Vec<B256>,
-}
-
 /// What to do for a nonce that is still free on chain.
 #[derive(Clone, Debug)]
 pub(super) enum Next {

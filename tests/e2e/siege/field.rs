@@ -94,6 +94,12 @@ pub(super) fn number(value: &Value) -> U256 {
     serde_json::from_value(value.clone()).unwrap()
 }
 
+/// So many thousandths of these.
+pub(super) fn scaled(prices: &L1Prices, per_mille: u128) -> L1Prices {
+    let scaled = |price: u128| price / 1_000 * per_mille;
+    L1Prices { base_fee: scaled(prices.base_fee), blob_base_fee: scaled(prices.blob_base_fee), ..*prices }
+}
+
 impl Field {
     pub(super) async fn new() -> Self {
         Self::with(&[]).await
@@ -344,6 +350,13 @@ impl Field {
         op_stack::store_prices(&self.stack.anvil, prices).await.unwrap();
         let from = self.height().await + 1;
         self.prices.lock().unwrap().push((from, *prices));
+    }
+
+    /// Data on L1 costs so many thousandths of this from a block on that is made.
+    pub(super) async fn set_prices_to(&self, prices: &L1Prices, per_mille: u128) {
+        self.set_prices(&scaled(prices, per_mille)).await;
+        self.seal().await;
+        self.turn(&[]).await;
     }
 
     /// Makes one block of what is in the chain's pool.

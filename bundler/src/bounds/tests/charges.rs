@@ -251,11 +251,14 @@ async fn what_does_not_pay_for_its_data_any_more_is_not_paid_for_by_what_a_neigh
     let (mut alone, mut together) = (0, 0);
     for version in EntryPointVersion::ALL {
         for (what, worst) in [("burns", burns), ("brings back", brings_back)] {
-            for (dearer, call_gas) in
-                [1_000, 1_150, 1_200, 1_225, 1_240, 1_300].into_iter().flat_map(|it| [(it, 350_000), (it, 700_000)])
+            for (dearer, call_gas) in [1_000, 1_010, 1_150, 1_200, 1_225, 1_240, 1_300]
+                .into_iter()
+                .flat_map(|it| [(it, 350_000), (it, 3_000_000)])
             {
                 let (net, sent) = beside_one_that_lies(version, worst, call_gas, dearer).await;
                 println!("{version}, {what}, {dearer}, {call_gas}: {sent} sent bring in {net} thousandths");
+                // What is short by less than is made up for elsewhere goes, however much its neighbour is proven with.
+                assert!(dearer > 1_010 || sent == 3, "{version}, {what}, {dearer}: {sent} sent");
                 assert!(net >= 0, "{version}, {what}, {dearer}: {sent} sent bring in {net} thousandths");
                 alone += usize::from(sent == 1);
                 together += usize::from(sent == 3);

@@ -2,6 +2,7 @@
 
 mod ending;
 mod overdue;
+mod settled;
 mod world;
 
 use world::World;

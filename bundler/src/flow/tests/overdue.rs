@@ -8,20 +8,20 @@ use erc4337::EntryPointVersion;
 use crate::{
     builder::Bundle,
     fees::FeeSuggestion,
-    flow::{Action, Flow, Mined, Outcome, Place, Policy, Restored},
+    flow::{Action, Flow, Mined, Outcome, Place, Policy},
     mempool::tests::operation,
     submitter::{Attempt, Fees},
 };
 
 pub(super) const PLACE: Place = Place { key: 0, nonce: 0 };
-const SENT: B256 = B256::repeat_byte(9);
+pub(super) const SENT: B256 = B256::repeat_byte(9);
 
 pub(super) fn fees() -> FeeSuggestion {
     FeeSuggestion::flat(1, 1)
 }
 
 /// Whose key has used no nonce yet.
-fn flow() -> Flow {
+pub(super) fn flow() -> Flow {
     let policy =
         Policy { per_key: 4, patience: 3_000, cancel_after: 24_000, cancel_max_fee: u128::MAX, reorg_depth: 64 };
     let mut flow = Flow::new(1, policy);
@@ -30,7 +30,7 @@ fn flow() -> Flow {
 }
 
 /// A bundle whose operation pays this much for gas.
-fn bundle(fee: u128) -> Arc<Bundle> {
+pub(super) fn bundle(fee: u128) -> Arc<Bundle> {
     of_sender(1, fee)
 }
 
@@ -290,106 +290,6 @@ fn what_fees_have_left_behind_makes_way_for_what_pays_more_and_is_executed_once_
             assert!(flow.place(bundle, Place { nonce: 1, ..PLACE }, fees(), 8_200).is_empty());
         }
     }
-}
-
-#[test]
-fn what_was_in_flight_before_a_restart_is_first_sent_as_it_is() {
-    let mut flow = flow();
-    let restored = Restored {
-        bundle: Some(bundle(100)),
-        attempts: vec![attempt()],
-        cancelled_by: Vec::new(),
-        earlier: vec![B256::repeat_byte(5)],
-        settled: None,
-    };
-    flow.restore(PLACE, restored, 1_000);
-    assert!(!flow.may_go(B256::repeat_byte(5), Place { nonce: 1, ..PLACE }), "a transaction with it may be mined yet");
-    let again = flow.advance(&[Some(0)], 50, 10_000, fees());
-    assert!(again.iter().any(|action| matches!(action, Action::Broadcast { .. })), "{again:?}");
-    assert!(!again.iter().any(|action| matches!(action, Action::Sign { .. })), "{again:?}");
-}
-
-#[test]
-fn what_was_mined_before_a_restart_binds_all_that_was_ever_signed_for_its_nonce_if_that_is_free_again() {
-    let (last, earlier) = (bundle(100), of_sender(2, 100));
-    let elsewhere = Place { nonce: 1, ..PLACE };
-    // What was signed last has another nonce since, or not.
-    for moved in [false, true] {
-        let mut flow = flow();
-        let restored = Restored {
-            bundle: Some(Arc::clone(&last)),
-            attempts: vec![attempt()],
-            cancelled_by: Vec::new(),
-            earlier: earlier.hashes(),
-            settled: Some(40),
-        };
-        flow.restore(PLACE, restored, 1_000);
-        flow.advance(&[Some(1)], 41, 8_200, fees());
-        if moved {
-            assert!(!flow.place(Arc::clone(&last), elsewhere, fees(), 8_200).is_empty());
-        }
-        flow.advance(&[Some(0)], 42, 8_400, fees());
-        assert!(flow.place(Arc::clone(&earlier), Place { nonce: 2, ..PLACE }, fees(), 8_400).is_empty(), "{moved}");
-        assert_eq!(flow.place_of(last.hashes()[0]), Some(if moved { elsewhere } else { PLACE }));
-    }
-}
-
-#[test]
-fn what_two_nonces_carry_after_a_restart_goes_nowhere_else_before_both_are_used() {
-    let mut flow = flow();
-    let bundle = bundle(100);
-    let places = [PLACE, Place { nonce: 1, ..PLACE }];
-    for place in places {
-        let restored = Restored {
-            bundle: Some(Arc::clone(&bundle)),
-            attempts: vec![attempt()],
-            cancelled_by: Vec::new(),
-            earlier: Vec::new(),
-            settled: None,
-        };
-        flow.restore(place, restored, 1_000);
-    }
-    assert_eq!(flow.place_of(bundle.hashes()[0]), Some(PLACE));
-    // The first is used by somebody else.
-    flow.advance(&[Some(1)], 50, 10_000, fees());
-    for _ in 0..2 {
-        flow.settle(PLACE, None, 50);
-    }
-    let free = Place { nonce: 2, ..PLACE };
-    assert!(flow.place(Arc::clone(&bundle), free, fees(), 10_000).is_empty());
-    flow.advance(&[Some(2)], 51, 10_200, fees());
-    for _ in 0..2 {
-        flow.settle(places[1], None, 51);
-    }
-    assert!(!flow.place(Arc::clone(&bundle), free, fees(), 10_200).is_empty());
-}
-
-#[test]
-fn what_was_mined_twice_is_in_flight_once_when_both_have_left_the_chain() {
-    let policy =
-        Policy { per_key: 4, patience: 3_000, cancel_after: 24_000, cancel_max_fee: u128::MAX, reorg_depth: 64 };
-    let (mut flow, bundle) = (Flow::new(2, policy), bundle(100));
-    let mut now = 1_000;
-    flow.advance(&[Some(0), Some(0)], 1, now, fees());
-    let places = [PLACE, Place { key: 1, ..PLACE }];
-    for (height, (place, transaction)) in (40..).zip(places.into_iter().zip([SENT, B256::repeat_byte(7)])) {
-        now += 200;
-        assert!(!flow.place(Arc::clone(&bundle), place, fees(), now).is_empty());
-        flow.signed(place, Attempt { transaction, ..attempt() }, Some(&bundle));
-        flow.advance(&[Some(1), Some(place.key as u64)], height, now, fees());
-        let mined = Mined { transaction, success: true, block: height, cost: 0 };
-        flow.settle(place, Some(mined), height);
-    }
-    let again = flow.advance(&[Some(0), Some(0)], 43, now + 200, fees());
-    let in_flight = again.iter().filter_map(|action| match action {
-        Action::Unmined { place, .. } => Some(*place),
-        _ => None,
-    });
-    assert_eq!(in_flight.collect::<Vec<_>>(), [places[1]]);
-    let sent = again
-        .iter()
-        .any(|it| matches!(it, Action::Broadcast { place, attempt } if *place == PLACE && attempt.transaction == SENT));
-    assert!(!sent, "{again:?}");
 }
 
 /// Of two operations that pay this much.

@@ -26,21 +26,11 @@ impl Attacker for AHundredth {
 
     fn attack<'a>(&'a self, field: &'a Field, _: u64) -> BoxFuture<'a, Vec<B256>> {
         async {
-            field.set_prices(&DEAR).await;
-            field.seal().await;
-            field.turn(&[]).await;
+            field.set_prices_to(&DEAR, 1_000).await;
             let sender = field.account(V0_9, &YES).await;
             let op = field.at_market(field.operation(sender), 30_000).await;
             field.send_at_the_least(V0_9, &op).await;
-            field
-                .set_prices(&L1Prices {
-                    base_fee: DEAR.base_fee / 1_000 * 1030,
-                    blob_base_fee: DEAR.blob_base_fee / 1_000 * 1030,
-                    ..USUAL
-                })
-                .await;
-            field.seal().await;
-            field.turn(&[]).await;
+            field.set_prices_to(&DEAR, 1030).await;
             Vec::new()
         }
         .boxed()

@@ -8,7 +8,7 @@ use futures::{FutureExt, future::BoxFuture};
 
 use super::super::{
     Attacker,
-    field::{Field, USUAL, YES},
+    field::{Field, USUAL, YES, scaled},
 };
 
 /// Dear, as blobs may be.
@@ -27,9 +27,7 @@ impl Attacker for DearerInItsBlock {
 
     fn attack<'a>(&'a self, field: &'a Field, _: u64) -> BoxFuture<'a, Vec<B256>> {
         async {
-            field.set_prices(&DEAR).await;
-            field.seal().await;
-            field.turn(&[]).await;
+            field.set_prices_to(&DEAR, 1_000).await;
             let sender = field.account(V0_9, &YES).await;
             let op = field.at_market(field.operation(sender), 12_000).await;
             let taken = field.send_at_the_least(V0_9, &op).await;
@@ -41,13 +39,7 @@ impl Attacker for DearerInItsBlock {
 
     fn strike<'a>(&'a self, field: &'a Field) -> BoxFuture<'a, ()> {
         async {
-            field
-                .set_prices(&L1Prices {
-                    base_fee: DEAR.base_fee / 1_000 * 1125,
-                    blob_base_fee: DEAR.blob_base_fee / 1_000 * 1125,
-                    ..USUAL
-                })
-                .await;
+            field.set_prices(&scaled(&DEAR, 1_125)).await;
         }
         .boxed()
     }

@@ -65,9 +65,7 @@ mod withdrawn_stake;
 mod a_hundredth;
 mod banned_by_reads;
 mod dearer_in_its_block;
-mod false_floor;
-mod false_margin;
-mod false_refund;
+mod false_execution;
 mod flickering_paymaster;
 mod floor_lane;
 mod paid_by_nobody_again;
@@ -150,10 +148,10 @@ pub(super) fn catalogue() -> Vec<Box<dyn Attacker>> {
         Box::new(dearer_in_its_block::DearerInItsBlock),
         Box::new(a_hundredth::AHundredth),
         Box::new(spent_delegation::SpentDelegation),
-        Box::new(false_refund::FalseRefund),
-        Box::new(false_margin::FalseMargin),
+        Box::new(false_execution::REFUND),
+        Box::new(false_execution::MARGIN),
         Box::new(banned_by_reads::BannedByReads),
-        Box::new(false_floor::FalseFloor),
+        Box::new(false_execution::FLOOR),
         Box::new(floor_lane::FloorLane),
         Box::new(through_another_bundle::ThroughAnotherBundle),
         Box::new(parked_readers::ParkedReaders),

@@ -27,9 +27,7 @@ impl Attacker for SpentDelegation {
 
     fn attack<'a>(&'a self, field: &'a Field, _: u64) -> BoxFuture<'a, Vec<B256>> {
         async {
-            field.set_prices(&DEAR).await;
-            field.seal().await;
-            field.turn(&[]).await;
+            field.set_prices_to(&DEAR, 1_000).await;
             let delegate = field.account(V0_9, &YES).await;
             let op = field.delegated(delegate).await;
             field.place(V0_9, op.sender, &[]).await;
@@ -42,15 +40,7 @@ impl Attacker for SpentDelegation {
             let op = field.at_market(op, 2_000).await;
             let taken = field.send_at_the_least(V0_9, &op).await;
             field.expect(taken.is_some(), "it is taken with what it is told to have");
-            field
-                .set_prices(&L1Prices {
-                    base_fee: DEAR.base_fee / 1_000 * 1150,
-                    blob_base_fee: DEAR.blob_base_fee / 1_000 * 1150,
-                    ..USUAL
-                })
-                .await;
-            field.seal().await;
-            field.turn(&[]).await;
+            field.set_prices_to(&DEAR, 1150).await;
             Vec::new()
         }
         .boxed()
